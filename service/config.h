@@ -1,0 +1,87 @@
+#ifndef LEASE_GATEWAY_SERVICE_CONFIG_H_
+#define LEASE_GATEWAY_SERVICE_CONFIG_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+
+namespace leasegateway {
+
+// All that can be set, with its default. README.md has the table, which is checked against --help.
+struct Config {
+  using Milliseconds = std::chrono::milliseconds;
+
+  // The gRPC side.
+  std::string listen = "127.0.0.1:50051";  // HOST:PORT; port 0: any free one
+  Milliseconds default_deadline{10'000};   // of a call that came without one
+  Milliseconds drain_wait{0};              // from NOT_SERVING to GOAWAY at SIGTERM
+  Milliseconds grace{20'000};              // from GOAWAY until calls in flight are cancelled
+  Milliseconds max_connection_age{600'000};       // 0: no limit
+  Milliseconds max_connection_age_grace{30'000};
+  Milliseconds keepalive_time{60'000};
+  Milliseconds keepalive_timeout{20'000};
+  int max_request_bytes = 1 << 20;
+  int max_response_bytes = 64 << 20;
+  bool reflection = true;
+  bool channelz = true;
+
+  // The provider's side.
+  std::string upstream_url = "https://api.contiguity.com/numbers";
+  std::string upstream_ca_file;     // PEM; empty: the system's
+  std::string upstream_token_file;  // the API key, surrounding white space ignored
+  std::string auth_scheme = "Bearer";  // or "Token"
+  int threads = 2;                  // of the Asio context
+  int pool_size = 64;               // connections
+  int pool_queue = 4096;            // calls that may wait for one
+  Milliseconds resolve_timeout{2'000};
+  Milliseconds connect_timeout{2'000};    // an address
+  Milliseconds handshake_timeout{3'000};
+  Milliseconds send_timeout{5'000};
+  Milliseconds response_timeout{10'000};  // from the request's last byte to the answer's header
+  Milliseconds read_timeout{10'000};      // of the answer's body
+  Milliseconds idle_timeout{30'000};      // of a pooled connection
+  Milliseconds dns_ttl{30'000};
+  std::int64_t max_body_bytes = 64 << 20;
+
+  // The embedded sandbox instead of the provider.
+  bool sandbox = false;
+  int sandbox_numbers = 100;
+  std::uint64_t sandbox_seed = 1;
+  std::uint16_t sandbox_control_port = 0;  // 0: any free one
+
+  // Logs.
+  std::string log_level = "info";   // trace, debug, info, warn, error, off
+  std::string log_format = "text";  // or "json"
+
+  // The API key. From CONTIGUITY_API_KEY, CONTIGUITY_TOKEN or `upstream_token_file` (strongest);
+  // never from a flag or the YAML file, never printed.
+  std::string api_key;
+};
+
+// What the command line asks for.
+struct Invocation {
+  enum class Action { kServe, kCheckConfig, kPrintConfig, kExit };
+  Action action = Action::kServe;
+  Config config;
+  std::string config_file;  // empty: none
+  std::string output;       // for kExit (--help, --version) and kPrintConfig: what to print
+};
+
+// Reads flags, environment and the YAML file; the stronger wins: flag, environment, file, default.
+// INVALID_ARGUMENT with all errors at once, a line each, as
+//   FILE:LINE: key: "value": rule      environment NAME: "value": rule      flag --name: …
+// `getenv` returns null for what is not set. Reads files; no other side effect.
+absl::StatusOr<Invocation> LoadConfig(int argc, const char* const* argv,
+                                      const std::function<const char*(const char*)>& getenv);
+
+// The config as YAML that LoadConfig reads back, secrets as "REDACTED" in comments.
+std::string PrintConfig(const Config& config);
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_CONFIG_H_

@@ -1,0 +1,88 @@
+#ifndef LEASE_GATEWAY_UPSTREAM_UPSTREAM_ERROR_H_
+#define LEASE_GATEWAY_UPSTREAM_UPSTREAM_ERROR_H_
+
+#include <chrono>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "absl/status/status.h"
+
+namespace leasegateway {
+
+// Errors are absl::Status whose payloads are google.rpc details, keyed by type URL as in
+// google.protobuf.Any, so that service/status can hand them on as they are (AIP-193).
+
+// The domain of every ErrorInfo.
+inline constexpr std::string_view kErrorDomain = "leasegateway";
+
+// Reasons (ErrorInfo.reason). The README's table has the meaning of each.
+namespace reason {
+inline constexpr std::string_view kUpstreamRejected = "UPSTREAM_REJECTED";
+inline constexpr std::string_view kNumberNotAvailable = "NUMBER_NOT_AVAILABLE";
+inline constexpr std::string_view kNotLeased = "NOT_LEASED";
+inline constexpr std::string_view kUpstreamCredentialsRejected = "UPSTREAM_CREDENTIALS_REJECTED";
+inline constexpr std::string_view kUpstreamForbidden = "UPSTREAM_FORBIDDEN";
+inline constexpr std::string_view kAgreementRequired = "AGREEMENT_REQUIRED";
+inline constexpr std::string_view kNumberNotFound = "NUMBER_NOT_FOUND";
+inline constexpr std::string_view kUpstreamRateLimited = "UPSTREAM_RATE_LIMITED";
+inline constexpr std::string_view kOverloaded = "OVERLOADED";
+inline constexpr std::string_view kUpstreamUnreachable = "UPSTREAM_UNREACHABLE";
+inline constexpr std::string_view kUpstreamTls = "UPSTREAM_TLS";
+inline constexpr std::string_view kUpstreamFailed = "UPSTREAM_FAILED";
+inline constexpr std::string_view kOutcomeUnknown = "OUTCOME_UNKNOWN";
+inline constexpr std::string_view kUpstreamMalformed = "UPSTREAM_MALFORMED";
+inline constexpr std::string_view kDeadline = "DEADLINE";
+inline constexpr std::string_view kCancelled = "CANCELLED";
+inline constexpr std::string_view kInternal = "INTERNAL";
+}  // namespace reason
+
+using ErrorMetadata = std::map<std::string, std::string>;
+
+// A status with an ErrorInfo of the domain above. `metadata` values must hold no secret.
+absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::string_view message,
+                       const ErrorMetadata& metadata = {});
+
+// The ErrorInfo's reason; empty when there is none.
+std::string ReasonOf(const absl::Status& status);
+// The ErrorInfo's metadata; empty when there is none.
+ErrorMetadata MetadataOf(const absl::Status& status);
+// Adds to the ErrorInfo's metadata.
+void AddMetadata(absl::Status& status, const std::string& key, const std::string& value);
+
+// RetryInfo: wait at least this long before trying again. Negative: don't (gRFC A6 pushback).
+void SetRetryDelay(absl::Status& status, std::chrono::milliseconds delay);
+std::optional<std::chrono::milliseconds> RetryDelayOf(const absl::Status& status);
+
+// What is known of the request that failed.
+enum class RequestState {
+  kNotSent,  // no byte of it can have reached the provider
+  kSent,     // some of it, or all, may have; no complete answer came back
+  kAnswered  // a complete answer came back
+};
+
+// An HTTP answer that is not 2xx.
+struct HttpFailure {
+  int status = 0;
+  std::string body;
+  std::string retry_after;  // the header as it came; empty: none
+  bool is_write = false;    // the operation changes something at the provider
+  std::string operation;    // for the message: "GET /leases"
+};
+// Maps it by the table in README.md. `now` is for a Retry-After that is an HTTP date.
+absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::time_point now);
+
+// An exchange that got no complete answer. `cause` is what went wrong in words; `why` is the reason
+// when nothing worse is true: UPSTREAM_UNREACHABLE or UPSTREAM_TLS. A write in state kSent becomes
+// ABORTED, OUTCOME_UNKNOWN.
+absl::Status FromTransport(std::string_view operation, std::string_view cause,
+                           std::string_view why, RequestState state, bool is_write);
+
+// Seconds or an HTTP date (RFC 9110, 10.2.3), clamped to [0, 1 h]. Nothing for anything else.
+std::optional<std::chrono::milliseconds> ParseRetryAfter(
+    std::string_view value, std::chrono::system_clock::time_point now);
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_UPSTREAM_UPSTREAM_ERROR_H_
