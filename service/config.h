@@ -61,6 +61,8 @@ struct Config {
   // The API key. From CONTIGUITY_API_KEY, CONTIGUITY_TOKEN or `upstream_token_file` (strongest);
   // never from a flag or the YAML file, never printed.
   std::string api_key;
+
+  bool operator==(const Config&) const = default;
 };
 
 // What the command line asks for.
@@ -75,9 +77,15 @@ struct Invocation {
 // Reads flags, environment and the YAML file; the stronger wins: flag, environment, file, default.
 // INVALID_ARGUMENT with all errors at once, a line each, as
 //   FILE:LINE: key: "value": rule      environment NAME: "value": rule      flag --name: …
-// `getenv` returns null for what is not set. Reads files; no other side effect.
+// `getenv` returns null for what is not set. `environment_names` are the names of all variables, so
+// that a LEASE_GATEWAY_ one that sets nothing is an error; empty: not checked.
+// Reads files; no other side effect.
 absl::StatusOr<Invocation> LoadConfig(int argc, const char* const* argv,
-                                      const std::function<const char*(const char*)>& getenv);
+                                      const std::function<const char*(const char*)>& getenv,
+                                      const std::vector<std::string>& environment_names = {});
+
+// The names of the process's environment variables.
+std::vector<std::string> EnvironmentNames();
 
 // The config as YAML that LoadConfig reads back, secrets as "REDACTED" in comments.
 std::string PrintConfig(const Config& config);

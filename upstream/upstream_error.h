@@ -36,6 +36,11 @@ inline constexpr std::string_view kUpstreamMalformed = "UPSTREAM_MALFORMED";
 inline constexpr std::string_view kDeadline = "DEADLINE";
 inline constexpr std::string_view kCancelled = "CANCELLED";
 inline constexpr std::string_view kInternal = "INTERNAL";
+inline constexpr std::string_view kInvalidPhoneNumber = "INVALID_PHONE_NUMBER";
+inline constexpr std::string_view kInvalidRequestId = "INVALID_REQUEST_ID";
+inline constexpr std::string_view kInvalidBillingMethod = "INVALID_BILLING_METHOD";
+inline constexpr std::string_view kInvalidFailover = "INVALID_FAILOVER";
+inline constexpr std::string_view kInvalidForwardTo = "INVALID_FORWARD_TO";
 }  // namespace reason
 
 using ErrorMetadata = std::map<std::string, std::string>;
@@ -51,7 +56,13 @@ ErrorMetadata MetadataOf(const absl::Status& status);
 // Adds to the ErrorInfo's metadata.
 void AddMetadata(absl::Status& status, const std::string& key, const std::string& value);
 
-// RetryInfo: wait at least this long before trying again. Negative: don't (gRFC A6 pushback).
+// Adds a google.rpc detail of a type of its own: PreconditionFailure with one violation, Help with
+// one link.
+void AddPrecondition(absl::Status& status, std::string_view type, std::string_view subject,
+                     std::string_view description);
+void AddHelp(absl::Status& status, std::string_view description, std::string_view url);
+
+// RetryInfo: wait at least this long, zero or more, before trying again.
 void SetRetryDelay(absl::Status& status, std::chrono::milliseconds delay);
 std::optional<std::chrono::milliseconds> RetryDelayOf(const absl::Status& status);
 

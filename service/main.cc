@@ -1,0 +1,91 @@
+// lease-gateway: wiring only.
+
+#include <pthread.h>
+#include <signal.h>
+#include <spdlog/spdlog.h>
+#include <stdlib.h>
+
+#include <iostream>
+
+#include "service/config.h"
+#include "service/logging.h"
+#include "service/server.h"
+
+namespace {
+
+using leasegateway::Invocation;
+
+constexpr int kExitFailed = 1;
+constexpr int kExitUsage = 2;
+
+// Handles signals until one asks to stop.
+void WaitForStop(const sigset_t& signals) {
+  for (;;) {
+    int signal = 0;
+    if (sigwait(&signals, &signal) != 0) continue;
+    switch (signal) {
+      case SIGUSR1:
+        leasegateway::MoreVerbose();
+        break;
+      case SIGUSR2:
+        leasegateway::LessVerbose();
+        break;
+      default:
+        spdlog::info("stopping on signal {}", signal);
+        return;
+    }
+  }
+}
+
+int Serve(const leasegateway::Config& config) {
+  // Blocked before the first thread starts, so that every thread inherits it.
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGUSR1, SIGUSR2}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+
+  leasegateway::InitLogging(config.log_level, config.log_format);
+  auto server = leasegateway::Server::Start(config);
+  if (!server.ok()) {
+    leasegateway::ShutdownLogging();
+    std::cerr << "lease-gateway: " << server.status().message() << "\n";
+    return kExitFailed;
+  }
+  spdlog::info("lease-gateway {} serves gRPC on port {} of {}", LEASE_GATEWAY_VERSION,
+               (*server)->port(), config.listen);
+  if (config.sandbox) {
+    spdlog::info("the provider is the embedded sandbox; its control routes: {}",
+                 (*server)->sandbox_control_url());
+  } else {
+    spdlog::info("the provider is {}", config.upstream_url);
+  }
+  WaitForStop(signals);
+  (*server)->Drain();
+  server->reset();
+  spdlog::info("stopped");
+  leasegateway::ShutdownLogging();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const auto invocation = leasegateway::LoadConfig(argc, argv, ::getenv);
+  if (!invocation.ok()) {
+    std::cerr << invocation.status().message() << "\n";
+    return kExitUsage;
+  }
+  switch (invocation->action) {
+    case Invocation::Action::kExit:
+    case Invocation::Action::kPrintConfig:
+      std::cout << invocation->output;
+      return 0;
+    case Invocation::Action::kCheckConfig:
+      std::cout << "the configuration is valid\n";
+      return 0;
+    case Invocation::Action::kServe:
+      return Serve(invocation->config);
+  }
+  return kExitFailed;
+}
