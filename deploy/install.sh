@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Installs from Debian what building needs, and only what is missing. Debian 12 and 13.
+#   deploy/install.sh           to build and run
+#   deploy/install.sh --tests   and to test
+#   deploy/install.sh --ci      and for .ci/run
+script_name=deploy/install.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+
+step "Check the Debian packages"
+. /etc/os-release
+case "${ID:-}:${VERSION_ID:-}" in
+  debian:12) boost=1.81 ;;
+  debian:13) boost=1.83 ;;
+  *) fail "needs Debian 12 or 13, this is ${PRETTY_NAME:-unknown}" ;;
+esac
+
+packages="g++ cmake ninja-build ccache pkg-config ca-certificates curl
+  libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libssl-dev
+  libspdlog-dev libyaml-cpp-dev libcli11-dev libsimdjson-dev golang-github-gogo-googleapis-dev
+  libboost$boost-dev libboost-json$boost-dev libboost-url$boost-dev"
+tests="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf openssl procps"
+ci="clang clang-format debootstrap"
+case "${1:-}" in
+  "") ;;
+  --tests) packages="$packages $tests" ;;
+  --ci)
+    packages="$packages $tests $ci"
+    # Some other package than Debian's may bring npm.
+    command -v npm >/dev/null || packages="$packages nodejs npm"
+    ;;
+  *) fail "unknown option $1; known: --tests, --ci" ;;
+esac
+
+# shellcheck disable=SC2086  # a list of names
+installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2>/dev/null || true)
+missing=()
+for package in $packages; do
+  grep -qxF "$package installed" <<<"$installed" || missing+=("$package")
+done
+if [ "${#missing[@]}" = 0 ]; then
+  echo "All there."
+  exit 0
+fi
+
+as_root=()
+if [ "$(id -u)" != 0 ]; then
+  command -v sudo >/dev/null || fail "needs root or sudo to install: ${missing[*]}"
+  as_root=(sudo)
+fi
+apt() {
+  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 "$@" \
+    </dev/null >>"$step_log" 2>&1
+}
+step "Install ${#missing[@]} packages: ${missing[*]}" "$root/build/install.log"
+: >"$step_log"
+# Package lists that are missing or old make the first try fail at once.
+if ! apt install --no-install-recommends "${missing[@]}"; then
+  apt update
+  apt install --no-install-recommends "${missing[@]}"
+fi
+echo "Installed."

@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Checks proto/ against buf's STANDARD rules. The google/ files that it imports are a second module,
+# which is not linted.
+script_name=tests/buf-lint.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../deploy/common.sh"
+
+command -v npm >/dev/null || { echo "skipped: buf lint, npm is missing"; exit 0; }
+googleapis=/usr/share/gocode/src/github.com/gogo/googleapis
+[ -d "$googleapis/google/rpc" ] || fail "golang-github-gogo-googleapis-dev is missing: run deploy/install.sh"
+
+buf=$root/build/npm/node_modules/.bin/buf
+if [ ! -x "$buf" ]; then
+  step "Install buf" "$root/build/npm-buf.log"
+  mkdir -p "$root/build/npm"
+  logged timeout 300 npm install --prefix "$root/build/npm" --no-audit --no-fund @bufbuild/buf@1
+fi
+
+step "buf lint"
+workspace=$(mktemp -d)
+trap 'rm -rf "$workspace"' EXIT
+mkdir -p "$workspace/googleapis/google"
+cp -r "$root/proto" "$workspace/proto"
+(cd "$googleapis" && cp --parents google/rpc/*.proto google/type/*.proto "$workspace/googleapis")
+cat >"$workspace/buf.yaml" <<'END'
+version: v2
+modules:
+  - path: proto
+  - path: googleapis
+lint:
+  use: [STANDARD]
+END
+(cd "$workspace" && timeout 60 "$buf" lint proto)
+echo "proto/ follows the STANDARD rules."

@@ -1,0 +1,44 @@
+#!/usr/bin/env bash
+# Installs, builds and runs all tests. Ends with a line "N passed, N failed".
+script_name=tests/run.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../deploy/common.sh"
+
+step "Install"
+"$root/deploy/install.sh" --tests
+build release
+
+log=$root/build/ctest.log
+step "Run the tests"
+failed_step=0
+timeout 1500 ctest --test-dir "$root/build/release" --no-tests=error --output-on-failure \
+  -j "$(nproc)" 2>&1 | tee "$log" || failed_step=1
+read -r passed failed < <(ctest_counts "$log")
+if [ "$failed_step" = 1 ] && [ "$failed" = 0 ]; then failed=1; fi
+
+# check NAME COMMAND…: one more test.
+check() {
+  local name=$1
+  shift
+  step "$name"
+  if "$@"; then passed=$((passed + 1)); else failed=$((failed + 1)); echo "FAILED: $name"; fi
+}
+
+foreign_client() {
+  local log=$root/build/foreign-client-gateway.log port result=0
+  port=$(free_port 51051)
+  "$root/build/release/bin/lease-gateway" --sandbox --listen "127.0.0.1:$port" >"$log" 2>&1 &
+  local gateway=$!
+  timeout 60 /usr/bin/python3 "$root/tests/integration/foreign_client.py" "127.0.0.1:$port" || result=1
+  stop_process "$gateway" 30 || { echo "the gateway ended badly, see $log"; result=1; }
+  return "$result"
+}
+check "A client that shares no code with the gateway" foreign_client
+
+if command -v npm >/dev/null; then
+  check "Lint the contract" "$root/tests/buf-lint.sh"
+else
+  echo "skipped: buf lint, npm is missing"
+fi
+
+printf '\n%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" = 0 ] || exit 1
