@@ -11,7 +11,7 @@ namespace leasegateway {
 grpc::Status ToGrpcStatus(absl::Status status) {
   if (status.ok()) return grpc::Status::OK;
   if (ReasonOf(status).empty()) {
-    status = MakeError(status.code(), reason::kInternal, status.message());
+    status = MakeError(status.code(), reason::kInternal, std::string(status.message()));
   }
   google::rpc::Status proto;
   proto.set_code(static_cast<int>(status.code()));

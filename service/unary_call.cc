@@ -90,7 +90,8 @@ grpc::ServerUnaryReactor* UnaryCall::Start(const CallRuntime& runtime,
     // gRPC cancels a call whose deadline passes, and the coroutine can't tell that from a caller
     // that went away.
     if (ReasonOf(status) == reason::kCancelled && Clock::now() >= context.deadline) {
-      status = MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline, status.message());
+      status = MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
+                         std::string(status.message()));
     }
     call->End(status, context);
   };
@@ -111,8 +112,8 @@ void UnaryCall::OnCancel() {
 
 void UnaryCall::End(const absl::Status& status, const CallContext& context) {
   AccessRecord record;
-  record.method = description_.method;
-  record.code = absl::StatusCodeToString(status.code());
+  record.method = "/leasegateway.v1.LeaseService/" + description_.method;
+  record.code = status.ok() ? "OK" : absl::StatusCodeToString(status.code());
   record.reason = ReasonOf(status);
   record.duration = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started_);
   record.upstream_attempts = context.stats->attempts;

@@ -30,7 +30,7 @@ boost::asio::awaitable<absl::Status> ExplainingLeaseApi::Explain(CallContext con
                           absl::StrCat("the account does not lease ", phone_number),
                           MetadataOf(status));
   }
-  AddPrecondition(explained, ReasonOf(explained), phone_number, explained.message());
+  AddPrecondition(explained, ReasonOf(explained), phone_number, std::string(explained.message()));
   co_return explained;
 }
 

@@ -1,5 +1,6 @@
 #include "upstream/json_codec.h"
 
+#include <fmt/format.h>
 #include <simdjson.h>
 
 #include <algorithm>
@@ -17,10 +18,8 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "absl/strings/ascii.h"
-#include "absl/strings/match.h"
 #include "absl/strings/numbers.h"
-#include "absl/strings/str_cat.h"
-#include "absl/strings/strip.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "google/protobuf/struct.pb.h"
 #include "google/protobuf/timestamp.pb.h"
@@ -52,6 +51,16 @@ constexpr int64_t kMinSeconds = -62'135'596'800;
 constexpr int64_t kMaxSeconds = 253'402'300'799;
 constexpr int32_t kNanosPerUnit = 1'000'000'000;
 
+// Abseil's own type is not the standard one where it was built for C++14.
+absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
+
+// Whether `text` starts with `prefix`, which is then cut off.
+bool Consume(std::string_view prefix, std::string_view& text) {
+  if (!text.starts_with(prefix)) return false;
+  text.remove_prefix(prefix.size());
+  return true;
+}
+
 // At most `max_bytes` of a UTF-8 text, cut between characters, with spaces for control characters.
 std::string Printable(std::string_view text, size_t max_bytes) {
   if (text.size() > max_bytes) {
@@ -66,7 +75,7 @@ std::string Printable(std::string_view text, size_t max_bytes) {
   return result;
 }
 
-// --- numbers --------------------------------------------------------------------------------------
+// --- numbers -------------------------------------------------------------------------------------
 
 // A JSON number taken apart: 0.DIGITS times ten to the power of `point`.
 struct DecimalText {
@@ -84,19 +93,19 @@ std::optional<DecimalText> SplitDecimal(std::string_view text) {
     return digits;
   };
   DecimalText result;
-  result.negative = absl::ConsumePrefix(&text, "-");
+  result.negative = Consume("-", text);
   const std::string_view whole = take_digits();
   if (whole.empty() || (whole.size() > 1 && whole[0] == '0')) return std::nullopt;
   result.digits = whole;
   result.point = static_cast<int64_t>(whole.size());
-  if (absl::ConsumePrefix(&text, ".")) {
+  if (Consume(".", text)) {
     const std::string_view fraction = take_digits();
     if (fraction.empty()) return std::nullopt;
     result.digits += fraction;
   }
-  if (absl::ConsumePrefix(&text, "e") || absl::ConsumePrefix(&text, "E")) {
-    const bool negative_exponent = absl::ConsumePrefix(&text, "-");
-    if (!negative_exponent) absl::ConsumePrefix(&text, "+");
+  if (Consume("e", text) || Consume("E", text)) {
+    const bool negative_exponent = Consume("-", text);
+    if (!negative_exponent) Consume("+", text);
     const std::string_view digits = take_digits();
     if (digits.empty()) return std::nullopt;
     // Clamped far beyond every number that fits, so that the sums below can't overflow.
@@ -152,7 +161,7 @@ std::optional<int64_t> ParseInteger(std::string_view text) {
   return fixed->units;
 }
 
-// --- times ----------------------------------------------------------------------------------------
+// --- times ---------------------------------------------------------------------------------------
 
 bool SetTimestamp(int64_t seconds, int64_t nanos, google::protobuf::Timestamp& out) {
   if (nanos < 0) {
@@ -181,7 +190,7 @@ bool ParseIsoTime(std::string_view text, google::protobuf::Timestamp& out) {
   if (text.empty() || !absl::ascii_isdigit(static_cast<unsigned char>(text.front()))) return false;
   for (const char* format : {absl::RFC3339_full, "%Y-%m-%d%ET%H:%M:%E*S", "%Y-%m-%d"}) {
     absl::Time time;
-    if (!absl::ParseTime(format, text, &time, nullptr)) continue;
+    if (!absl::ParseTime(format, ToAbsl(text), &time, nullptr)) continue;
     const int64_t seconds = absl::ToUnixSeconds(time);
     const absl::Duration rest = time - absl::FromUnixSeconds(seconds);
     return SetTimestamp(seconds, absl::ToInt64Nanoseconds(rest), out);
@@ -189,7 +198,7 @@ bool ParseIsoTime(std::string_view text, google::protobuf::Timestamp& out) {
   return false;
 }
 
-// --- the reader -----------------------------------------------------------------------------------
+// --- the reader ----------------------------------------------------------------------------------
 
 // Reads one reply, front to back. Each function that reads returns false after the first thing that
 // can not be read, which status() then tells; its caller must return at once.
@@ -200,7 +209,7 @@ class Reader {
   // Calls `on_field(key, value)` for each field of the outermost object that is not null.
   template <typename OnField>
   bool ReadDocument(std::string_view body, OnField on_field) {
-    absl::ConsumePrefix(&body, "\xEF\xBB\xBF");
+    Consume("\xEF\xBB\xBF", body);
     if (body.empty()) return Fail("the body is empty");
     // Keeps its buffers from reply to reply. No reply is read while another one is.
     thread_local ondemand::parser parser;
@@ -210,8 +219,9 @@ class Reader {
     ondemand::object object;
     if (const auto error = document.get_object().get(object)) return FailJson(error);
     if (!ForEachField(object, SkippingNulls(on_field))) return false;
-    if (!document.at_end()) return Fail("there is more after the end of the JSON text");
-    return true;
+    const char* rest;
+    const bool at_end = document.current_location().get(rest) == simdjson::OUT_OF_BOUNDS;
+    return at_end || Fail("there is more after the end of the JSON text");
   }
 
   // As ReadDocument. A field that is null counts as absent.
@@ -257,13 +267,13 @@ class Reader {
   bool Fail(std::string_view rule);
   bool FailMissing(std::string_view key);
   bool FailWanted(std::string_view wanted, std::string_view token) {
-    return Fail(absl::StrCat(wanted, " is wanted, not ", Printable(token, kMaxQuoted)));
+    return Fail(fmt::format("{} is wanted, not {}", wanted, Printable(token, kMaxQuoted)));
   }
 
  private:
   struct PathStep {
-    std::string_view key;  // empty with an element of an array
-    size_t index = 0;
+    std::string_view key;
+    size_t index = 0;  // of an element of an array, which has no key
     bool is_element = false;
   };
 
@@ -293,7 +303,7 @@ class Reader {
     std::sort(keys.begin(), keys.end());
     const auto twice = std::adjacent_find(keys.begin(), keys.end());
     if (twice != keys.end()) {
-      return Fail(absl::StrCat("the key ", Printable(*twice, kMaxQuoted), " is there twice"));
+      return Fail(fmt::format("the key {} is there twice", Printable(*twice, kMaxQuoted)));
     }
     --depth_;
     return true;
@@ -306,7 +316,7 @@ class Reader {
     if (!Enter()) return false;
     size_t index = 0;
     for (auto result : array) {
-      path_.push_back({.index = index++, .is_element = true});
+      path_.push_back({.key = {}, .index = index++, .is_element = true});
       Value element;
       if (const auto error = std::move(result).get(element)) return FailJson(error);
       if (!on_element(element)) return false;
@@ -317,13 +327,13 @@ class Reader {
   }
 
   bool Enter() {
-    if (++depth_ > kMaxDepth) return Fail(absl::StrCat("deeper than ", kMaxDepth, " levels"));
+    if (++depth_ > kMaxDepth) return Fail(fmt::format("deeper than {} levels", kMaxDepth));
     return true;
   }
   bool Expect(Value value, ondemand::json_type type, std::string_view wanted);
   bool ReadNumberText(Value value, std::string_view wanted, std::string_view& text);
   bool FailJson(simdjson::error_code error) {
-    return Fail(absl::StrCat("not JSON: ", simdjson::error_message(error)));
+    return Fail(fmt::format("not JSON: {}", simdjson::error_message(error)));
   }
   std::string PathText() const;
 
@@ -342,9 +352,10 @@ std::string Reader::PathText() const {
   std::string text;
   for (const PathStep& step : path_) {
     if (step.is_element) {
-      absl::StrAppend(&text, "[", step.index, "]");
+      text += fmt::format("[{}]", step.index);
     } else {
-      absl::StrAppend(&text, text.empty() ? "" : ".", Printable(step.key, kMaxQuoted));
+      if (!text.empty()) text += '.';
+      text += Printable(step.key, kMaxQuoted);
     }
   }
   return text;
@@ -354,8 +365,8 @@ bool Reader::Fail(std::string_view rule) {
   if (!status_.ok()) return false;
   const std::string path = PathText();
   status_ = MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
-                      absl::StrCat("the provider's reply can not be read: ", path,
-                                   path.empty() ? "" : ": ", rule));
+                      fmt::format("the provider's reply can not be read: {}{}{}", path,
+                                  path.empty() ? "" : ": ", rule));
   return false;
 }
 
@@ -412,7 +423,7 @@ bool Reader::ReadRatio(Value value, double& out) {
   std::string_view text;
   if (!ReadNumberText(value, kWanted, text)) return false;
   // SimpleAtod alone would take "nan" and hexadecimal digits.
-  if (!SplitDecimal(text) || !absl::SimpleAtod(text, &out) || !(out >= 0 && out <= 1)) {
+  if (!SplitDecimal(text) || !absl::SimpleAtod(ToAbsl(text), &out) || !(out >= 0 && out <= 1)) {
     return FailWanted(kWanted, text);
   }
   return true;
@@ -512,7 +523,7 @@ bool Reader::ReadAny(Value value, google::protobuf::Value* out) {
   }
 }
 
-// --- words ----------------------------------------------------------------------------------------
+// --- words ---------------------------------------------------------------------------------------
 
 template <typename Enum>
 struct Word {
@@ -525,12 +536,11 @@ constexpr Word<v1::NumberStatus> kNumberStatuses[] = {
     {"g-available", v1::NUMBER_STATUS_G_AVAILABLE},
     {"leased", v1::NUMBER_STATUS_LEASED},
     {"unavailable", v1::NUMBER_STATUS_UNAVAILABLE}};
-constexpr Word<v1::LeaseStatus> kLeaseStatuses[] = {
-    {"active", v1::LEASE_STATUS_ACTIVE},
-    {"paused", v1::LEASE_STATUS_PAUSED},
-    {"pending", v1::LEASE_STATUS_PENDING},
-    {"expired", v1::LEASE_STATUS_EXPIRED},
-    {"terminated", v1::LEASE_STATUS_TERMINATED}};
+constexpr Word<v1::LeaseStatus> kLeaseStatuses[] = {{"active", v1::LEASE_STATUS_ACTIVE},
+                                                    {"paused", v1::LEASE_STATUS_PAUSED},
+                                                    {"pending", v1::LEASE_STATUS_PENDING},
+                                                    {"expired", v1::LEASE_STATUS_EXPIRED},
+                                                    {"terminated", v1::LEASE_STATUS_TERMINATED}};
 constexpr Word<v1::BillingMethod> kBillingMethods[] = {
     {"monthly", v1::BILLING_METHOD_MONTHLY},
     {"service_contract", v1::BILLING_METHOD_SERVICE_CONTRACT},
@@ -557,7 +567,7 @@ std::string_view WordOf(const Word<Enum> (&table)[kSize], Enum value) {
   return {};
 }
 
-// --- messages -------------------------------------------------------------------------------------
+// --- messages ------------------------------------------------------------------------------------
 
 bool LooksLikeE164(std::string_view text) {
   constexpr size_t kMostDigits = 15;
@@ -831,23 +841,23 @@ absl::StatusOr<Reply<T>> DecodeReply(std::string_view body, ReadData read_data) 
   return reply;
 }
 
-// --- errors ---------------------------------------------------------------------------------------
+// --- errors --------------------------------------------------------------------------------------
 
 // `https` and no character that an address can not have, because people are told to go there.
 bool IsAgreementUrl(std::string_view text) {
   constexpr std::string_view kScheme = "https://";
   return text.size() > kScheme.size() && text.size() <= kMaxAgreementUrl &&
-         absl::StartsWithIgnoreCase(text, kScheme) &&
-         std::all_of(text.begin(), text.end(),
-                     [](unsigned char c) { return absl::ascii_isgraph(c); });
+         text.starts_with(kScheme) && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return absl::ascii_isgraph(c);
+         });
 }
 
 // What may be an error's, as it stands in the body.
 struct RawError {
   std::string id;
   std::string object;
-  std::string message;       // without the envelope
-  std::string data_error;    // in the envelope
+  std::string message;     // without the envelope
+  std::string data_error;  // in the envelope
   std::string agreement_url;
   bool has_status = false;
 };
@@ -925,8 +935,8 @@ UpstreamErrorBody DecodeError(std::string_view body) {
   result.recognized = error.object == "error" || !error.data_error.empty() || has_plain_form;
   if (!result.recognized) return result;
   result.id = Printable(error.id, kMaxErrorId);
-  result.message = Printable(error.data_error.empty() ? error.message : error.data_error,
-                             kMaxErrorMessage);
+  result.message =
+      Printable(error.data_error.empty() ? error.message : error.data_error, kMaxErrorMessage);
   if (IsAgreementUrl(error.agreement_url)) result.agreement_url = std::move(error.agreement_url);
   return result;
 }

@@ -12,7 +12,7 @@
 namespace leasegateway {
 namespace {
 
-constexpr std::string_view kTypePrefix = "type.googleapis.com/";
+constexpr char kTypePrefix[] = "type.googleapis.com/";
 constexpr auto kDefaultRetryDelay = std::chrono::milliseconds(1000);
 
 template <typename Detail>
