@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Runs the two client programs of README.md against a gateway on its sandbox.
+# Usage: readme_test.sh SOURCE_DIR BIN_DIR README_CLIENT
+set -euo pipefail
+source_dir=$1 bin=$2 client=$3
+work=$(mktemp -d)
+pid=
+trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
+
+"$bin/lease-gateway" --sandbox --listen 127.0.0.1:0 2>"$work/log" &
+pid=$!
+for _ in $(seq 100); do
+  port=$(sed -n 's/.*serves gRPC on port \([0-9]*\).*/\1/p' "$work/log")
+  [ -z "$port" ] || break
+  sleep 0.1
+done
+[ -n "$port" ] || { echo "the gateway did not start:"; cat "$work/log"; exit 1; }
+
+"$client" "127.0.0.1:$port" | tee "$work/cpp"
+[ "$(grep -c '^+' "$work/cpp")" = 100 ] || { echo "the C++ program did not list 100 numbers"; exit 1; }
+
+# The plain google/type/money.proto is compiled too: Debian's Python packages lack it.
+apis=/usr/share/gocode/src/github.com/gogo/googleapis
+protoc -I "$source_dir/proto" -I "$apis" --python_out="$work" --grpc_python_out="$work" \
+  --plugin=protoc-gen-grpc_python="$(command -v grpc_python_plugin)" \
+  leasegateway/v1/resources.proto leasegateway/v1/lease_service.proto
+protoc -I "$apis" --python_out="$work" google/type/money.proto
+mv "$work/google" "$work/google_money"
+sed -n '/^```python$/,/^```$/p' "$source_dir/README.md" | sed '1d;$d' > "$work/client.py"
+cat > "$work/run.py" <<'PY'
+# google is a package of the system; its missing part comes from beside this file.
+import os, runpy, sys
+import google
+google.__path__.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "google_money"))
+runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)), "client.py"), run_name="__main__")
+PY
+(cd "$work" && /usr/bin/python3 run.py "127.0.0.1:$port") | tee "$work/python"
+grep -qE '^lsd_[^ ]+ \+[0-9]+$' "$work/python" || { echo "the Python program leased nothing"; exit 1; }
