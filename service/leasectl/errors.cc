@@ -1,0 +1,238 @@
+#include "service/leasectl/errors.h"
+
+#include "absl/strings/str_cat.h"
+#include "absl/time/time.h"
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "service/leasectl/table.h"
+
+namespace leasegateway {
+namespace {
+
+using Kind = CallFacts::Kind;
+
+const char* CodeName(grpc::StatusCode code) {
+  switch (code) {
+    case grpc::StatusCode::CANCELLED:
+      return "CANCELLED";
+    case grpc::StatusCode::INVALID_ARGUMENT:
+      return "INVALID_ARGUMENT";
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return "DEADLINE_EXCEEDED";
+    case grpc::StatusCode::NOT_FOUND:
+      return "NOT_FOUND";
+    case grpc::StatusCode::ALREADY_EXISTS:
+      return "ALREADY_EXISTS";
+    case grpc::StatusCode::PERMISSION_DENIED:
+      return "PERMISSION_DENIED";
+    case grpc::StatusCode::UNAUTHENTICATED:
+      return "UNAUTHENTICATED";
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return "RESOURCE_EXHAUSTED";
+    case grpc::StatusCode::FAILED_PRECONDITION:
+      return "FAILED_PRECONDITION";
+    case grpc::StatusCode::ABORTED:
+      return "ABORTED";
+    case grpc::StatusCode::OUT_OF_RANGE:
+      return "OUT_OF_RANGE";
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return "UNIMPLEMENTED";
+    case grpc::StatusCode::INTERNAL:
+      return "INTERNAL";
+    case grpc::StatusCode::UNAVAILABLE:
+      return "UNAVAILABLE";
+    case grpc::StatusCode::DATA_LOSS:
+      return "DATA_LOSS";
+    default:
+      return "UNKNOWN";
+  }
+}
+
+ExitCode ExitCodeOf(grpc::StatusCode code) {
+  switch (code) {
+    case grpc::StatusCode::INVALID_ARGUMENT:
+    case grpc::StatusCode::FAILED_PRECONDITION:
+    case grpc::StatusCode::ALREADY_EXISTS:
+    case grpc::StatusCode::OUT_OF_RANGE:
+      return kRefused;
+    case grpc::StatusCode::NOT_FOUND:
+      return kNotFound;
+    case grpc::StatusCode::PERMISSION_DENIED:
+    case grpc::StatusCode::UNAUTHENTICATED:
+      return kDenied;
+    case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return kUnavailable;
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::CANCELLED:
+      return kTimedOut;
+    case grpc::StatusCode::ABORTED:
+      return kOutcomeUnknown;
+    default:
+      return kOther;
+  }
+}
+
+// Codes that say nothing of whether the request was carried out, unless the gateway itself says so
+// by a reason.
+bool IsVague(grpc::StatusCode code) {
+  switch (code) {
+    case grpc::StatusCode::CANCELLED:
+    case grpc::StatusCode::UNKNOWN:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::INTERNAL:
+    case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::DATA_LOSS:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string LookHint(const CallFacts& facts) {
+  if (facts.look.empty()) return "it may have been done; doing it again is harmless";
+  return absl::StrCat("it may have been done: run `", facts.look, "` before trying again");
+}
+
+std::string HintForReason(const std::string& reason) {
+  if (reason == "UPSTREAM_REJECTED") return "the provider refused this; its message says why";
+  if (reason == "NUMBER_NOT_AVAILABLE") {
+    return "`leasectl available` lists the numbers that can be leased now";
+  }
+  if (reason == "NOT_LEASED") return "`leasectl leases` lists what the account leases";
+  if (reason == "UPSTREAM_CREDENTIALS_REJECTED") {
+    return "the provider does not accept the gateway's API key: whoever runs the gateway must set "
+           "a valid one";
+  }
+  if (reason == "UPSTREAM_FORBIDDEN") {
+    return "the account may not do this: ask its owner or the provider's support";
+  }
+  if (reason == "AGREEMENT_REQUIRED") {
+    return "the account's owner must accept an agreement with the provider first";
+  }
+  if (reason == "NUMBER_NOT_FOUND") return "check the digits: +, country code, number, no spaces";
+  if (reason == "UPSTREAM_RATE_LIMITED") return "the provider wants fewer calls: wait, try again";
+  if (reason == "OVERLOADED") return "the gateway has too much to do: try again in a moment";
+  if (reason == "UPSTREAM_UNREACHABLE") {
+    return "the gateway does not reach the provider; nothing was sent, so try again later";
+  }
+  if (reason == "UPSTREAM_TLS") {
+    return "the gateway does not trust the provider's certificate: whoever runs the gateway must "
+           "check its CA file and clock";
+  }
+  if (reason == "UPSTREAM_FAILED") return "the provider has trouble: try again later";
+  if (reason == "UPSTREAM_MALFORMED") {
+    return "the gateway does not understand the provider's answer: tell whoever runs the gateway";
+  }
+  return "";
+}
+
+std::string HintForCode(grpc::StatusCode code, const CallFacts& facts) {
+  switch (code) {
+    case grpc::StatusCode::INVALID_ARGUMENT:
+      return "correct what is named above; numbers look like +13059478667";
+    case grpc::StatusCode::UNAVAILABLE:
+      return facts.connected
+                 ? "the gateway went away: try again in a moment"
+                 : absl::StrCat("no Lease Gateway answers at ", Harmless(facts.target),
+                                ": does it run, is --target right, does it need --tls?");
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return "wait a moment, then try again";
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return "try again, perhaps with a longer --timeout";
+    case grpc::StatusCode::PERMISSION_DENIED:
+    case grpc::StatusCode::UNAUTHENTICATED:
+      return "the gateway does not accept this client: check --cert-file and --key-file";
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return absl::StrCat("what answers at ", Harmless(facts.target),
+                          " is not a Lease Gateway, or an older one");
+    default:
+      return "";
+  }
+}
+
+void AddLine(const std::string& name, const std::string& text, std::string& lines) {
+  if (!text.empty()) absl::StrAppend(&lines, "  ", name, ": ", Harmless(text), "\n");
+}
+
+std::string DurationWords(const google::protobuf::Duration& delay) {
+  const absl::Duration duration = absl::Seconds(delay.seconds()) + absl::Nanoseconds(delay.nanos());
+  // Negative is the pushback of gRFC A6.
+  if (duration < absl::ZeroDuration()) return "don't";
+  return absl::FormatDuration(duration);
+}
+
+}  // namespace
+
+Failure Explain(const grpc::Status& status, const CallFacts& facts) {
+  const grpc::StatusCode code = status.error_code();
+  google::rpc::Status details;
+  google::rpc::ErrorInfo info;
+  std::string violations;
+  std::string links;
+  std::string retry_after;
+  if (details.ParseFromString(status.error_details())) {
+    for (const google::protobuf::Any& detail : details.details()) {
+      google::rpc::BadRequest bad_request;
+      google::rpc::PreconditionFailure precondition;
+      google::rpc::Help help;
+      google::rpc::RetryInfo retry;
+      if (detail.UnpackTo(&bad_request)) {
+        for (const auto& violation : bad_request.field_violations()) {
+          AddLine(Harmless(violation.field()), violation.description(), violations);
+        }
+      } else if (detail.UnpackTo(&precondition)) {
+        for (const auto& violation : precondition.violations()) {
+          AddLine(Harmless(violation.subject().empty() ? violation.type() : violation.subject()),
+                  violation.description(), violations);
+        }
+      } else if (detail.UnpackTo(&help)) {
+        for (const auto& link : help.links()) {
+          AddLine("see",
+                  absl::StrCat(link.url(), link.description().empty() ? "" : " (",
+                               link.description(), link.description().empty() ? "" : ")"),
+                  links);
+        }
+      } else if (detail.UnpackTo(&retry)) {
+        retry_after = DurationWords(retry.retry_delay());
+      } else {
+        detail.UnpackTo(&info);
+      }
+    }
+  }
+
+  const std::string& reason = info.reason();
+  Failure failure;
+  failure.exit_code = ExitCodeOf(code);
+  std::string hint;
+  const bool deadline = code == grpc::StatusCode::DEADLINE_EXCEEDED;
+  // Without a reason the status was made by gRPC: the connection may have broken after the gateway
+  // had got the request.
+  const bool lost = facts.kind != Kind::kRead && facts.connected && IsVague(code) &&
+                    (reason.empty() || reason == "INTERNAL" || reason == "CANCELLED");
+  if (code == grpc::StatusCode::ABORTED || lost || (facts.kind != Kind::kRead && deadline)) {
+    hint = LookHint(facts);
+    // 6 would promise that trying again is safe.
+    if (facts.kind == Kind::kPurchase && failure.exit_code == kUnavailable) {
+      failure.exit_code = kOutcomeUnknown;
+    }
+  }
+  if (hint.empty()) hint = HintForReason(reason);
+  if (hint.empty()) hint = HintForCode(code, facts);
+
+  failure.text =
+      absl::StrCat("leasectl: ", CodeName(code), reason.empty() ? "" : " ", Harmless(reason), ": ",
+                   Harmless(status.error_message()), "\n", violations);
+  AddLine("hint", hint, failure.text);
+  failure.text += links;
+  AddLine("retry after", retry_after, failure.text);
+  const auto metadata = [&info](const char* key) {
+    const auto found = info.metadata().find(key);
+    return found == info.metadata().end() ? std::string() : found->second;
+  };
+  AddLine("provider's error id", metadata("upstream_error_id"), failure.text);
+  AddLine("http status", metadata("http_status"), failure.text);
+  return failure;
+}
+
+}  // namespace leasegateway

@@ -1,0 +1,31 @@
+#ifndef LEASE_GATEWAY_SERVICE_LEASECTL_PRINT_H_
+#define LEASE_GATEWAY_SERVICE_LEASECTL_PRINT_H_
+
+#include <string>
+
+#include "google/protobuf/timestamp.pb.h"
+#include "google/type/money.pb.h"
+#include "leasegateway/v1/lease_service.pb.h"
+
+namespace leasegateway {
+
+// The exact amount, at least two decimals: "19.99 USD".
+std::string FormatMoney(const google::type::Money& money);
+// RFC 3339, UTC.
+std::string FormatTimestamp(const google::protobuf::Timestamp& time);
+
+// Replies for people to read.
+std::string Print(const v1::ListAvailableNumbersResponse& reply, bool colored);
+std::string Print(const v1::GetNumberResponse& reply, bool colored);
+std::string Print(const v1::CreateLeaseResponse& reply, bool colored);
+std::string Print(const v1::ListLeasesResponse& reply, bool colored);
+std::string Print(const v1::GetLeaseResponse& reply, bool colored);
+std::string Print(const v1::TerminateLeaseResponse& reply, bool colored);
+std::string Print(const v1::ConfigureFailoverResponse& reply, bool colored);
+std::string Print(const v1::GetCallForwardingResponse& reply, bool colored);
+std::string Print(const v1::EnableCallForwardingResponse& reply, bool colored);
+std::string Print(const v1::DisableCallForwardingResponse& reply, bool colored);
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_LEASECTL_PRINT_H_
