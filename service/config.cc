@@ -116,15 +116,14 @@ std::string CheckHost(absl::string_view host) {
   if (host.find_first_not_of("0123456789.") == host.npos) {
     in_addr address;
     return inet_pton(AF_INET, std::string(host).c_str(), &address) == 1 ? ""
-                                                                       : "is not an IPv4 address";
+                                                                        : "is not an IPv4 address";
   }
   if (host.size() > 253) return "has a host name of more than 253 bytes";
   for (absl::string_view label : absl::StrSplit(host, '.')) {
-    const bool valid = !label.empty() && label.size() <= 63 && label.front() != '-' &&
-                       label.back() != '-' &&
-                       std::all_of(label.begin(), label.end(), [](unsigned char c) {
-                         return absl::ascii_isalnum(c) || c == '-' || c == '_';
-                       });
+    const bool valid =
+        !label.empty() && label.size() <= 63 && label.front() != '-' && label.back() != '-' &&
+        std::all_of(label.begin(), label.end(),
+                    [](unsigned char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; });
     if (!valid) return "is not a host name";
   }
   return "";
@@ -231,7 +230,7 @@ struct Option {
   std::string argument;  // its name in --help
   std::string help;
   std::function<std::string(absl::string_view, Config&)> set;  // returns the rule broken, or empty
-  std::function<std::string(const Config&)> get;              // as `set` reads it
+  std::function<std::string(const Config&)> get;               // as `set` reads it
   bool is_boolean = false;
   bool is_string = false;
   std::function<std::string(absl::string_view)> show = Quote;  // in errors
@@ -242,7 +241,7 @@ struct Option {
   }
 };
 
-Option Duration(std::string key, absl::string_view help, Milliseconds Config::* field,
+Option Duration(std::string key, absl::string_view help, Milliseconds Config::*field,
                 Milliseconds min, Milliseconds max) {
   const std::string bounds = absl::StrCat(FormatDuration(min), " to ", FormatDuration(max));
   return {.key = std::move(key),
@@ -267,7 +266,7 @@ Option Duration(std::string key, absl::string_view help, Milliseconds Config::* 
 }
 
 template <typename T>
-Option Integer(std::string key, absl::string_view help, T Config::* field, T min, T max) {
+Option Integer(std::string key, absl::string_view help, T Config::*field, T min, T max) {
   const std::string bounds = absl::StrCat(min, " to ", max);
   return {.key = std::move(key),
           .argument = "NUMBER",
@@ -284,7 +283,7 @@ Option Integer(std::string key, absl::string_view help, T Config::* field, T min
 }
 
 template <typename T>
-Option Size(std::string key, absl::string_view help, T Config::* field, T min, T max) {
+Option Size(std::string key, absl::string_view help, T Config::*field, T min, T max) {
   const std::string bounds = absl::StrCat(FormatSize(min), " to ", FormatSize(max));
   return {.key = std::move(key),
           .argument = "SIZE",
@@ -309,7 +308,7 @@ Option Size(std::string key, absl::string_view help, T Config::* field, T min, T
           .get = [=](const Config& config) { return FormatSize(config.*field); }};
 }
 
-Option Boolean(std::string key, absl::string_view help, bool Config::* field) {
+Option Boolean(std::string key, absl::string_view help, bool Config::*field) {
   return {.key = std::move(key),
           .argument = "[=true|false]",
           .help = std::string(help),
@@ -323,21 +322,21 @@ Option Boolean(std::string key, absl::string_view help, bool Config::* field) {
 }
 
 Option Text(std::string key, std::string argument, absl::string_view help,
-            std::string Config::* field, std::function<std::string(absl::string_view)> check) {
-  return {.key = std::move(key),
-          .argument = std::move(argument),
-          .help = std::string(help),
-          .set = [=, check = std::move(check)](absl::string_view text,
-                                               Config& config) -> std::string {
-            std::string broken = check(text);
-            if (broken.empty()) config.*field = std::string(text);
-            return broken;
-          },
-          .get = [=](const Config& config) { return config.*field; },
-          .is_string = true};
+            std::string Config::*field, std::function<std::string(absl::string_view)> check) {
+  return {
+      .key = std::move(key),
+      .argument = std::move(argument),
+      .help = std::string(help),
+      .set = [=, check = std::move(check)](absl::string_view text, Config& config) -> std::string {
+        std::string broken = check(text);
+        if (broken.empty()) config.*field = std::string(text);
+        return broken;
+      },
+      .get = [=](const Config& config) { return config.*field; },
+      .is_string = true};
 }
 
-Option Choice(std::string key, absl::string_view help, std::string Config::* field,
+Option Choice(std::string key, absl::string_view help, std::string Config::*field,
               std::vector<std::string> choices) {
   const std::string list = absl::StrJoin(choices, ", ");
   return Text(std::move(key), "NAME", absl::StrCat(help, ": ", list), field,
@@ -347,7 +346,7 @@ Option Choice(std::string key, absl::string_view help, std::string Config::* fie
               });
 }
 
-Option Url(std::string key, absl::string_view help, std::string Config::* field) {
+Option Url(std::string key, absl::string_view help, std::string Config::*field) {
   Option option = Text(std::move(key), "URL", help, field, CheckUrl);
   option.show = QuoteUrl;
   return option;
@@ -356,9 +355,10 @@ Option Url(std::string key, absl::string_view help, std::string Config::* field)
 const std::vector<Option>& Options() {
   using namespace std::chrono_literals;  // NOLINT(build/namespaces)
   static const auto* const options = new std::vector<Option>{
-      Text("listen", "HOST:PORT",
-           "Where to serve gRPC: IPv4 address, [IPv6 address] or name; port 0 to 65535, 0: any free",
-           &Config::listen, CheckListen),
+      Text(
+          "listen", "HOST:PORT",
+          "Where to serve gRPC: IPv4 address, [IPv6 address] or name; port 0 to 65535, 0: any free",
+          &Config::listen, CheckListen),
       Duration("default_deadline", "Deadline of a call that came without one",
                &Config::default_deadline, 1ms, 1h),
       Duration("drain_wait", "At SIGTERM, from NOT_SERVING until no new calls are taken",
@@ -439,7 +439,7 @@ const Option* FindOption(absl::string_view key) {
 std::string UnknownRule(absl::string_view key,
                         const std::function<std::string(const Option&)>& name) {
   static constexpr absl::string_view kSecretWords[] = {"token",    "secret",        "apikey",
-                                                      "password", "authorization", "key"};
+                                                       "password", "authorization", "key"};
   const std::string folded = absl::StrReplaceAll(absl::AsciiStrToLower(key), {{"-", "_"}});
   for (absl::string_view word : kSecretWords) {
     if (folded == word || absl::EndsWith(folded, absl::StrCat("_", word))) {
@@ -751,7 +751,8 @@ void Loader::ReadEnvironment(const std::vector<std::string>& names) {
 
 void Loader::ReadSecret() {
   Config& config = invocation_.config;
-  const auto take = [&](absl::string_view place, absl::string_view shown, absl::string_view secret) {
+  const auto take = [&](absl::string_view place, absl::string_view shown,
+                        absl::string_view secret) {
     secret = absl::StripAsciiWhitespace(secret);
     const std::string rule = CheckSecret(secret);
     if (rule.empty()) {
@@ -800,7 +801,8 @@ void Loader::CheckWhole() {
             absl::StrCat("cannot be combined with sandbox, set by ", Place("sandbox")));
     }
   }
-  const absl::string_view port = absl::string_view(config.listen).substr(config.listen.rfind(':') + 1);
+  const absl::string_view port =
+      absl::string_view(config.listen).substr(config.listen.rfind(':') + 1);
   if (config.sandbox_control_port != 0 && port == absl::StrCat(config.sandbox_control_port)) {
     Error(Place("sandbox_control_port"), Quote(port), "must differ from the port of listen");
   }

@@ -17,11 +17,11 @@ struct Config {
   using Milliseconds = std::chrono::milliseconds;
 
   // The gRPC side.
-  std::string listen = "127.0.0.1:50051";  // HOST:PORT; port 0: any free one
-  Milliseconds default_deadline{10'000};   // of a call that came without one
-  Milliseconds drain_wait{0};              // from NOT_SERVING to GOAWAY at SIGTERM
-  Milliseconds grace{20'000};              // from GOAWAY until calls in flight are cancelled
-  Milliseconds max_connection_age{600'000};       // 0: no limit
+  std::string listen = "127.0.0.1:50051";    // HOST:PORT; port 0: any free one
+  Milliseconds default_deadline{10'000};     // of a call that came without one
+  Milliseconds drain_wait{0};                // from NOT_SERVING to GOAWAY at SIGTERM
+  Milliseconds grace{20'000};                // from GOAWAY until calls in flight are cancelled
+  Milliseconds max_connection_age{600'000};  // 0: no limit
   Milliseconds max_connection_age_grace{30'000};
   Milliseconds keepalive_time{60'000};
   Milliseconds keepalive_timeout{20'000};
@@ -32,14 +32,14 @@ struct Config {
 
   // The provider's side.
   std::string upstream_url = "https://api.contiguity.com/numbers";
-  std::string upstream_ca_file;     // PEM; empty: the system's
-  std::string upstream_token_file;  // the API key, surrounding white space ignored
+  std::string upstream_ca_file;        // PEM; empty: the system's
+  std::string upstream_token_file;     // the API key, surrounding white space ignored
   std::string auth_scheme = "Bearer";  // or "Token"
-  int threads = 2;                  // of the Asio context
-  int pool_size = 64;               // connections
-  int pool_queue = 4096;            // calls that may wait for one
+  int threads = 2;                     // of the Asio context
+  int pool_size = 64;                  // connections
+  int pool_queue = 4096;               // calls that may wait for one
   Milliseconds resolve_timeout{2'000};
-  Milliseconds connect_timeout{2'000};    // an address
+  Milliseconds connect_timeout{2'000};  // an address
   Milliseconds handshake_timeout{3'000};
   Milliseconds send_timeout{5'000};
   Milliseconds response_timeout{10'000};  // from the request's last byte to the answer's header

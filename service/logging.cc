@@ -28,9 +28,8 @@ enum class Format { kText, kJson };
 
 // From most to least verbose.
 constexpr std::pair<std::string_view, spdlog::level::level_enum> kLevels[] = {
-    {"trace", spdlog::level::trace}, {"debug", spdlog::level::debug},
-    {"info", spdlog::level::info},   {"warn", spdlog::level::warn},
-    {"error", spdlog::level::err},   {"off", spdlog::level::off},
+    {"trace", spdlog::level::trace}, {"debug", spdlog::level::debug}, {"info", spdlog::level::info},
+    {"warn", spdlog::level::warn},   {"error", spdlog::level::err},   {"off", spdlog::level::off},
 };
 
 std::string_view LevelName(spdlog::level::level_enum level) {
@@ -130,8 +129,7 @@ void AppendJsonString(std::string_view text, std::string& out) {
 }
 
 std::string Timestamp(spdlog::log_clock::time_point time) {
-  const auto milliseconds =
-      std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch());
+  const auto milliseconds = std::chrono::floor<std::chrono::milliseconds>(time.time_since_epoch());
   const auto seconds = std::chrono::floor<std::chrono::seconds>(milliseconds);
   const std::time_t count = seconds.count();
   std::tm utc{};
@@ -272,11 +270,11 @@ void Step(int step) {
   const std::lock_guard lock(state.mutex);
   if (state.main == nullptr) return;
   const spdlog::level::level_enum old_level = state.main->level();
-  const auto* const found = std::find_if(
-      std::begin(kLevels), std::end(kLevels), [&](const auto& l) { return l.second == old_level; });
+  const auto* const found = std::find_if(std::begin(kLevels), std::end(kLevels),
+                                         [&](const auto& l) { return l.second == old_level; });
   const auto last = std::ssize(kLevels) - 1;
-  const auto& [name, level] = kLevels[std::clamp<std::ptrdiff_t>(
-      (found - std::begin(kLevels)) + step, 0, last)];
+  const auto& [name, level] =
+      kLevels[std::clamp<std::ptrdiff_t>((found - std::begin(kLevels)) + step, 0, last)];
   // Logged while the more verbose of both is in force, at a severity that it lets through.
   const spdlog::level::level_enum severity =
       std::clamp(std::min(old_level, level), spdlog::level::info, spdlog::level::err);

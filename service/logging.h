@@ -10,15 +10,15 @@ namespace leasegateway {
 
 // One finished call. Empty fields are not logged; phone numbers have none.
 struct AccessRecord {
-  std::string method;  // /package.Service/Method
-  std::string code;    // OK, NOT_FOUND, ...
-  std::string reason;  // of ErrorInfo
+  std::string method = {};  // /package.Service/Method
+  std::string code = {};    // OK, NOT_FOUND, ...
+  std::string reason = {};  // of ErrorInfo
   std::chrono::microseconds duration{0};
   int upstream_attempts = 0;
-  std::string call_id;
-  std::string request_id;           // the caller's
-  std::string upstream_request_id;  // the provider's
-  std::string peer;
+  std::string call_id = {};
+  std::string request_id = {};           // the caller's
+  std::string upstream_request_id = {};  // the provider's
+  std::string peer = {};
 };
 
 // Makes spdlog's default logger write one line a message to stderr from a thread of its own. A full
