@@ -1,3 +1,4 @@
+# shellcheck shell=bash
 # Sourced by the scripts: steps with names, one clear line on failure, free ports, bounded waits.
 set -Eeuo pipefail
 
@@ -68,12 +69,13 @@ stop_process() {
 
 # build PRESET [TARGET…]: configures when that is needed and builds; logs in build/.
 build() {
-  local preset=$1
+  local preset=$1 targets=()
   shift
+  [ $# = 0 ] || targets=(--target "$@")
   step "Configure the preset $preset" "$root/build/$preset-configure.log"
   (cd "$root" && logged cmake --preset "$preset")
   step "Build $preset: ${*:-everything}" "$root/build/$preset-build.log"
-  (cd "$root" && logged cmake --build "build/$preset" ${*:+--target "$@"})
+  (cd "$root" && logged cmake --build "build/$preset" "${targets[@]}")
 }
 
 # ctest_counts LOG: "PASSED FAILED" as ctest's closing line has it.
