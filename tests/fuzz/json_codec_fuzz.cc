@@ -1,0 +1,33 @@
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <string_view>
+
+#include "absl/status/status.h"
+#include "upstream/json_codec.h"
+#include "upstream/upstream_error.h"
+
+namespace {
+
+// A reply is read, or it is malformed; there is no third.
+void Check(const absl::Status& status) {
+  if (status.ok()) return;
+  if (status.code() != absl::StatusCode::kInternal) std::abort();
+  if (leasegateway::ReasonOf(status) != leasegateway::reason::kUpstreamMalformed) std::abort();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  const std::string_view body(reinterpret_cast<const char*>(data), size);
+  Check(leasegateway::DecodeAvailableNumbers(body).status());
+  Check(leasegateway::DecodeLeases(body).status());
+  Check(leasegateway::DecodeNumber(body).status());
+  Check(leasegateway::DecodeLease(body).status());
+  Check(leasegateway::DecodeTermination(body).status());
+  Check(leasegateway::DecodeFailover(body).status());
+  Check(leasegateway::DecodeCallForwarding(body).status());
+  const leasegateway::UpstreamErrorBody error = leasegateway::DecodeError(body);
+  if (error.message.size() > 512 || error.agreement_url.size() > 2048) std::abort();
+  return 0;
+}

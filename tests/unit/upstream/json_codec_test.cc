@@ -1,0 +1,965 @@
+#include "upstream/json_codec.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <boost/json/parse.hpp>
+#include <boost/json/serialize.hpp>
+#include <boost/json/value.hpp>
+#include <functional>
+#include <initializer_list>
+#include <limits>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "upstream/upstream_error.h"
+
+namespace leasegateway {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::Not;
+
+// A leased number as the provider gives it today. `{` and `}` are left off, for more fields.
+constexpr std::string_view kNumberFields = R"(
+  "id": "+13059478667", "status": "leased",
+  "number": {"e164": "+13059478667", "formatted": "+1 (305) 947-8667"},
+  "location": {"country": "US", "region": "FL", "city": "Miami"},
+  "carrier": "T-Mobile",
+  "capabilities": {"intl_sms": true, "channels": ["sms", "mms", "imessage"]},
+  "health": {"reputation": 0.9, "previous_owners": 1},
+  "data": {"requirements": ["imessage_entitlement_required"], "e911_capable": true},
+  "created_at": 1718851200,
+  "pricing": {"currency": "USD", "upfront_fee": 2.99, "monthly_rate": 19.99})";
+constexpr std::string_view kLeaseFields = R"(
+  "lease_id": "lsd_1234567890", "lease_status": "active",
+  "billing": {"method": "monthly", "period": {"start": 1718851200, "end": null}})";
+
+std::string Concat(std::initializer_list<std::string_view> parts) {
+  std::string result;
+  for (const std::string_view part : parts) result += part;
+  return result;
+}
+
+std::string Envelope(std::string_view data) {
+  return Concat({R"({"id": "req_4f1c", "timestamp": 1785698220563, "api_version": "v2026.10.1",
+                     "object": "response", "data": )",
+                 data, "}"});
+}
+
+std::string NumberBody() { return Envelope(Concat({"{", kNumberFields, "}"})); }
+std::string LeasedNumberBody() {
+  return Envelope(Concat({"{", kNumberFields, ",", kLeaseFields, "}"}));
+}
+std::string AvailableBody() {
+  return Envelope(Concat({R"({"available": 1, "numbers": [{)", kNumberFields, "}]}"}));
+}
+std::string LeasesBody() {
+  return Envelope(
+      Concat({R"({"leased": 1, "numbers": [{)", kNumberFields, ",", kLeaseFields, "}]}"}));
+}
+std::string NewLeaseBody() {
+  return Envelope(R"({"lease_id": "lsd_1", "number": "+13059478667", "status": "active",
+    "billing": {"method": "service_contract",
+                "price": {"currency": "EUR", "monthly_rate": 19.99, "upfront_fee": 2.99},
+                "period": {"start": 1718851200, "end": 1721443200}}})");
+}
+std::string TerminationBody() {
+  return Envelope(R"({"lease_id": "lsd_1", "number_id": "+13059478667", "status": "terminated",
+                      "terminated_at": 1718851200})");
+}
+std::string FailoverBody() {
+  return Envelope(R"({"number": "+13059478667", "failover":
+    {"enabled": true, "mode": "selective", "numbers": ["+13059278337", "+13059278338"]}})");
+}
+std::string ForwardingBody() {
+  return Envelope(R"({"number": "+13059478667", "call_forwarding": {"enabled": true,
+    "to": "+13059278337", "status": "queued", "estimated_completion": 1790000000000}})");
+}
+
+// A number of which only `fields` and the id are given.
+std::string NumberWith(std::string_view fields) {
+  return Envelope(Concat({R"({"id": "+13059478667", )", fields, "}"}));
+}
+
+struct Sample {
+  std::string name;
+  std::string body;
+  std::function<absl::Status(std::string_view)> decode;
+};
+
+std::vector<Sample> Samples() {
+  return {
+      {"available", AvailableBody(),
+       [](std::string_view body) { return DecodeAvailableNumbers(body).status(); }},
+      {"leases", LeasesBody(), [](std::string_view body) { return DecodeLeases(body).status(); }},
+      {"number", NumberBody(), [](std::string_view body) { return DecodeNumber(body).status(); }},
+      {"leased number", LeasedNumberBody(),
+       [](std::string_view body) { return DecodeNumber(body).status(); }},
+      {"new lease", NewLeaseBody(),
+       [](std::string_view body) { return DecodeLease(body).status(); }},
+      {"termination", TerminationBody(),
+       [](std::string_view body) { return DecodeTermination(body).status(); }},
+      {"failover", FailoverBody(),
+       [](std::string_view body) { return DecodeFailover(body).status(); }},
+      {"forwarding", ForwardingBody(),
+       [](std::string_view body) { return DecodeCallForwarding(body).status(); }},
+  };
+}
+
+void ExpectMalformed(const absl::Status& status, const std::string& message_part = "") {
+  EXPECT_EQ(status.code(), absl::StatusCode::kInternal) << status;
+  EXPECT_EQ(ReasonOf(status), reason::kUpstreamMalformed) << status;
+  EXPECT_THAT(std::string(status.message()), HasSubstr(message_part));
+}
+
+v1::Number DecodedNumber(const std::string& body) {
+  const absl::StatusOr<Reply<v1::Number>> reply = DecodeNumber(body);
+  EXPECT_TRUE(reply.ok()) << reply.status() << "\n" << body;
+  return reply.ok() ? reply->value : v1::Number();
+}
+
+// --- replies as described ------------------------------------------------------------------------
+
+TEST(JsonCodecTest, ReadsTheEnvelope) {
+  const auto reply = DecodeAvailableNumbers(AvailableBody());
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->metadata.upstream_request_id(), "req_4f1c");
+  EXPECT_EQ(reply->metadata.upstream_time().seconds(), 1785698220);
+  EXPECT_EQ(reply->metadata.upstream_time().nanos(), 563'000'000);
+  EXPECT_EQ(reply->metadata.upstream_api_version(), "v2026.10.1");
+  EXPECT_FALSE(reply->metadata.has_fetch_time());
+}
+
+TEST(JsonCodecTest, ReadsAnAvailableNumber) {
+  const auto reply = DecodeAvailableNumbers(AvailableBody());
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  ASSERT_EQ(reply->value.size(), 1);
+  const v1::Number& number = reply->value[0];
+  EXPECT_EQ(number.phone_number(), "+13059478667");
+  EXPECT_EQ(number.formatted(), "+1 (305) 947-8667");
+  EXPECT_EQ(number.status(), v1::NUMBER_STATUS_LEASED);
+  EXPECT_EQ(number.provider_status(), "leased");
+  EXPECT_EQ(number.location().country(), "US");
+  EXPECT_EQ(number.location().region(), "FL");
+  EXPECT_EQ(number.location().city(), "Miami");
+  EXPECT_EQ(number.carrier(), "T-Mobile");
+  EXPECT_TRUE(number.capabilities().intl_sms());
+  EXPECT_THAT(number.capabilities().channels(), ElementsAre("sms", "mms", "imessage"));
+  EXPECT_DOUBLE_EQ(number.health().reputation(), 0.9);
+  EXPECT_EQ(number.health().previous_owners(), 1);
+  EXPECT_THAT(number.requirements(), ElementsAre("imessage_entitlement_required"));
+  EXPECT_TRUE(number.e911_capable());
+  EXPECT_EQ(number.create_time().seconds(), 1718851200);
+  EXPECT_EQ(number.pricing().upfront_fee().currency_code(), "USD");
+  EXPECT_EQ(number.pricing().upfront_fee().units(), 2);
+  EXPECT_EQ(number.pricing().upfront_fee().nanos(), 990'000'000);
+  EXPECT_EQ(number.pricing().monthly_rate().currency_code(), "USD");
+  EXPECT_EQ(number.pricing().monthly_rate().units(), 19);
+  EXPECT_EQ(number.pricing().monthly_rate().nanos(), 990'000'000);
+  EXPECT_FALSE(number.has_lease());
+  EXPECT_FALSE(number.has_additional_data());
+  EXPECT_FALSE(number.has_additional_fields());
+}
+
+TEST(JsonCodecTest, ReadsTheLeaseOfANumber) {
+  const v1::Number number = DecodedNumber(LeasedNumberBody());
+  ASSERT_TRUE(number.has_lease());
+  const v1::Lease& lease = number.lease();
+  EXPECT_EQ(lease.lease_id(), "lsd_1234567890");
+  EXPECT_EQ(lease.phone_number(), "+13059478667");
+  EXPECT_EQ(lease.status(), v1::LEASE_STATUS_ACTIVE);
+  EXPECT_EQ(lease.provider_status(), "active");
+  EXPECT_EQ(lease.billing().method(), v1::BILLING_METHOD_MONTHLY);
+  EXPECT_EQ(lease.billing().provider_method(), "monthly");
+  EXPECT_EQ(lease.billing().start_time().seconds(), 1718851200);
+  EXPECT_FALSE(lease.billing().has_end_time());
+  EXPECT_FALSE(lease.billing().has_price());
+  EXPECT_FALSE(lease.has_number());
+}
+
+TEST(JsonCodecTest, ReadsLeasesWithTheirNumbers) {
+  const auto reply = DecodeLeases(LeasesBody());
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  ASSERT_EQ(reply->value.size(), 1);
+  const v1::Lease& lease = reply->value[0];
+  EXPECT_EQ(lease.lease_id(), "lsd_1234567890");
+  EXPECT_EQ(lease.phone_number(), "+13059478667");
+  EXPECT_EQ(lease.status(), v1::LEASE_STATUS_ACTIVE);
+  EXPECT_EQ(lease.number().phone_number(), "+13059478667");
+  EXPECT_EQ(lease.number().location().city(), "Miami");
+  EXPECT_FALSE(lease.number().has_lease());
+}
+
+TEST(JsonCodecTest, ReadsANewLease) {
+  const auto reply = DecodeLease(NewLeaseBody());
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  const v1::Lease& lease = reply->value;
+  EXPECT_EQ(lease.lease_id(), "lsd_1");
+  EXPECT_EQ(lease.phone_number(), "+13059478667");
+  EXPECT_EQ(lease.status(), v1::LEASE_STATUS_ACTIVE);
+  EXPECT_EQ(lease.billing().method(), v1::BILLING_METHOD_SERVICE_CONTRACT);
+  EXPECT_EQ(lease.billing().price().monthly_rate().units(), 19);
+  EXPECT_EQ(lease.billing().price().monthly_rate().currency_code(), "EUR");
+  EXPECT_EQ(lease.billing().start_time().seconds(), 1718851200);
+  EXPECT_EQ(lease.billing().end_time().seconds(), 1721443200);
+}
+
+TEST(JsonCodecTest, ReadsATermination) {
+  const auto reply = DecodeTermination(TerminationBody());
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->value.lease_id(), "lsd_1");
+  EXPECT_EQ(reply->value.phone_number(), "+13059478667");
+  EXPECT_EQ(reply->value.status(), v1::LEASE_STATUS_TERMINATED);
+  EXPECT_EQ(reply->value.provider_status(), "terminated");
+  EXPECT_EQ(reply->value.terminate_time().seconds(), 1718851200);
+}
+
+TEST(JsonCodecTest, ReadsFailover) {
+  const auto reply = DecodeFailover(FailoverBody());
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_TRUE(reply->value.enabled());
+  EXPECT_EQ(reply->value.mode(), v1::FAILOVER_MODE_SELECTIVE);
+  EXPECT_EQ(reply->value.provider_mode(), "selective");
+  EXPECT_THAT(reply->value.phone_numbers(), ElementsAre("+13059278337", "+13059278338"));
+}
+
+TEST(JsonCodecTest, FailoverMayBeAbsent) {
+  for (const char* data : {R"({"number": "+13059478667"})", R"({"failover": null})", "{}"}) {
+    const auto reply = DecodeFailover(Envelope(data));
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->value.ByteSizeLong(), 0u);
+  }
+}
+
+TEST(JsonCodecTest, ReadsCallForwarding) {
+  const auto reply = DecodeCallForwarding(ForwardingBody());
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_TRUE(reply->value.enabled());
+  EXPECT_EQ(reply->value.forward_to(), "+13059278337");
+  EXPECT_EQ(reply->value.status(), v1::CALL_FORWARDING_STATUS_QUEUED);
+  EXPECT_EQ(reply->value.estimated_completion_time().seconds(), 1790000000);
+}
+
+TEST(JsonCodecTest, ReadsDisabledCallForwarding) {
+  const auto reply = DecodeCallForwarding(Envelope(R"({"call_forwarding":
+      {"enabled": false, "to": null, "status": "active", "estimated_completion": null}})"));
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_FALSE(reply->value.enabled());
+  EXPECT_THAT(reply->value.forward_to(), IsEmpty());
+  EXPECT_EQ(reply->value.status(), v1::CALL_FORWARDING_STATUS_ACTIVE);
+  EXPECT_FALSE(reply->value.has_estimated_completion_time());
+}
+
+TEST(JsonCodecTest, CallForwardingMustSayWhetherItIsEnabled) {
+  ExpectMalformed(DecodeCallForwarding(Envelope("{}")).status(),
+                  "data.call_forwarding: is missing");
+  ExpectMalformed(DecodeCallForwarding(Envelope(R"({"call_forwarding": {"to": null}})")).status(),
+                  "data.call_forwarding.enabled: is missing");
+}
+
+TEST(JsonCodecTest, AnEmptyListIsFine) {
+  const auto numbers = DecodeAvailableNumbers(Envelope(R"({"available": 0, "numbers": []})"));
+  ASSERT_TRUE(numbers.ok()) << numbers.status();
+  EXPECT_TRUE(numbers->value.empty());
+  const auto leases = DecodeLeases(Envelope(R"({"numbers": []})"));
+  ASSERT_TRUE(leases.ok()) << leases.status();
+  EXPECT_TRUE(leases->value.empty());
+}
+
+// --- known variations ----------------------------------------------------------------------------
+
+TEST(JsonCodecTest, TheEnvelopeNeedsOnlyData) {
+  const auto reply = DecodeNumber(R"({"data": {"id": "+13059478667"}})");
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->value.phone_number(), "+13059478667");
+  EXPECT_FALSE(reply->metadata.has_upstream_time());
+}
+
+TEST(JsonCodecTest, TheOrderOfKeysDoesNotMatter) {
+  const auto reply = DecodeNumber(R"({"data": {"pricing": {"monthly_rate": 5, "currency": "GBP"},
+      "billing": {"method": "goodwill"}, "id": "+13059478667"}, "id": "req_1"})");
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->value.pricing().monthly_rate().currency_code(), "GBP");
+  EXPECT_EQ(reply->value.lease().phone_number(), "+13059478667");
+  EXPECT_EQ(reply->value.lease().billing().method(), v1::BILLING_METHOD_GOODWILL);
+  EXPECT_EQ(reply->metadata.upstream_request_id(), "req_1");
+}
+
+TEST(JsonCodecTest, AByteOrderMarkIsPassedOver) {
+  EXPECT_TRUE(DecodeNumber("\xEF\xBB\xBF" + NumberBody()).ok());
+}
+
+TEST(JsonCodecTest, NullIsAbsent) {
+  const v1::Number number = DecodedNumber(NumberWith(
+      R"("status": null, "number": null, "location": {"city": null}, "carrier": null,
+         "capabilities": null, "health": {"reputation": null}, "data": {"e911_capable": null,
+         "later": null}, "created_at": null, "pricing": {"upfront_fee": null, "currency": null},
+         "lease_id": null, "lease_status": null, "billing": null, "later": null)"));
+  EXPECT_EQ(number.status(), v1::NUMBER_STATUS_UNSPECIFIED);
+  EXPECT_FALSE(number.has_capabilities());
+  EXPECT_FALSE(number.has_e911_capable());
+  EXPECT_FALSE(number.has_create_time());
+  EXPECT_FALSE(number.pricing().has_upfront_fee());
+  EXPECT_FALSE(number.has_lease());
+  EXPECT_FALSE(number.has_additional_data());
+  EXPECT_FALSE(number.has_additional_fields());
+}
+
+TEST(JsonCodecTest, ANumberMayBeOneString) {
+  const v1::Number by_string = DecodedNumber(Envelope(R"({"number": "+13059478667"})"));
+  EXPECT_EQ(by_string.phone_number(), "+13059478667");
+  const v1::Number by_form = DecodedNumber(Envelope(R"({"number": {"e164": "+13059478667"}})"));
+  EXPECT_EQ(by_form.phone_number(), "+13059478667");
+  const auto lease = DecodeLease(
+      Envelope(R"({"lease_id": "l", "number": {"e164": "+13059478667", "formatted": "x"}})"));
+  ASSERT_TRUE(lease.ok()) << lease.status();
+  EXPECT_EQ(lease->value.phone_number(), "+13059478667");
+}
+
+TEST(JsonCodecTest, ReadsEveryFormOfTime) {
+  struct Case {
+    const char* json;
+    int64_t seconds;
+    int32_t nanos;
+  };
+  for (const Case& c : std::vector<Case>{
+           {"1718851200", 1718851200, 0},
+           {"1718851200.5", 1718851200, 500'000'000},
+           {"1.7188512e9", 1718851200, 0},
+           {"1718851200000", 1718851200, 0},
+           {"1718851200123", 1718851200, 123'000'000},
+           {"1718851200123.25", 1718851200, 123'250'000},
+           {"\"1718851200\"", 1718851200, 0},
+           {"\"1718851200123\"", 1718851200, 123'000'000},
+           {"\"2024-06-20T02:40:00Z\"", 1718851200, 0},
+           {"\"2024-06-20T02:40:00.25Z\"", 1718851200, 250'000'000},
+           {"\"2024-06-20T04:40:00+02:00\"", 1718851200, 0},
+           {"\"2024-06-20T02:40:00\"", 1718851200, 0},
+           {"\"2024-06-20\"", 1718841600, 0},
+           {"0", 0, 0},
+           {"-1", -1, 0},
+           {"-1.25", -2, 750'000'000},
+           {"99999999999", 99'999'999'999, 0},
+           {"100000000000", 100'000'000, 0},
+           {"-100000000001", -100'000'001, 999'000'000},
+       }) {
+    const v1::Number number = DecodedNumber(NumberWith(Concat({R"("created_at": )", c.json})));
+    EXPECT_EQ(number.create_time().seconds(), c.seconds) << c.json;
+    EXPECT_EQ(number.create_time().nanos(), c.nanos) << c.json;
+  }
+}
+
+TEST(JsonCodecTest, RefusesWhatIsNoTime) {
+  for (const char* json :
+       {"\"\"", "\"soon\"", "\"infinite-future\"", "\"2024-13-01\"", "\"20-06-2024\"", "true",
+        "999999999999999999", "1e30", "{}", "[]", "\" 2024-06-20\"", "\"0x10\"", "\"nan\""}) {
+    ExpectMalformed(DecodeNumber(NumberWith(Concat({R"("created_at": )", json}))).status(),
+                    "data.created_at: ");
+  }
+}
+
+TEST(JsonCodecTest, TimesOfOtherMessagesHaveEveryFormToo) {
+  const auto termination =
+      DecodeTermination(Envelope(R"({"terminated_at": "2024-06-20T02:40:00Z"})"));
+  ASSERT_TRUE(termination.ok()) << termination.status();
+  EXPECT_EQ(termination->value.terminate_time().seconds(), 1718851200);
+  const auto forwarding = DecodeCallForwarding(
+      Envelope(R"({"call_forwarding": {"enabled": true, "estimated_completion": 1790000000}})"));
+  ASSERT_TRUE(forwarding.ok()) << forwarding.status();
+  EXPECT_EQ(forwarding->value.estimated_completion_time().seconds(), 1790000000);
+}
+
+TEST(JsonCodecTest, MoneyIsExact) {
+  struct Case {
+    const char* json;
+    int64_t units;
+    int32_t nanos;
+  };
+  for (const Case& c : std::vector<Case>{
+           {"19.99", 19, 990'000'000},
+           {"0.1", 0, 100'000'000},
+           {"1.999E1", 19, 990'000'000},
+           {"1999e-2", 19, 990'000'000},
+           {"0.01999e+3", 19, 990'000'000},
+           {"\"19.99\"", 19, 990'000'000},
+           {"\"1.999E1\"", 19, 990'000'000},
+           {"20", 20, 0},
+           {"2e1", 20, 0},
+           {"0", 0, 0},
+           {"-0", 0, 0},
+           {"\"0e999999999999999999999\"", 0, 0},
+           {"-2.5", -2, -500'000'000},
+           {"-0.05", 0, -50'000'000},
+           {"0.000000001", 0, 1},
+           {"1e-9", 0, 1},
+           {"19.990000000000", 19, 990'000'000},
+           {"9007199254740993.01", 9007199254740993, 10'000'000},
+           {"9223372036854775807.999999999", std::numeric_limits<int64_t>::max(), 999'999'999},
+       }) {
+    const v1::Number number =
+        DecodedNumber(NumberWith(Concat({R"("pricing": {"monthly_rate": )", c.json, "}"})));
+    EXPECT_EQ(number.pricing().monthly_rate().units(), c.units) << c.json;
+    EXPECT_EQ(number.pricing().monthly_rate().nanos(), c.nanos) << c.json;
+  }
+}
+
+TEST(JsonCodecTest, RefusesMoneyThatIsNotExact) {
+  for (const char* json : {"0.0000000001",
+                           "1e-10",
+                           "1e-400",
+                           "19.9900000001",
+                           "9223372036854775808",
+                           "1e19",
+                           "1e300",
+                           "-9223372036854775809",
+                           "\"1e999999999999999999\"",
+                           "\"\"",
+                           "\"$19.99\"",
+                           "\"19,99\"",
+                           "\"19.\"",
+                           "\".5\"",
+                           "\"019\"",
+                           "\"1e\"",
+                           "\"+1\"",
+                           "\"-\"",
+                           "\" 1\"",
+                           "\"1 \"",
+                           "\"NaN\"",
+                           "true",
+                           "{}",
+                           "[1]"}) {
+    ExpectMalformed(
+        DecodeNumber(NumberWith(Concat({R"("pricing": {"monthly_rate": )", json, "}"}))).status(),
+        "data.pricing.monthly_rate: ");
+  }
+}
+
+TEST(JsonCodecTest, CapabilitiesMayBeAnArray) {
+  const v1::Number number = DecodedNumber(NumberWith(R"("capabilities": ["sms", "voice"])"));
+  EXPECT_THAT(number.capabilities().channels(), ElementsAre("sms", "voice"));
+  EXPECT_FALSE(number.capabilities().has_intl_sms());
+  ExpectMalformed(DecodeNumber(NumberWith(R"("capabilities": ["sms", 1])")).status(),
+                  "data.capabilities[1]: a string is wanted, not 1");
+  ExpectMalformed(DecodeNumber(NumberWith(R"("capabilities": "sms")")).status(),
+                  "data.capabilities: an object is wanted");
+}
+
+TEST(JsonCodecTest, KnowsEveryWord) {
+  const auto number_status = [](const std::string& word) {
+    return DecodedNumber(NumberWith("\"status\": \"" + word + "\"")).status();
+  };
+  EXPECT_EQ(number_status("available"), v1::NUMBER_STATUS_AVAILABLE);
+  EXPECT_EQ(number_status("g-available"), v1::NUMBER_STATUS_G_AVAILABLE);
+  EXPECT_EQ(number_status("leased"), v1::NUMBER_STATUS_LEASED);
+  EXPECT_EQ(number_status("unavailable"), v1::NUMBER_STATUS_UNAVAILABLE);
+  const auto lease_status = [](const std::string& word) {
+    return DecodedNumber(NumberWith("\"lease_status\": \"" + word + "\"")).lease().status();
+  };
+  EXPECT_EQ(lease_status("active"), v1::LEASE_STATUS_ACTIVE);
+  EXPECT_EQ(lease_status("paused"), v1::LEASE_STATUS_PAUSED);
+  EXPECT_EQ(lease_status("pending"), v1::LEASE_STATUS_PENDING);
+  EXPECT_EQ(lease_status("expired"), v1::LEASE_STATUS_EXPIRED);
+  EXPECT_EQ(lease_status("terminated"), v1::LEASE_STATUS_TERMINATED);
+}
+
+TEST(JsonCodecTest, UnknownWordsPassThrough) {
+  const v1::Number number = DecodedNumber(
+      NumberWith(R"("status": "reserved", "carrier": "Twilio", "lease_status": "frozen",
+                    "capabilities": {"channels": ["telepathy"]},
+                    "billing": {"method": "barter"})"));
+  EXPECT_EQ(number.status(), v1::NUMBER_STATUS_UNSPECIFIED);
+  EXPECT_EQ(number.provider_status(), "reserved");
+  EXPECT_EQ(number.carrier(), "Twilio");
+  EXPECT_THAT(number.capabilities().channels(), ElementsAre("telepathy"));
+  EXPECT_EQ(number.lease().status(), v1::LEASE_STATUS_UNSPECIFIED);
+  EXPECT_EQ(number.lease().provider_status(), "frozen");
+  EXPECT_EQ(number.lease().billing().method(), v1::BILLING_METHOD_UNSPECIFIED);
+  EXPECT_EQ(number.lease().billing().provider_method(), "barter");
+
+  const auto failover = DecodeFailover(Envelope(R"({"failover": {"enabled": true, "mode": "x"}})"));
+  ASSERT_TRUE(failover.ok()) << failover.status();
+  EXPECT_EQ(failover->value.mode(), v1::FAILOVER_MODE_UNSPECIFIED);
+  EXPECT_EQ(failover->value.provider_mode(), "x");
+  const auto forwarding =
+      DecodeCallForwarding(Envelope(R"({"call_forwarding": {"enabled": true, "status": "x"}})"));
+  ASSERT_TRUE(forwarding.ok()) << forwarding.status();
+  EXPECT_EQ(forwarding->value.status(), v1::CALL_FORWARDING_STATUS_UNSPECIFIED);
+  EXPECT_EQ(forwarding->value.provider_status(), "x");
+  const auto termination = DecodeTermination(Envelope(R"({"status": "x"})"));
+  ASSERT_TRUE(termination.ok()) << termination.status();
+  EXPECT_EQ(termination->value.status(), v1::LEASE_STATUS_UNSPECIFIED);
+  EXPECT_EQ(termination->value.provider_status(), "x");
+}
+
+TEST(JsonCodecTest, UnknownKeysAreKept) {
+  const v1::Number number = DecodedNumber(NumberWith(
+      R"("data": {"requirements": [], "e911_capable": false, "text": "a\u00e9\n", "flag": true,
+                  "list": [1, "b", null, [], {"deep": -2.5}], "object": {"k": {"n": null}}},
+         "vanity": "MIAMI", "score": 7)"));
+  EXPECT_FALSE(number.e911_capable());
+  EXPECT_TRUE(number.has_e911_capable());
+  const auto& data = number.additional_data().fields();
+  EXPECT_EQ(data.size(), 4u);
+  EXPECT_EQ(data.at("text").string_value(), "a\xC3\xA9\n");
+  EXPECT_TRUE(data.at("flag").bool_value());
+  const auto& list = data.at("list").list_value();
+  ASSERT_EQ(list.values_size(), 5);
+  EXPECT_EQ(list.values(0).number_value(), 1);
+  EXPECT_EQ(list.values(1).string_value(), "b");
+  EXPECT_TRUE(list.values(2).has_null_value());
+  EXPECT_TRUE(list.values(3).has_list_value());
+  EXPECT_EQ(list.values(4).struct_value().fields().at("deep").number_value(), -2.5);
+  EXPECT_TRUE(data.at("object")
+                  .struct_value()
+                  .fields()
+                  .at("k")
+                  .struct_value()
+                  .fields()
+                  .at("n")
+                  .has_null_value());
+  const auto& fields = number.additional_fields().fields();
+  EXPECT_EQ(fields.size(), 2u);
+  EXPECT_EQ(fields.at("vanity").string_value(), "MIAMI");
+  EXPECT_EQ(fields.at("score").number_value(), 7);
+}
+
+TEST(JsonCodecTest, IntegersThatADoubleCanNotHoldBecomeStrings) {
+  const v1::Number number = DecodedNumber(NumberWith(
+      R"("exact": 9007199254740992, "minus": -9007199254740992, "over": 9007199254740993,
+         "under": -9007199254740993, "huge": 123456789012345678901234567890, "real": 1e30)"));
+  const auto& fields = number.additional_fields().fields();
+  EXPECT_EQ(fields.at("exact").number_value(), 9007199254740992.0);
+  EXPECT_EQ(fields.at("minus").number_value(), -9007199254740992.0);
+  EXPECT_EQ(fields.at("over").string_value(), "9007199254740993");
+  EXPECT_EQ(fields.at("under").string_value(), "-9007199254740993");
+  EXPECT_EQ(fields.at("huge").string_value(), "123456789012345678901234567890");
+  EXPECT_EQ(fields.at("real").number_value(), 1e30);
+}
+
+TEST(JsonCodecTest, HealthIsReadFromAnyNumber) {
+  struct Case {
+    const char* reputation;
+    const char* owners;
+    double want_reputation;
+    int32_t want_owners;
+  };
+  for (const Case& c : std::vector<Case>{
+           {"1", "0", 1, 0},
+           {"0", "2.0", 0, 2},
+           {"\"0.85\"", "\"3\"", 0.85, 3},
+           {"9e-1", "1e1", 0.9, 10},
+           {"0.123456789012", "2147483647", 0.123456789012, std::numeric_limits<int32_t>::max()}}) {
+    const v1::Number number =
+        DecodedNumber(NumberWith(Concat({R"("health": {"reputation": )", c.reputation,
+                                         R"(, "previous_owners": )", c.owners, "}"})));
+    EXPECT_DOUBLE_EQ(number.health().reputation(), c.want_reputation);
+    EXPECT_EQ(number.health().previous_owners(), c.want_owners);
+  }
+}
+
+TEST(JsonCodecTest, RefusesHealthOutOfRange) {
+  for (const char* json :
+       {"-0.1", "1.01", "1e400", "\"nan\"", "\"inf\"", "\"0x1\"", "true", "[]"}) {
+    ExpectMalformed(
+        DecodeNumber(NumberWith(Concat({R"("health": {"reputation": )", json, "}"}))).status(),
+        "data.health.reputation: ");
+  }
+  for (const char* json : {"-1", "1.5", "2147483648", "1e400", "\"many\"", "false", "{}"}) {
+    ExpectMalformed(
+        DecodeNumber(NumberWith(Concat({R"("health": {"previous_owners": )", json, "}"}))).status(),
+        "data.health.previous_owners: ");
+  }
+}
+
+// --- what is refused -----------------------------------------------------------------------------
+
+TEST(JsonCodecTest, RefusesWhatIsNotJson) {
+  const std::vector<std::string> bodies = {"",
+                                           " ",
+                                           "\n",
+                                           "\xEF\xBB\xBF",
+                                           "<html><body>502 Bad Gateway</body></html>",
+                                           "null",
+                                           "1",
+                                           "\"x\"",
+                                           "[]",
+                                           "{",
+                                           "}",
+                                           "{}}",
+                                           "{} {}",
+                                           "{}x",
+                                           "{\"a\"}",
+                                           "{\"a\" 1}",
+                                           "{\"a\": }",
+                                           "{\"a\": 1,}",
+                                           "{,}",
+                                           "{'a': 1}",
+                                           "{a: 1}",
+                                           "{\"a\": 01}",
+                                           "{\"a\": +1}",
+                                           "{\"a\": .5}",
+                                           "{\"a\": 1.}",
+                                           "{\"a\": 1e}",
+                                           "{\"a\": -}",
+                                           "{\"a\": NaN}",
+                                           "{\"a\": 1e400}",
+                                           "{\"a\": nul}",
+                                           "{\"a\": nulls}",
+                                           "{\"a\": truex}",
+                                           "{\"a\": tru}",
+                                           "{\"a\": [1,]}",
+                                           "{\"a\": [,1]}",
+                                           "{\"a\": [1 2]}",
+                                           "{\"a\": [1}",
+                                           "{\"a\": {]}",
+                                           "{\"a\": \"\\q\"}",
+                                           "{\"a\": \"\\ud800\"}",
+                                           "{\"a\": \"\\u12\"}",
+                                           "{\"a\": \"\t\"}",
+                                           "{\"a\": \"x}",
+                                           "{\"a\": 1 \"b\": 2}",
+                                           "{\"a\": \"b\"c}",
+                                           "{\"a\": 1\"b\"}",
+                                           "{\"\\q\": 1}",
+                                           "{\"a\": /* c */ 1}",
+                                           "{\"a\": null\v}"};
+  for (const std::string& body : bodies) {
+    for (const Sample& sample : Samples()) {
+      SCOPED_TRACE(sample.name + ": " + body);
+      ExpectMalformed(sample.decode(body));
+    }
+  }
+}
+
+TEST(JsonCodecTest, RefusesWrongSyntaxAroundAGoodReply) {
+  for (const Sample& sample : Samples()) {
+    EXPECT_TRUE(sample.decode(" \r\n\t" + sample.body + "\n ").ok()) << sample.name;
+    for (const char* rest : {"x", "{}", "]", "}", ",", "null"}) {
+      ExpectMalformed(sample.decode(sample.body + rest));
+    }
+    // The same error inside of a value that nothing asks for.
+    for (const char* value :
+         {"tru", "[1 2]", "\"\\q\"", "{\"a\": 1,}", "1e400", "{\"a\":1,\"a\":2}", "nul", "01"}) {
+      const std::string with_more =
+          Concat({sample.body.substr(0, sample.body.rfind('}')), ", \"more\": ", value, "}"});
+      SCOPED_TRACE(with_more);
+      ExpectMalformed(sample.decode(with_more), "more");
+    }
+  }
+}
+
+TEST(JsonCodecTest, RefusesInvalidUtf8) {
+  for (const char* bytes :
+       {"\xFF", "\xC3", "\xC0\x80", "\xED\xA0\x80", "\xF5\x80\x80\x80", "\x80"}) {
+    ExpectMalformed(DecodeNumber(NumberWith(Concat({R"("carrier": ")", bytes, "\""}))).status());
+    ExpectMalformed(DecodeNumber(NumberWith(Concat({"\"", bytes, R"(": 1)"}))).status());
+  }
+}
+
+TEST(JsonCodecTest, RefusesAKeyThatIsThereTwice) {
+  ExpectMalformed(DecodeNumber(NumberWith(R"("id": "+13059478667")")).status(),
+                  "data: the key id is there twice");
+  ExpectMalformed(DecodeNumber(NumberWith(R"("x": {"a": 1, "\u0061": 2})")).status(),
+                  "data.x: the key a is there twice");
+  ExpectMalformed(DecodeNumber(R"({"data": {"id": "+13059478667"}, "data": null})").status(),
+                  "the key data is there twice");
+  // The same key in two objects is fine.
+  EXPECT_TRUE(DecodeNumber(NumberWith(R"("x": {"a": 1}, "y": {"a": 1, "b": {"a": 1}})")).ok());
+}
+
+// Arrays in one another: with the envelope and `data` two more levels.
+std::string Nested(int levels) {
+  return NumberWith(Concat({R"("deep": )", std::string(static_cast<size_t>(levels), '['),
+                            std::string(static_cast<size_t>(levels), ']')}));
+}
+
+TEST(JsonCodecTest, RefusesWhatIsTooDeep) {
+  EXPECT_TRUE(DecodeNumber(Nested(62)).ok());
+  ExpectMalformed(DecodeNumber(Nested(63)).status(), "deeper than 64 levels");
+  ExpectMalformed(DecodeNumber(Nested(2000)).status());
+  ExpectMalformed(DecodeNumber(Nested(100'000)).status());
+  ExpectMalformed(DecodeNumber(std::string(100'000, '[')).status());
+}
+
+TEST(JsonCodecTest, ProtobufReadersCanReadWhatIsDeep) {
+  constexpr int kLevels = 60;
+  std::string deep;
+  for (int i = 0; i < kLevels; ++i) deep += R"({"a":)";
+  deep += "1";
+  deep += std::string(kLevels, '}');
+  const v1::Number number = DecodedNumber(NumberWith(Concat({R"("deep": )", deep})));
+  v1::Number copy;
+  EXPECT_TRUE(copy.ParseFromString(number.SerializeAsString()));
+  EXPECT_TRUE(copy.additional_fields().fields().at("deep").has_struct_value());
+}
+
+TEST(JsonCodecTest, RefusesANumberWithoutAnE164Number) {
+  ExpectMalformed(DecodeNumber(Envelope("{}")).status(), "data.id: is missing");
+  for (const char* id :
+       {"13059478667", "+", "+1", "+0305947866", "+1305947866712345", "+1 305", "+1305x", "x"}) {
+    ExpectMalformed(DecodeNumber(Envelope(Concat({R"({"id": ")", id, "\"}"}))).status(),
+                    "data: an E.164 number is wanted");
+    ExpectMalformed(DecodeNumber(Envelope(Concat({R"({"number": ")", id, "\"}"}))).status(),
+                    "data: an E.164 number is wanted");
+  }
+  ExpectMalformed(DecodeNumber(NumberWith(R"("number": "+13059278337")")).status(), "differ");
+}
+
+TEST(JsonCodecTest, RefusesWhatLacksItsData) {
+  for (const Sample& sample : Samples()) {
+    ExpectMalformed(sample.decode("{}"), "data: is missing");
+    ExpectMalformed(sample.decode(R"({"id": "req_1", "data": null})"), "data: is missing");
+    for (const char* data : {"[]", "\"x\"", "1", "true"}) {
+      ExpectMalformed(sample.decode(Envelope(data)), "data: an object is wanted");
+    }
+  }
+  ExpectMalformed(DecodeAvailableNumbers(Envelope("{}")).status(), "data.numbers: is missing");
+  ExpectMalformed(DecodeLeases(Envelope("{}")).status(), "data.numbers: is missing");
+  ExpectMalformed(DecodeLease(Envelope("{}")).status(), "data.lease_id: is missing");
+  ExpectMalformed(DecodeLease(Envelope(R"({"lease_id": ""})")).status(),
+                  "data.lease_id: is missing");
+}
+
+TEST(JsonCodecTest, RefusesALeasedEntryWithoutItsLease) {
+  ExpectMalformed(
+      DecodeLeases(Envelope(Concat({R"({"numbers": [{)", kNumberFields, "}]}"}))).status(),
+      "data.numbers[0].lease_id: is missing");
+}
+
+TEST(JsonCodecTest, OneBadItemFailsTheList) {
+  ExpectMalformed(
+      DecodeAvailableNumbers(Envelope(R"({"numbers": [{"id": "+13059478667"}, {"id": "+13059478668",
+                                   "pricing": {"monthly_rate": "free"}}]})"))
+          .status(),
+      "data.numbers[1].pricing.monthly_rate: an amount");
+  ExpectMalformed(DecodeAvailableNumbers(Envelope(R"({"numbers": [null]})")).status(),
+                  "data.numbers[0]: an object is wanted, not null");
+}
+
+TEST(JsonCodecTest, RefusesAnErrorThatComesWithSuccess) {
+  for (const Sample& sample : Samples()) {
+    ExpectMalformed(sample.decode(R"({"id": "err_1", "object": "error",
+                                      "data": {"error": "No", "status": 400}})"),
+                    "object: an error");
+    ExpectMalformed(
+        sample.decode(R"({"data": {"error": "No", "status": 400}, "object": "error"})"));
+  }
+}
+
+TEST(JsonCodecTest, MessagesQuoteLittleOfTheValue) {
+  const std::string secret(10'000, 'y');
+  const absl::Status by_value =
+      DecodeNumber(NumberWith(Concat({R"("created_at": ")", secret, "\""}))).status();
+  ExpectMalformed(by_value, "data.created_at: a time is wanted");
+  EXPECT_LT(by_value.message().size(), 200u);
+  const absl::Status by_key =
+      DecodeNumber(NumberWith(Concat({"\"", secret, R"(": 1e400)"}))).status();
+  ExpectMalformed(by_key);
+  EXPECT_LT(by_key.message().size(), 200u);
+  // Cut between characters, and without control characters.
+  std::string text = "\\n";
+  for (int i = 0; i < 30; ++i) text += "\xC3\xA9";
+  const absl::Status accents =
+      DecodeNumber(NumberWith(Concat({R"("created_at": ")", text, "\""}))).status();
+  const std::string message(accents.message());
+  EXPECT_THAT(message, Not(HasSubstr("\n")));
+  EXPECT_EQ(message.substr(message.size() - 2), "\xC3\xA9");
+}
+
+// --- properties ----------------------------------------------------------------------------------
+
+// Never anything but read or malformed.
+void ExpectReadOrMalformed(const absl::Status& status, const std::string& body) {
+  if (status.ok()) return;
+  SCOPED_TRACE(body);
+  ExpectMalformed(status);
+}
+
+TEST(JsonCodecPropertyTest, EveryTruncationIsMalformed) {
+  for (const Sample& sample : Samples()) {
+    ASSERT_TRUE(sample.decode(sample.body).ok()) << sample.name << sample.decode(sample.body);
+    for (size_t size = 0; size < sample.body.size(); ++size) {
+      SCOPED_TRACE(sample.name + ": " + sample.body.substr(0, size));
+      ExpectMalformed(sample.decode(sample.body.substr(0, size)));
+      EXPECT_FALSE(DecodeError(sample.body.substr(0, size)).recognized);
+    }
+  }
+}
+
+TEST(JsonCodecPropertyTest, EveryChangedByteIsReadOrMalformed) {
+  for (const Sample& sample : Samples()) {
+    for (size_t at = 0; at < sample.body.size(); ++at) {
+      for (const char c : std::string_view("\0\"\\{}[],:0e-. x\x80\xFF", 17)) {
+        std::string body = sample.body;
+        body[at] = c;
+        ExpectReadOrMalformed(sample.decode(body), body);
+        DecodeError(body);
+      }
+    }
+  }
+}
+
+// Calls `visit` with each value in turn, which it may change and must put back.
+void ForEachValue(boost::json::value& value,
+                  const std::function<void(boost::json::value&)>& visit) {
+  visit(value);
+  if (value.is_object()) {
+    for (auto& field : value.get_object()) ForEachValue(field.value(), visit);
+  } else if (value.is_array()) {
+    for (auto& element : value.get_array()) ForEachValue(element, visit);
+  }
+}
+
+TEST(JsonCodecPropertyTest, EveryWrongTypeIsReadOrMalformed) {
+  for (const Sample& sample : Samples()) {
+    boost::json::value root = boost::json::parse(sample.body);
+    int read = 0;
+    int malformed = 0;
+    ForEachValue(root, [&](boost::json::value& value) {
+      const boost::json::value original = value;
+      for (const char* json : {"null", "true", "1", "-1.5", "\"x\"", "[]", "{}", "[[]]", "[{}]"}) {
+        value = boost::json::parse(json);
+        const std::string body = boost::json::serialize(root);
+        const absl::Status status = sample.decode(body);
+        ExpectReadOrMalformed(status, body);
+        ++(status.ok() ? read : malformed);
+        DecodeError(body);
+      }
+      value = original;
+    });
+    EXPECT_GT(read, 0) << sample.name;
+    EXPECT_GT(malformed, 0) << sample.name;
+  }
+}
+
+TEST(JsonCodecPropertyTest, EveryOptionalFieldMayBeMissing) {
+  const std::vector<std::string> needed = {"data", "numbers", "lease_id", "call_forwarding",
+                                           "enabled"};
+  for (const Sample& sample : Samples()) {
+    boost::json::value root = boost::json::parse(sample.body);
+    ForEachValue(root, [&](boost::json::value& value) {
+      if (!value.is_object()) return;
+      const boost::json::object original = value.get_object();
+      for (const auto& field : original) {
+        const std::string key(field.key());
+        value.get_object().erase(key);
+        const std::string body = boost::json::serialize(root);
+        const absl::Status status = sample.decode(body);
+        if (std::find(needed.begin(), needed.end(), key) == needed.end()) {
+          EXPECT_TRUE(status.ok()) << status << body;
+        } else {
+          ExpectReadOrMalformed(status, body);
+        }
+        value = original;
+      }
+    });
+  }
+}
+
+// --- errors --------------------------------------------------------------------------------------
+
+TEST(JsonCodecErrorTest, ReadsTheEnvelope) {
+  const UpstreamErrorBody error = DecodeError(
+      R"({"id": "err_4f1c", "timestamp": 1785698220563, "api_version": "v2026.10.1",
+          "object": "error", "data": {"error": "Accept it first", "status": 403,
+          "agreement_url": "https://contiguity.com/agreements/1"}})");
+  EXPECT_TRUE(error.recognized);
+  EXPECT_EQ(error.id, "err_4f1c");
+  EXPECT_EQ(error.message, "Accept it first");
+  EXPECT_EQ(error.agreement_url, "https://contiguity.com/agreements/1");
+}
+
+TEST(JsonCodecErrorTest, ReadsTheFormWithoutAnEnvelope) {
+  const UpstreamErrorBody error = DecodeError(R"({"message": "Unauthorized", "status": 401})");
+  EXPECT_TRUE(error.recognized);
+  EXPECT_THAT(error.id, IsEmpty());
+  EXPECT_EQ(error.message, "Unauthorized");
+  EXPECT_THAT(error.agreement_url, IsEmpty());
+}
+
+TEST(JsonCodecErrorTest, DoesNotRecognizeOtherBodies) {
+  for (const char* body :
+       {"", " ", "<html>502</html>", "null", "[]", "\"error\"", "{}", R"({"message": "Forbidden"})",
+        R"({"object": "response", "data": {}})", R"({"message": 1, "status": 2})",
+        R"({"object": "error", "data": )", R"({"object": "error"} x)",
+        R"({"object": "error", "object": "error"})"}) {
+    const UpstreamErrorBody error = DecodeError(body);
+    EXPECT_FALSE(error.recognized) << body;
+    EXPECT_THAT(error.id, IsEmpty());
+    EXPECT_THAT(error.message, IsEmpty());
+    EXPECT_THAT(error.agreement_url, IsEmpty());
+  }
+}
+
+TEST(JsonCodecErrorTest, LeavesEmptyWhatItCanNotRead) {
+  const UpstreamErrorBody error = DecodeError(
+      R"({"id": 7, "object": "error", "data": {"error": ["x"], "status": null, "agreement_url": {}},
+          "more": {"a": [1, 2]}})");
+  EXPECT_TRUE(error.recognized);
+  EXPECT_THAT(error.id, IsEmpty());
+  EXPECT_THAT(error.message, IsEmpty());
+  EXPECT_THAT(error.agreement_url, IsEmpty());
+  EXPECT_TRUE(DecodeError(R"({"object": "error", "data": "oops"})").recognized);
+}
+
+TEST(JsonCodecErrorTest, TheMessageIsShortAndPrintable) {
+  const auto message_of = [](const std::string& text) {
+    return DecodeError(Concat({R"({"object": "error", "data": {"error": ")", text, "\"}}"}))
+        .message;
+  };
+  EXPECT_EQ(message_of(R"(a\r\nb\u0000c\u007f)"), std::string("a  b c "));
+  EXPECT_EQ(message_of(std::string(513, 'a')).size(), 512u);
+  EXPECT_EQ(message_of(std::string(511, 'a') + "\xC3\xA9"), std::string(511, 'a'));
+}
+
+TEST(JsonCodecErrorTest, TheAgreementIsAtAnHttpsAddress) {
+  const auto url_of = [](const std::string& text) {
+    return DecodeError(Concat({R"({"object": "error", "data": {"agreement_url": ")", text, "\"}}"}))
+        .agreement_url;
+  };
+  EXPECT_EQ(url_of("https://a.example/x?y=1"), "https://a.example/x?y=1");
+  for (const char* bad :
+       {"http://a.example", "https://", "javascript:alert(1)", "//a.example",
+        "https://a.example/ x", "https://a.example/\\n", "https://\xC3\xA9.example", ""}) {
+    EXPECT_THAT(url_of(bad), IsEmpty()) << bad;
+  }
+  const std::string longest = "https://" + std::string(2040, 'a');
+  EXPECT_EQ(url_of(longest), longest);
+  EXPECT_THAT(url_of(longest + "a"), IsEmpty());
+}
+
+// --- requests ------------------------------------------------------------------------------------
+
+TEST(JsonCodecEncodeTest, CreateLease) {
+  EXPECT_EQ(EncodeCreateLease(v1::BILLING_METHOD_UNSPECIFIED), "{}");
+  EXPECT_EQ(EncodeCreateLease(v1::BILLING_METHOD_MONTHLY), R"({"billing_method":"monthly"})");
+  EXPECT_EQ(EncodeCreateLease(v1::BILLING_METHOD_SERVICE_CONTRACT),
+            R"({"billing_method":"service_contract"})");
+}
+
+TEST(JsonCodecEncodeTest, Failover) {
+  v1::Failover failover;
+  EXPECT_EQ(EncodeFailover(failover), R"({"failover":{"enabled":false}})");
+  failover.set_enabled(true);
+  failover.set_mode(v1::FAILOVER_MODE_ALL);
+  EXPECT_EQ(EncodeFailover(failover), R"({"failover":{"enabled":true,"mode":"all"}})");
+  failover.set_mode(v1::FAILOVER_MODE_SELECTIVE);
+  failover.add_phone_numbers("+13059278337");
+  failover.add_phone_numbers("+13059278338");
+  EXPECT_EQ(EncodeFailover(failover), R"({"failover":{"enabled":true,"mode":"selective",)"
+                                      R"("numbers":["+13059278337","+13059278338"]}})");
+}
+
+TEST(JsonCodecEncodeTest, EnableCallForwarding) {
+  EXPECT_EQ(EncodeEnableCallForwarding("+13059278337"), R"({"to":"+13059278337"})");
+  EXPECT_EQ(EncodeEnableCallForwarding("\"\n"), R"({"to":"\"\n"})");
+}
+
+}  // namespace
+}  // namespace leasegateway
