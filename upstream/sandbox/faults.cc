@@ -79,15 +79,16 @@ absl::Status ReadFault(const json::value& value, Fault* fault) {
     const std::string word = Cat(" ", key, " ");
     if (kCommon.find(word) == std::string_view::npos &&
         row->keys.find(word) == std::string_view::npos) {
-      return BadField(key, member.value(),
-                      Cat("is not a key of a fault of kind ", row->name, "; there are",
-                                   kCommon, row->keys));
+      return BadField(
+          key, member.value(),
+          Cat("is not a key of a fault of kind ", row->name, "; there are", kCommon, row->keys));
     }
   }
 
-  for (auto [key, target] : {std::pair("route", &fault->route), std::pair("message", &fault->message),
-                             std::pair("agreement_url", &fault->agreement_url),
-                             std::pair("retry_after", &fault->retry_after)}) {
+  for (auto [key, target] :
+       {std::pair("route", &fault->route), std::pair("message", &fault->message),
+        std::pair("agreement_url", &fault->agreement_url),
+        std::pair("retry_after", &fault->retry_after)}) {
     if (absl::Status status = ReadText(object, key, target); !status.ok()) return status;
   }
   if (fault->route != "*" && !IsRouteName(fault->route)) {
@@ -175,8 +176,7 @@ absl::Status Faults::Add(const json::value& value) {
 std::optional<Fault> Faults::Next(std::string_view route) {
   for (auto fault = faults_.begin(); fault != faults_.end(); ++fault) {
     if (fault->route != "*" && fault->route != route) continue;
-    if (fault->fraction &&
-        static_cast<double>(random_() >> 11) * 0x1.0p-53 >= *fault->fraction) {
+    if (fault->fraction && static_cast<double>(random_() >> 11) * 0x1.0p-53 >= *fault->fraction) {
       continue;
     }
     ++fault->hits;
@@ -190,8 +190,9 @@ std::optional<Fault> Faults::Next(std::string_view route) {
 json::object Faults::ToJson() const {
   json::array list;
   for (const Fault& fault : faults_) {
-    const auto* row = std::find_if(std::begin(kKinds), std::end(kKinds),
-                                   [&fault](const KindRow& each) { return each.kind == fault.kind; });
+    const auto* row =
+        std::find_if(std::begin(kKinds), std::end(kKinds),
+                     [&fault](const KindRow& each) { return each.kind == fault.kind; });
     json::object object;
     object["route"] = fault.route;
     object["kind"] = json::string_view(row->name.data(), row->name.size());

@@ -213,8 +213,8 @@ void Provider::Reset() {
 std::string Provider::Envelope(std::string_view prefix, std::string_view object,
                                std::string_view data) {
   return Cat(R"({"id":")", prefix, DrawHex(random_), R"(","timestamp":)", NowMs(),
-                      R"(,"api_version":")", kApiVersion, R"(","object":")", object,
-                      R"(","data":)", data, "}");
+             R"(,"api_version":")", kApiVersion, R"(","object":")", object, R"(","data":)", data,
+             "}");
 }
 
 ApiReply Provider::Success(std::string_view data) {
@@ -229,12 +229,11 @@ ApiReply Provider::Error(int status, std::string_view message, std::string_view 
                          bool envelope) {
   ApiReply reply;
   reply.status = status;
-  const std::string rest = Cat(
-      Quote(message), R"(,"status":)", status,
-      agreement_url.empty() ? "" : Cat(R"(,"agreement_url":)", Quote(agreement_url)),
-      "}");
-  reply.body = envelope ? Envelope("err_", "error", Cat(R"({"error":)", rest))
-                        : Cat(R"({"message":)", rest);
+  const std::string rest =
+      Cat(Quote(message), R"(,"status":)", status,
+          agreement_url.empty() ? "" : Cat(R"(,"agreement_url":)", Quote(agreement_url)), "}");
+  reply.body =
+      envelope ? Envelope("err_", "error", Cat(R"({"error":)", rest)) : Cat(R"({"message":)", rest);
   return reply;
 }
 
@@ -322,9 +321,10 @@ void Provider::AppendObject(std::size_t account, std::size_t index, std::string*
   std::string* target = patch == patches_.end() ? out : &plain;
   const auto lease = leases_.find(index);
   const InventoryNumber& number = inventory_[index];
-  AppendNumber(number,
-               lease != leases_.end() ? "leased" : (number.g_available ? "g-available" : "available"),
-               target);
+  AppendNumber(
+      number,
+      lease != leases_.end() ? "leased" : (number.g_available ? "g-available" : "available"),
+      target);
   if (lease != leases_.end() && lease->second.account == account) {
     *target += Cat(R"(,"lease_id":")", lease->second.id,
                    R"(","lease_status":"active","billing":{"method":")", lease->second.method,
@@ -403,8 +403,7 @@ ApiReply Provider::LeaseNumber(std::size_t account, std::size_t index, std::stri
     const std::optional<json::object> request = ParseObject(body);
     if (!request) return Error(400, "The body must be a JSON object");
     if (const json::value* wanted = request->if_contains("billing_method")) {
-      if (!wanted->is_string() ||
-          (*wanted != "monthly" && *wanted != "service_contract")) {
+      if (!wanted->is_string() || (*wanted != "monthly" && *wanted != "service_contract")) {
         return Error(400, "billing_method must be monthly or service_contract");
       }
       method = View(wanted->get_string());
@@ -433,11 +432,10 @@ ApiReply Provider::LeaseNumber(std::size_t account, std::size_t index, std::stri
                Micros(Find(number, "pricing", "monthly_rate")));
   }
   const json::value* pricing = number.get_object().if_contains("pricing");
-  return Success(Cat(
-      R"({"lease_id":")", held.id, R"(","number":")", inventory_[index].e164,
-      R"(","status":"active","billing":{"method":")", held.method, R"(","price":)",
-      pricing != nullptr ? WriteJson(*pricing) : "null", R"(,"period":{"start":)", held.start,
-      R"(,"end":null}}})"));
+  return Success(Cat(R"({"lease_id":")", held.id, R"(","number":")", inventory_[index].e164,
+                     R"(","status":"active","billing":{"method":")", held.method, R"(","price":)",
+                     pricing != nullptr ? WriteJson(*pricing) : "null", R"(,"period":{"start":)",
+                     held.start, R"(,"end":null}}})"));
 }
 
 ApiReply Provider::Terminate(std::size_t account, std::size_t index) {
@@ -446,9 +444,8 @@ ApiReply Provider::Terminate(std::size_t account, std::size_t index) {
   Record("terminate", *lease, index);
   const std::string id = lease->id;
   leases_.erase(index);
-  return Success(Cat(R"({"lease_id":")", id, R"(","number_id":")",
-                              inventory_[index].e164,
-                              R"(","status":"terminated","terminated_at":)", NowMs() / 1000, "}"));
+  return Success(Cat(R"({"lease_id":")", id, R"(","number_id":")", inventory_[index].e164,
+                     R"(","status":"terminated","terminated_at":)", NowMs() / 1000, "}"));
 }
 
 ApiReply Provider::Configure(Lease* lease, std::size_t index, std::string_view body) {
@@ -488,14 +485,12 @@ ApiReply Provider::Configure(Lease* lease, std::size_t index, std::string_view b
     if (mode == "selective" && enabled->get_bool() && numbers.empty()) {
       return Error(400, "failover.mode selective needs failover.numbers");
     }
-    lease->failover =
-        Cat(R"({"enabled":)", enabled->get_bool() ? "true" : "false", R"(,"mode":")",
-                     mode, R"(","numbers":)", WriteJson(numbers), "}");
+    lease->failover = Cat(R"({"enabled":)", enabled->get_bool() ? "true" : "false", R"(,"mode":")",
+                          mode, R"(","numbers":)", WriteJson(numbers), "}");
     Record("failover", *lease, index);
   }
-  return Success(Cat(
-      R"({"number":")", number, R"(")",
-      lease->failover.empty() ? "" : Cat(R"(,"failover":)", lease->failover), "}"));
+  return Success(Cat(R"({"number":")", number, R"(")",
+                     lease->failover.empty() ? "" : Cat(R"(,"failover":)", lease->failover), "}"));
 }
 
 ApiReply Provider::Forward(Lease* lease, std::size_t index, Operation operation,
@@ -522,16 +517,15 @@ ApiReply Provider::Forward(Lease* lease, std::size_t index, Operation operation,
   }
   const bool queued = now < lease->forwarding_applied_at;
   const bool enabled = !lease->forward_to.empty();
-  return Success(Cat(
-      R"({"number":")", number, R"(","call_forwarding":{"enabled":)", enabled ? "true" : "false",
-      R"(,"to":)", enabled ? Quote(lease->forward_to) : "null", R"(,"status":")",
-      queued ? "queued" : "active", R"(","estimated_completion":)",
-      queued ? std::to_string(lease->forwarding_applied_at) : "null", "}}"));
+  return Success(Cat(R"({"number":")", number, R"(","call_forwarding":{"enabled":)",
+                     enabled ? "true" : "false", R"(,"to":)",
+                     enabled ? Quote(lease->forward_to) : "null", R"(,"status":")",
+                     queued ? "queued" : "active", R"(","estimated_completion":)",
+                     queued ? std::to_string(lease->forwarding_applied_at) : "null", "}}"));
 }
 
 json::object Provider::LedgerJson() const {
   json::array entries;
-  std::map<std::string, std::int64_t> totals;
   for (const Entry& entry : ledger_) {
     json::object object;
     object["seq"] = entries.size() + 1;
@@ -543,13 +537,9 @@ json::object Provider::LedgerJson() const {
     object["currency"] = entry.currency;
     object["amount"] = Decimal(entry.micros);
     entries.push_back(std::move(object));
-    if (entry.kind == "charge") totals[entry.currency] += entry.micros;
   }
-  json::object sums;
-  for (const auto& [currency, micros] : totals) sums[currency] = Decimal(micros);
   json::object ledger;
   ledger["entries"] = std::move(entries);
-  ledger["charged"] = std::move(sums);
   return ledger;
 }
 
@@ -573,9 +563,8 @@ json::object Provider::AccountsJson() const {
     } else {
       object["entitlements"] = nullptr;
     }
-    object["leases"] = std::count_if(leases_.begin(), leases_.end(), [i](const auto& lease) {
-      return lease.second.account == i;
-    });
+    object["leases"] = std::count_if(leases_.begin(), leases_.end(),
+                                     [i](const auto& lease) { return lease.second.account == i; });
     list.push_back(std::move(object));
   }
   json::object all;
