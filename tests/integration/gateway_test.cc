@@ -119,6 +119,9 @@ struct HttpRow {
   const char* detail;  // a type that must be there beside ErrorInfo; empty: none
 };
 
+// What CTest shows of a row.
+void PrintTo(const HttpRow& row, std::ostream* out) { *out << row.name; }
+
 class ReadErrors : public GatewayTest, public testing::WithParamInterface<HttpRow> {};
 
 TEST_P(ReadErrors, MapToCodeAndReason) {
@@ -168,7 +171,7 @@ constexpr HttpRow kReadErrors[] = {
      "UPSTREAM_UNREACHABLE", "RetryInfo"},
 };
 INSTANTIATE_TEST_SUITE_P(Rows, ReadErrors, testing::ValuesIn(kReadErrors),
-                         [](const auto& info) { return info.param.name; });
+                         [](const auto& row) { return row.param.name; });
 
 TEST_F(GatewayTest, ErrorCarriesTheProvidersIdAndStatus) {
   StartGateway();
