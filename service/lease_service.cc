@@ -144,8 +144,7 @@ class LeaseServiceImpl final : public v1::LeaseService::CallbackService {
                                            v1::ListAvailableNumbersResponse* response) override {
     return Start(context, "ListAvailableNumbers", request, response);
   }
-  ServerUnaryReactor* GetNumber(CallbackServerContext* context,
-                                const v1::GetNumberRequest* request,
+  ServerUnaryReactor* GetNumber(CallbackServerContext* context, const v1::GetNumberRequest* request,
                                 v1::GetNumberResponse* response) override {
     return Start(context, "GetNumber", request, response);
   }

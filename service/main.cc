@@ -71,7 +71,8 @@ int Serve(const leasegateway::Config& config) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto invocation = leasegateway::LoadConfig(argc, argv, ::getenv, leasegateway::EnvironmentNames());
+  const auto invocation =
+      leasegateway::LoadConfig(argc, argv, ::getenv, leasegateway::EnvironmentNames());
   if (!invocation.ok()) {
     std::cerr << invocation.status().message() << "\n";
     return kExitUsage;

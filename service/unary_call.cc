@@ -24,8 +24,8 @@ namespace {
 
 std::string NextCallId() {
   static std::atomic<std::uint64_t> next{1};
-  static const auto process = static_cast<std::uint64_t>(
-      std::chrono::system_clock::now().time_since_epoch().count());
+  static const auto process =
+      static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
   return absl::StrFormat("%08x-%x", static_cast<std::uint32_t>(process >> 16), next++);
 }
 
@@ -51,8 +51,7 @@ std::string ValueOr(const ErrorMetadata& metadata, const std::string& key) {
 }  // namespace
 
 struct UnaryCall::Coroutine {
-  explicit Coroutine(const asio::any_io_executor& executor)
-      : strand(asio::make_strand(executor)) {}
+  explicit Coroutine(const asio::any_io_executor& executor) : strand(asio::make_strand(executor)) {}
   asio::strand<asio::any_io_executor> strand;
   asio::cancellation_signal cancellation;  // only on the strand
 };

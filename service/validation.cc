@@ -49,8 +49,9 @@ class Violations {
       Add(field, reason, "is required: a number in E.164 format, for example +13059478667");
     } else if (!IsPhoneNumber(value)) {
       Add(field, reason,
-          Quote(value) + " is not in E.164 format: a plus sign, then 2 to 15 digits of which the "
-                         "first is not 0, for example +13059478667");
+          Quote(value) +
+              " is not in E.164 format: a plus sign, then 2 to 15 digits of which the "
+              "first is not 0, for example +13059478667");
     }
   }
 

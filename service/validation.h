@@ -12,8 +12,9 @@ namespace leasegateway {
 // E.164: a plus sign, then 2 to 15 digits, the first of which is not 0.
 bool IsPhoneNumber(std::string_view text);
 
-// What is wrong with a request, found before any call: INVALID_ARGUMENT with a BadRequest that names
-// every field, its value (shortened) and the rule; the ErrorInfo's reason is that of the first.
+// What is wrong with a request, found before any call: INVALID_ARGUMENT with a BadRequest that
+// names every field, its value (shortened) and the rule; the ErrorInfo's reason is that of the
+// first.
 absl::Status Validate(const v1::ListAvailableNumbersRequest& request);
 absl::Status Validate(const v1::GetNumberRequest& request);
 absl::Status Validate(const v1::CreateLeaseRequest& request);

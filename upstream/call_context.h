@@ -18,7 +18,8 @@ struct CallStats {
 // that a coroutine owns its copy. Cancellation is not in here: it comes through the Asio
 // cancellation slot of the awaiting coroutine, type `terminal`.
 struct CallContext {
-  // Nothing that is done for the call goes on past this moment, but for a write that is on the wire.
+  // Nothing that is done for the call goes on past this moment, but for a write that is on the
+  // wire.
   std::chrono::steady_clock::time_point deadline;
   // The gateway's own id of the call, as it stands in the access log.
   std::string call_id;

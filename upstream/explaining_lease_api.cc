@@ -9,8 +9,7 @@ namespace leasegateway {
 
 boost::asio::awaitable<absl::Status> ExplainingLeaseApi::Explain(CallContext context,
                                                                  std::string phone_number,
-                                                                 Needs needs,
-                                                                 absl::Status status) {
+                                                                 Needs needs, absl::Status status) {
   if (ReasonOf(status) != reason::kUpstreamRejected) co_return status;
   const auto number = co_await inner_->GetNumber(std::move(context), phone_number);
   if (!number.ok()) co_return status;
@@ -26,9 +25,9 @@ boost::asio::awaitable<absl::Status> ExplainingLeaseApi::Explain(CallContext con
                           MetadataOf(status));
   } else {
     if (found.has_lease()) co_return status;
-    explained = MakeError(absl::StatusCode::kFailedPrecondition, reason::kNotLeased,
-                          absl::StrCat("the account does not lease ", phone_number),
-                          MetadataOf(status));
+    explained =
+        MakeError(absl::StatusCode::kFailedPrecondition, reason::kNotLeased,
+                  absl::StrCat("the account does not lease ", phone_number), MetadataOf(status));
   }
   AddPrecondition(explained, ReasonOf(explained), phone_number, std::string(explained.message()));
   co_return explained;
@@ -78,8 +77,8 @@ LeaseApiResult<v1::Failover> ExplainingLeaseApi::ConfigureFailover(CallContext c
                              reply.status());
 }
 
-LeaseApiResult<v1::CallForwarding> ExplainingLeaseApi::GetCallForwarding(
-    CallContext context, std::string phone_number) {
+LeaseApiResult<v1::CallForwarding> ExplainingLeaseApi::GetCallForwarding(CallContext context,
+                                                                         std::string phone_number) {
   auto reply = co_await inner_->GetCallForwarding(context, phone_number);
   if (reply.ok()) co_return reply;
   co_return co_await Explain(std::move(context), std::move(phone_number), Needs::kLeased,
@@ -88,8 +87,7 @@ LeaseApiResult<v1::CallForwarding> ExplainingLeaseApi::GetCallForwarding(
 
 LeaseApiResult<v1::CallForwarding> ExplainingLeaseApi::EnableCallForwarding(
     CallContext context, std::string phone_number, std::string forward_to) {
-  auto reply =
-      co_await inner_->EnableCallForwarding(context, phone_number, std::move(forward_to));
+  auto reply = co_await inner_->EnableCallForwarding(context, phone_number, std::move(forward_to));
   if (reply.ok()) co_return reply;
   co_return co_await Explain(std::move(context), std::move(phone_number), Needs::kLeased,
                              reply.status());

@@ -199,8 +199,8 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::Exchange(HttpRequest r
   result.cause = absl::StrCat(phase, ": ", error.message());
   if (error == http::error::body_limit) {
     result.failure = Result::Failure::kBodyTooLarge;
-    result.cause = absl::StrCat("its body is larger than max_body_bytes, ",
-                                options_.max_body_bytes);
+    result.cause =
+        absl::StrCat("its body is larger than max_body_bytes, ", options_.max_body_bytes);
   } else if (error.category() == make_error_code(http::error::bad_version).category() &&
              error != http::error::end_of_stream && error != http::error::partial_message) {
     result.failure = Result::Failure::kNotHttp;

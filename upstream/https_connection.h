@@ -23,13 +23,13 @@
 
 namespace leasegateway {
 
-// Where the provider is and how long each phase of talking to it may take. Every phase is clipped to
-// the call's deadline as well.
+// Where the provider is and how long each phase of talking to it may take. Every phase is clipped
+// to the call's deadline as well.
 struct HttpsOptions {
   std::string host;  // name or IP literal: for SNI and for checking the certificate
   std::string port = "443";
   std::chrono::milliseconds resolve_timeout{2'000};
-  std::chrono::milliseconds connect_timeout{2'000};    // an address
+  std::chrono::milliseconds connect_timeout{2'000};  // an address
   std::chrono::milliseconds handshake_timeout{3'000};
   std::chrono::milliseconds send_timeout{5'000};
   std::chrono::milliseconds response_timeout{10'000};  // from the last byte sent to the header
@@ -67,11 +67,11 @@ class HttpsConnection {
   struct Result {
     enum class Failure { kNone, kTransport, kBodyTooLarge, kNotHttp, kCancelled };
     Failure failure = Failure::kNone;
-    std::string cause;             // of a failure, in words
-    bool timed_out = false;        // a phase or the deadline ran out
-    bool got_byte = false;         // of the answer
-    bool reusable = false;         // may serve another exchange
-    HttpResponse response;         // when there is no failure
+    std::string cause;       // of a failure, in words
+    bool timed_out = false;  // a phase or the deadline ran out
+    bool got_byte = false;   // of the answer
+    bool reusable = false;   // may serve another exchange
+    HttpResponse response;   // when there is no failure
   };
   // One request, one answer. Cancelling ends it, unless `finish_once_sent`.
   boost::asio::awaitable<Result> Exchange(HttpRequest request, Deadline deadline,

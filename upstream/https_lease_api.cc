@@ -123,19 +123,19 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Perform(CallContext 
       // A connection that was cancelled just as it was ready has sent nothing yet.
       if (co_await Cancelled()) co_return CancelledError(operation.route);
     }
-    auto exchange = (*lease)->Exchange(MakeRequest(operation), context.deadline,
-                                       operation.is_write());
+    auto exchange =
+        (*lease)->Exchange(MakeRequest(operation), context.deadline, operation.is_write());
     result = co_await asio::co_spawn((*lease)->strand(), std::move(exchange), asio::use_awaitable);
-    const bool died_idle = pooled && result.failure == Failure::kTransport && !result.timed_out &&
-                           !result.got_byte;
+    const bool died_idle =
+        pooled && result.failure == Failure::kTransport && !result.timed_out && !result.got_byte;
     if (!died_idle || operation.is_write()) break;
     lease->Renew();
   }
-  spdlog::debug("upstream {} call={} status={} time_ms={} {}", operation.route, context.call_id,
-                result.failure == Failure::kNone ? result.response.result_int() : 0,
-                std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started)
-                    .count(),
-                result.cause);
+  spdlog::debug(
+      "upstream {} call={} status={} time_ms={} {}", operation.route, context.call_id,
+      result.failure == Failure::kNone ? result.response.result_int() : 0,
+      std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started).count(),
+      result.cause);
 
   switch (result.failure) {
     case Failure::kNone:
@@ -180,15 +180,13 @@ LeaseApiResult<NumberList> HttpsLeaseApi::ListAvailableNumbers(CallContext conte
   co_return EmptyIfNotFound(Decode(body, DecodeAvailableNumbers));
 }
 
-LeaseApiResult<v1::Number> HttpsLeaseApi::GetNumber(CallContext context,
-                                                    std::string phone_number) {
+LeaseApiResult<v1::Number> HttpsLeaseApi::GetNumber(CallContext context, std::string phone_number) {
   Operation operation{http::verb::get, "GET /{number}", "/" + InPath(phone_number), ""};
   const auto body = co_await Perform(std::move(context), std::move(operation));
   co_return Decode(body, DecodeNumber);
 }
 
-LeaseApiResult<v1::Lease> HttpsLeaseApi::CreateLease(CallContext context,
-                                                     std::string phone_number,
+LeaseApiResult<v1::Lease> HttpsLeaseApi::CreateLease(CallContext context, std::string phone_number,
                                                      v1::BillingMethod method) {
   Operation operation{http::verb::post, "POST /lease/{number}", "/lease/" + InPath(phone_number),
                       EncodeCreateLease(method)};
@@ -255,8 +253,8 @@ LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::EnableCallForwarding(CallConte
   co_return Decode(body, DecodeCallForwarding);
 }
 
-LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::DisableCallForwarding(
-    CallContext context, std::string phone_number) {
+LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::DisableCallForwarding(CallContext context,
+                                                                        std::string phone_number) {
   Operation operation{http::verb::post, "POST /lease/{number}/call_forwarding/disable",
                       absl::StrCat("/lease/", InPath(phone_number), "/call_forwarding/disable"),
                       ""};

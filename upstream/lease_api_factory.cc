@@ -10,8 +10,8 @@
 
 namespace leasegateway {
 
-absl::StatusOr<std::unique_ptr<LeaseApi>> MakeLeaseApi(
-    const boost::asio::any_io_executor& executor, UpstreamOptions options) {
+absl::StatusOr<std::unique_ptr<LeaseApi>> MakeLeaseApi(const boost::asio::any_io_executor& executor,
+                                                       UpstreamOptions options) {
   const auto url = boost::urls::parse_uri(options.url);
   if (!url || url->scheme() != "https" || url->host().empty()) {
     return absl::InvalidArgumentError(
@@ -29,8 +29,8 @@ absl::StatusOr<std::unique_ptr<LeaseApi>> MakeLeaseApi(
   api.authorization = absl::StrCat(options.auth_scheme, " ", options.api_key);
   api.user_agent = options.user_agent;
 
-  std::unique_ptr<LeaseApi> stack = std::make_unique<HttpsLeaseApi>(
-      executor, *std::move(tls), options.https, std::move(api));
+  std::unique_ptr<LeaseApi> stack =
+      std::make_unique<HttpsLeaseApi>(executor, *std::move(tls), options.https, std::move(api));
   stack = std::make_unique<ExplainingLeaseApi>(std::move(stack));
   return stack;
 }

@@ -15,15 +15,16 @@ struct UpstreamOptions {
   std::string url;      // https://HOST[:PORT][/PATH]
   std::string ca_file;  // PEM; empty: the system's authorities
   std::string auth_scheme = "Bearer";
-  std::string api_key;     // a secret
+  std::string api_key;  // a secret
   std::string user_agent;
-  HttpsOptions https;      // `host` and `port` are taken from `url`
+  HttpsOptions https;  // `host` and `port` are taken from `url`
 };
 
 // The provider behind its decorators; the order is visible here and nowhere else.
-// INVALID_ARGUMENT for a URL or CA file that can't be used. The result must not outlive the executor's context.
-absl::StatusOr<std::unique_ptr<LeaseApi>> MakeLeaseApi(
-    const boost::asio::any_io_executor& executor, UpstreamOptions options);
+// INVALID_ARGUMENT for a URL or CA file that can't be used. The result must not outlive the
+// executor's context.
+absl::StatusOr<std::unique_ptr<LeaseApi>> MakeLeaseApi(const boost::asio::any_io_executor& executor,
+                                                       UpstreamOptions options);
 
 }  // namespace leasegateway
 

@@ -118,16 +118,17 @@ absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::tim
   const std::string message =
       absl::StrCat("the provider answered ", failure.status, " to ", failure.operation,
                    body.message.empty() ? "" : ": ", body.message);
-  const auto make = [&](absl::StatusCode code, std::string_view reason, std::string_view hint = "") {
+  const auto make = [&](absl::StatusCode code, std::string_view reason,
+                        std::string_view hint = "") {
     return MakeError(code, reason, absl::StrCat(message, std::string(hint)), metadata);
   };
   const auto retry_delay = ParseRetryAfter(failure.retry_after, now).value_or(kDefaultRetryDelay);
 
   switch (failure.status) {
     case 401: {
-      auto status = make(absl::StatusCode::kFailedPrecondition,
-                         reason::kUpstreamCredentialsRejected,
-                         " (the gateway's own API key was refused)");
+      auto status =
+          make(absl::StatusCode::kFailedPrecondition, reason::kUpstreamCredentialsRejected,
+               " (the gateway's own API key was refused)");
       AddPrecondition(status, "UPSTREAM_CREDENTIALS", "api key",
                       "The operator of the gateway must give it a valid API key.");
       return status;
@@ -167,8 +168,8 @@ absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::tim
   return make(absl::StatusCode::kInternal, reason::kUpstreamMalformed);
 }
 
-absl::Status FromTransport(std::string_view operation, std::string_view cause,
-                           std::string_view why, RequestState state, bool is_write) {
+absl::Status FromTransport(std::string_view operation, std::string_view cause, std::string_view why,
+                           RequestState state, bool is_write) {
   const ErrorMetadata metadata = {
       {"request_sent", state == RequestState::kNotSent ? "false" : "true"}};
   if (is_write && state != RequestState::kNotSent) {
@@ -177,9 +178,9 @@ absl::Status FromTransport(std::string_view operation, std::string_view cause,
                                   " (whether it was done is not known: look before trying again)"),
                      metadata);
   }
-  auto status = MakeError(absl::StatusCode::kUnavailable, why,
-                          absl::StrCat(std::string(operation), " failed: ", std::string(cause)),
-                          metadata);
+  auto status =
+      MakeError(absl::StatusCode::kUnavailable, why,
+                absl::StrCat(std::string(operation), " failed: ", std::string(cause)), metadata);
   SetRetryDelay(status, kDefaultRetryDelay);
   return status;
 }

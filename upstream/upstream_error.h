@@ -87,12 +87,12 @@ absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::tim
 // An exchange that got no complete answer. `cause` is what went wrong in words; `why` is the reason
 // when nothing worse is true: UPSTREAM_UNREACHABLE or UPSTREAM_TLS. A write in state kSent becomes
 // ABORTED, OUTCOME_UNKNOWN.
-absl::Status FromTransport(std::string_view operation, std::string_view cause,
-                           std::string_view why, RequestState state, bool is_write);
+absl::Status FromTransport(std::string_view operation, std::string_view cause, std::string_view why,
+                           RequestState state, bool is_write);
 
 // Seconds or an HTTP date (RFC 9110, 10.2.3), clamped to [0, 1 h]. Nothing for anything else.
-std::optional<std::chrono::milliseconds> ParseRetryAfter(
-    std::string_view value, std::chrono::system_clock::time_point now);
+std::optional<std::chrono::milliseconds> ParseRetryAfter(std::string_view value,
+                                                         std::chrono::system_clock::time_point now);
 
 }  // namespace leasegateway
 

@@ -19,13 +19,12 @@ class Wakeup {
  public:
   explicit Wakeup(const boost::asio::any_io_executor& executor) : timer_(executor) {}
 
-  // Returns when woken, at `deadline`, or when the awaiting coroutine is cancelled; the caller finds
-  // out which from what the waker left behind.
+  // Returns when woken, at `deadline`, or when the awaiting coroutine is cancelled; the caller
+  // finds out which from what the waker left behind.
   boost::asio::awaitable<void> WaitUntil(std::chrono::steady_clock::time_point deadline) {
     timer_.expires_at(deadline);
     boost::system::error_code ignored;
-    co_await timer_.async_wait(
-        boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+    co_await timer_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
   }
 
   static void Wake(std::shared_ptr<Wakeup> waiter) {

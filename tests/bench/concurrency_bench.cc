@@ -85,9 +85,8 @@ int main() {
   auto server = leasegateway::Server::Start(config);
   std::filesystem::remove(ca_file);
   if (!server.ok()) return 1;
-  const auto stub = v1::LeaseService::NewStub(
-      grpc::CreateChannel("127.0.0.1:" + std::to_string((*server)->port()),
-                          grpc::InsecureChannelCredentials()));
+  const auto stub = v1::LeaseService::NewStub(grpc::CreateChannel(
+      "127.0.0.1:" + std::to_string((*server)->port()), grpc::InsecureChannelCredentials()));
   v1::ListAvailableNumbersResponse available;
   grpc::ClientContext context;
   if (!stub->ListAvailableNumbers(&context, {}, &available).ok()) return 1;
@@ -108,8 +107,7 @@ int main() {
     const auto started = Clock::now();
     failed += kCalls - CallAtOnce(*stub, number, kCalls);
     const double ms = std::chrono::duration<double, std::milli>(Clock::now() - started).count();
-    std::printf("%-34s %10.0f %10d %7.2f\n", name, ms, rounds * kDelayMs,
-                ms / (rounds * kDelayMs));
+    std::printf("%-34s %10.0f %10d %7.2f\n", name, ms, rounds * kDelayMs, ms / (rounds * kDelayMs));
   }
   CallAtOnce(*stub, number, 1000);
   const long memory = ResidentKiB(), files = OpenFiles();

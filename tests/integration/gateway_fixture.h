@@ -75,8 +75,7 @@ class GatewayTest : public testing::Test {
 
   static std::unique_ptr<grpc::ClientContext> Context(int timeout_ms = 10'000) {
     auto context = std::make_unique<grpc::ClientContext>();
-    context->set_deadline(std::chrono::system_clock::now() +
-                          std::chrono::milliseconds(timeout_ms));
+    context->set_deadline(std::chrono::system_clock::now() + std::chrono::milliseconds(timeout_ms));
     return context;
   }
 
@@ -104,7 +103,8 @@ class GatewayTest : public testing::Test {
     return stub_->CreateLease(Context(timeout_ms).get(), request, response ? response : &ignored);
   }
 
-  grpc::Status Terminate(const std::string& number, v1::TerminateLeaseResponse* response = nullptr) {
+  grpc::Status Terminate(const std::string& number,
+                         v1::TerminateLeaseResponse* response = nullptr) {
     v1::TerminateLeaseRequest request;
     request.set_phone_number(number);
     request.set_request_id(kRequestId);
@@ -129,8 +129,8 @@ class GatewayTest : public testing::Test {
     int count = 0;
     for (const auto& entry : list.values()) {
       const auto& fields = entry.struct_value().fields();
-      count += fields.at("kind").string_value() == kind &&
-               fields.at("number").string_value() == number;
+      count +=
+          fields.at("kind").string_value() == kind && fields.at("number").string_value() == number;
     }
     return count;
   }

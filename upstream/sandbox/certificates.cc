@@ -139,8 +139,7 @@ absl::StatusOr<Certificates> MakeCertificates(const std::vector<std::string>& na
       !AddExtension(leaf.get(), ca.get(), NID_ext_key_usage, "serverAuth") ||
       !AddExtension(leaf.get(), ca.get(), NID_subject_key_identifier, "hash") ||
       !AddExtension(leaf.get(), ca.get(), NID_authority_key_identifier, "keyid:always") ||
-      !AddNames(leaf.get(), names) ||
-      X509_sign(leaf.get(), ca_key.get(), EVP_sha256()) == 0) {
+      !AddNames(leaf.get(), names) || X509_sign(leaf.get(), ca_key.get(), EVP_sha256()) == 0) {
     return failed;
   }
 

@@ -83,9 +83,9 @@ InventoryNumber MakeNumber(std::mt19937_64& random) {
   number.intl_sms = number.carrier == 0;
   const bool imessage = Chance(random, 30);
   const bool whatsapp = Chance(random, 40);
-  number.channels = static_cast<std::uint8_t>(1 | (north_american ? 2 : 0) |
-                                              (Chance(random, 30) ? 4 : 0) | (imessage ? 8 : 0) |
-                                              (whatsapp ? 16 : 0));
+  number.channels =
+      static_cast<std::uint8_t>(1 | (north_american ? 2 : 0) | (Chance(random, 30) ? 4 : 0) |
+                                (imessage ? 8 : 0) | (whatsapp ? 16 : 0));
   if (imessage && Chance(random, 50)) number.requirements |= 1;
   if (whatsapp && Chance(random, 30)) number.requirements |= 2;
   if (Chance(random, 3)) number.requirements |= 4;

@@ -59,8 +59,9 @@ int main(int argc, char** argv) {
                  "life of the certificate; 0 or less: it has expired")
       ->capture_default_str();
   app.set_version_flag("--version", "lease-sandbox " LEASE_GATEWAY_VERSION);
-  app.footer("LEASE_SANDBOX_KEYS may hold accepted API keys, separated by commas.\n"
-             "Ends with exit status 0 on SIGTERM and SIGINT, 1 when it can't start, 2 on usage.");
+  app.footer(
+      "LEASE_SANDBOX_KEYS may hold accepted API keys, separated by commas.\n"
+      "Ends with exit status 0 on SIGTERM and SIGINT, 1 when it can't start, 2 on usage.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -90,9 +90,9 @@ class Provider {
     std::string id;
     std::size_t account = 0;
     std::string method;
-    std::int64_t start = 0;  // seconds
-    std::string failover;    // JSON; empty: never configured
-    std::string forward_to;  // empty: disabled
+    std::int64_t start = 0;                  // seconds
+    std::string failover;                    // JSON; empty: never configured
+    std::string forward_to;                  // empty: disabled
     std::int64_t forwarding_applied_at = 0;  // milliseconds
   };
   struct Entry {

@@ -62,8 +62,8 @@ TEST(Validation, CreateLeaseNamesEveryField) {
 TEST(Validation, RequestIds) {
   v1::TerminateLeaseRequest request;
   request.set_phone_number(kNumber);
-  for (const char* bad : {"", "1", "9b2f6a3e-5c1d-4f7a-8e90-1a2b3c4d5e6g",
-                          "9b2f6a3e05c1d-4f7a-8e90-1a2b3c4d5e6f"}) {
+  for (const char* bad :
+       {"", "1", "9b2f6a3e-5c1d-4f7a-8e90-1a2b3c4d5e6g", "9b2f6a3e05c1d-4f7a-8e90-1a2b3c4d5e6f"}) {
     request.set_request_id(bad);
     EXPECT_EQ(ReasonOf(Validate(request)), reason::kInvalidRequestId) << bad;
   }
@@ -88,8 +88,7 @@ TEST(Validation, Failover) {
   failover.set_mode(v1::FAILOVER_MODE_SELECTIVE);
   EXPECT_TRUE(Validate(request).ok());
   failover.add_phone_numbers(kNumber);
-  EXPECT_EQ(Violations(Validate(request)).field_violations(0).field(),
-            "failover.phone_numbers[1]");
+  EXPECT_EQ(Violations(Validate(request)).field_violations(0).field(), "failover.phone_numbers[1]");
   failover.clear_phone_numbers();
   EXPECT_EQ(Violations(Validate(request)).field_violations(0).field(), "failover.phone_numbers");
   for (int i = 0; i < 1001; ++i) failover.add_phone_numbers(kOther);

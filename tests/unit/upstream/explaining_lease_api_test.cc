@@ -70,8 +70,8 @@ class ScriptedLeaseApi final : public LeaseApi {
 class ExplainingLeaseApiTest : public testing::Test {
  protected:
   ExplainingLeaseApiTest() : api_(std::make_unique<ScriptedLeaseApi>(&script_)) {
-    script_.refusal = MakeError(absl::StatusCode::kInvalidArgument, reason::kUpstreamRejected,
-                                "no", {{"upstream_error_id", "err_1"}});
+    script_.refusal = MakeError(absl::StatusCode::kInvalidArgument, reason::kUpstreamRejected, "no",
+                                {{"upstream_error_id", "err_1"}});
     script_.number = Reply<v1::Number>();
   }
   template <typename T>

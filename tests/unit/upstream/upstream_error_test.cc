@@ -65,8 +65,9 @@ TEST(UpstreamError, TableOfStatuses) {
 }
 
 TEST(UpstreamError, ProvidersIdAndWordsReachTheCaller) {
-  const auto status = Http(
-      400, false, R"({"id":"err_1","object":"error","data":{"error":"No such plan","status":400}})");
+  const auto status =
+      Http(400, false,
+           R"({"id":"err_1","object":"error","data":{"error":"No such plan","status":400}})");
   EXPECT_EQ(MetadataOf(status)["upstream_error_id"], "err_1");
   EXPECT_NE(std::string(status.message()).find("No such plan"), std::string::npos);
 }
@@ -107,11 +108,11 @@ TEST(UpstreamError, TransportFailures) {
   EXPECT_EQ(unsent.code(), StatusCode::kUnavailable);
   EXPECT_EQ(ReasonOf(unsent), reason::kUpstreamUnreachable);
   EXPECT_EQ(MetadataOf(unsent)["request_sent"], "false");
-  const auto read = FromTransport("GET /x", "reset", reason::kUpstreamUnreachable,
-                                  RequestState::kSent, false);
+  const auto read =
+      FromTransport("GET /x", "reset", reason::kUpstreamUnreachable, RequestState::kSent, false);
   EXPECT_EQ(read.code(), StatusCode::kUnavailable);
-  const auto write = FromTransport("POST /x", "reset", reason::kUpstreamUnreachable,
-                                   RequestState::kSent, true);
+  const auto write =
+      FromTransport("POST /x", "reset", reason::kUpstreamUnreachable, RequestState::kSent, true);
   EXPECT_EQ(write.code(), StatusCode::kAborted);
   EXPECT_EQ(ReasonOf(write), reason::kOutcomeUnknown);
   EXPECT_EQ(RetryDelayOf(write), std::nullopt);
