@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <regex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -719,6 +720,32 @@ TEST_F(ConfigTest, PrintedPathsAreQuoted) {
   const absl::StatusOr<Invocation> again = LoadYaml(PrintConfig(config));
   ASSERT_TRUE(again.ok()) << again.status();
   EXPECT_EQ(again->config, config);
+}
+
+// README.md lists every option with the default and the words of --help, and no other.
+TEST_F(ConfigTest, ReadmeListsTheOptions) {
+  const auto help = Load({"--help"});
+  ASSERT_TRUE(help.ok()) << help.status();
+  std::vector<std::string> expected;
+  const std::regex option(
+      "\n  --([a-z-]+)[^\n]*\n      ([^\n]*)\n      LEASE_GATEWAY_[A-Z_]+, default ([^\n]*)");
+  const std::string& text = help->output;
+  for (std::sregex_iterator found(text.begin(), text.end(), option), end; found != end; ++found) {
+    std::string key = (*found)[1];
+    std::replace(key.begin(), key.end(), '-', '_');
+    expected.push_back("| `" + key + "` | " + (*found)[3].str() + " | " + (*found)[2].str() + " |");
+  }
+  EXPECT_GT(expected.size(), 30U);
+  std::ifstream readme(SOURCE_DIR "/README.md");
+  std::vector<std::string> table;
+  bool inside = false;
+  for (std::string line; std::getline(readme, line);) {
+    if (line == "|---|---|---|" && inside) continue;
+    if (inside && line.empty()) break;
+    if (inside) table.push_back(line);
+    if (line == "| key | default | what it is |") inside = true;
+  }
+  EXPECT_EQ(table, expected);
 }
 
 }  // namespace
