@@ -144,7 +144,8 @@ std::string CheckListen(absl::string_view value) {
 }
 
 std::string CheckUrl(absl::string_view value) {
-  const auto parsed = boost::urls::parse_uri(boost::urls::string_view(value.data(), value.size()));
+  const std::string text(value);
+  const auto parsed = boost::urls::parse_uri(text);
   if (!parsed) return "must be a URL as https://HOST/PATH";
   const boost::urls::url_view& url = *parsed;
   if (url.scheme_id() == boost::urls::scheme::http) {
