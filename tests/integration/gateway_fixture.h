@@ -4,8 +4,10 @@
 #include <google/protobuf/util/json_util.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <spdlog/spdlog.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 #include <set>
@@ -50,9 +52,16 @@ inline Failure Explain(const grpc::Status& status) {
 // A sandbox and a gateway in front of it, talking over verified TLS, and a real gRPC client.
 class GatewayTest : public testing::Test {
  protected:
+  void TearDown() override {
+    if (!ca_file_.empty()) std::filesystem::remove(ca_file_);
+  }
+
   // `adjust` may change the configuration before the gateway starts.
   void StartGateway(const std::function<void(Config&)>& adjust = nullptr,
                     sandbox::SandboxOptions options = {}) {
+    // Debian's spdlog makes its registry at first use. Were that on another thread, then
+    // ThreadSanitizer, which does not see into the library, would take each later use for a race.
+    spdlog::default_logger_raw();
     auto sandbox = sandbox::Sandbox::Start(options);
     ASSERT_TRUE(sandbox.ok()) << sandbox.status();
     sandbox_ = *std::move(sandbox);
