@@ -166,6 +166,8 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::Exchange(HttpRequest r
   }
   if (finish_once_sent) {
     co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+    // Hanging up could undo what the caller, once its deadline has passed, can no longer learn of.
+    deadline = Deadline::max();
   }
   auto& socket = beast::get_lowest_layer(stream_);
   http::response_parser<http::string_body> parser;

@@ -167,6 +167,11 @@ constexpr HttpRow kReadErrors[] = {
      "UPSTREAM_MALFORMED", ""},
     {"TruncatedBody", R"({"route":"*","count":1,"kind":"truncate"})", StatusCode::UNAVAILABLE,
      "UPSTREAM_UNREACHABLE", "RetryInfo"},
+    {"HtmlBody", R"({"route":"*","count":1,"kind":"html"})", StatusCode::UNAVAILABLE,
+     "UPSTREAM_FAILED", "RetryInfo"},
+    // The first strikes a kept-alive connection, which a read may try again on a new one.
+    {"Reset", R"({"route":"*","count":2,"kind":"reset"})", StatusCode::UNAVAILABLE,
+     "UPSTREAM_UNREACHABLE", "RetryInfo"},
     {"NeverAnswered", R"({"route":"*","count":1,"kind":"hang"})", StatusCode::UNAVAILABLE,
      "UPSTREAM_UNREACHABLE", "RetryInfo"},
 };
@@ -237,6 +242,14 @@ TEST_F(GatewayTest, CallerWhoGoesAwayDoesNotStopASentPost) {
   Fault(
       R"({"route":"POST /lease/{number}","count":1,"kind":"delay","delay_ms":400,"when":"before"})");
   EXPECT_EQ(Lease(number, nullptr, 150).error_code(), StatusCode::DEADLINE_EXCEEDED);
+  // The gateway waits for the answer; its connection goes back to the pool and is used again.
+  for (int i = 0; i < 1000 && CountInLedger("lease", number) == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(CountInLedger("lease", number), 1);
+  v1::GetNumberResponse response;
+  ASSERT_TRUE(Get(number, &response).ok());
+  EXPECT_EQ(response.number().status(), v1::NUMBER_STATUS_LEASED);
 }
 
 TEST_F(GatewayTest, DeadlineIsPassedOn) {
