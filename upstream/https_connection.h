@@ -73,7 +73,8 @@ class HttpsConnection {
     bool reusable = false;   // may serve another exchange
     HttpResponse response;   // when there is no failure
   };
-  // One request, one answer. Cancelling ends it, unless `finish_once_sent`.
+  // One request, one answer. Neither a cancellation nor the deadline ends it once it goes out, if
+  // `finish_once_sent`: then only the time-outs of its phases do.
   boost::asio::awaitable<Result> Exchange(HttpRequest request, Deadline deadline,
                                           bool finish_once_sent);
 
