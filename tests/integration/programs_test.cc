@@ -221,6 +221,7 @@ TEST_F(ProgramsTest, LogHasEveryCallAndNoSecret) {
   target_ = "127.0.0.1:" + After("gateway.err", "serves gRPC on port ", " \n");
   EXPECT_EQ(Leasectl({"available"}), 0) << err_;
   EXPECT_NE(Leasectl({"get", "+19999999999"}), 0);
+  EXPECT_NE(err_.find("NUMBER_NOT_FOUND"), std::string::npos) << err_;
   kill(gateway, SIGUSR2);
   kill(gateway, SIGTERM);
   EXPECT_EQ(Wait(gateway), 0);
@@ -241,7 +242,7 @@ TEST_F(ProgramsTest, LogHasEveryCallAndNoSecret) {
     }
     EXPECT_TRUE(object.contains("peer")) << line;
   }
-  EXPECT_EQ(calls, 2);
+  EXPECT_EQ(calls, 2) << ReadAll(Path("gateway.err"));
   for (const char* file : {"gateway.err", "gateway.out", "print.out", "print.err", "sandbox.err"}) {
     EXPECT_EQ(ReadAll(Path(file)).find(kSecret), std::string::npos) << file;
   }
