@@ -2,15 +2,14 @@
 
 #include <spdlog/spdlog.h>
 
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
-#include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "upstream/json_codec.h"
+#include "upstream/run_on.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -95,8 +94,8 @@ asio::awaitable<absl::Status> HttpsLeaseApi::Connect(HttpsConnection& connection
     co_return addresses.status();
   }
   auto connecting = connection.Connect(*std::move(addresses), deadline);
-  co_return co_await asio::co_spawn(connection.strand(), std::move(connecting),
-                                    asio::use_awaitable);
+  auto running = RunOn(asio::any_io_executor(connection.strand()), std::move(connecting));
+  co_return co_await std::move(running);
 }
 
 asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Perform(CallContext context,
@@ -125,7 +124,8 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Perform(CallContext 
     }
     auto exchange =
         (*lease)->Exchange(MakeRequest(operation), context.deadline, operation.is_write());
-    result = co_await asio::co_spawn((*lease)->strand(), std::move(exchange), asio::use_awaitable);
+    auto running = RunOn(asio::any_io_executor((*lease)->strand()), std::move(exchange));
+    result = co_await std::move(running);
     const bool died_idle =
         pooled && result.failure == Failure::kTransport && !result.timed_out && !result.got_byte;
     if (!died_idle || operation.is_write()) break;
