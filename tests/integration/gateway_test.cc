@@ -240,8 +240,8 @@ TEST_F(GatewayTest, CallerWhoGoesAwayDoesNotStopASentPost) {
   StartGateway();
   const std::string number = FirstAvailable();
   Fault(
-      R"({"route":"POST /lease/{number}","count":1,"kind":"delay","delay_ms":400,"when":"before"})");
-  EXPECT_EQ(Lease(number, nullptr, 150).error_code(), StatusCode::DEADLINE_EXCEEDED);
+      R"({"route":"POST /lease/{number}","count":1,"kind":"delay","delay_ms":2000,"when":"before"})");
+  EXPECT_EQ(Lease(number, nullptr, 1000).error_code(), StatusCode::DEADLINE_EXCEEDED);
   // The gateway waits for the answer; its connection goes back to the pool and is used again.
   for (int i = 0; i < 1000 && CountInLedger("lease", number) == 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
