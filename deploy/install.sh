@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Installs from Debian what building needs, and only what is missing. Debian 12 and 13.
-#   deploy/install.sh           to build and run
-#   deploy/install.sh --tests   and to test
-#   deploy/install.sh --ci      and for .ci/run
+#   deploy/install.sh                to build and run
+#   deploy/install.sh --tests        and to test
+#   deploy/install.sh --bench        and to measure
+#   deploy/install.sh --kubernetes   and for tests/kubernetes.sh
+#   deploy/install.sh --ci           and for .ci/run
 script_name=deploy/install.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
@@ -16,21 +18,27 @@ esac
 
 packages="g++ cmake ninja-build ccache pkg-config ca-certificates curl
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libssl-dev
-  libspdlog-dev libyaml-cpp-dev libcli11-dev libsimdjson-dev golang-github-gogo-googleapis-dev
+  libspdlog-dev libyaml-cpp-dev libcli11-dev libsimdjson-dev libmimalloc-dev libsqlite3-dev prometheus-cpp-dev
+  golang-github-gogo-googleapis-dev
   libboost$boost-dev libboost-json$boost-dev libboost-url$boost-dev"
 tests="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf openssl procps"
+bench="nghttp2-client"
+kubernetes="prometheus python3-yaml"
+# Debian 12's own kubectl is too old for the manifests: tests/kubernetes.sh says so and goes on without.
+if [ "$VERSION_ID" = 13 ] && ! command -v kubectl >/dev/null; then kubernetes="$kubernetes kubernetes-client"; fi
 ci="clang clang-format debootstrap"
 case "${1:-}" in
   "") ;;
   --tests) packages="$packages $tests" ;;
-  --ci)
-    packages="$packages $tests $ci"
-    # Some other package than Debian's may bring npm.
-    command -v npm >/dev/null || packages="$packages nodejs npm"
-    ;;
-  *) fail "unknown option $1; known: --tests, --ci" ;;
+  --bench) packages="$packages $tests $bench" ;;
+  --kubernetes) packages="$packages $tests $kubernetes" ;;
+  --ci) packages="$packages $tests $kubernetes $ci" ;;
+  *) fail "unknown option $1; known: --tests, --bench, --kubernetes, --ci" ;;
 esac
-
+case "${1:-}" in
+  # Some other package than Debian's may bring npm.
+  --bench | --ci) command -v npm >/dev/null || packages="$packages nodejs npm" ;;
+esac
 # shellcheck disable=SC2086  # a list of names
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2>/dev/null || true)
 missing=()

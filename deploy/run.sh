@@ -38,9 +38,12 @@ trap 'exit 143' TERM
 log=$root/build/tour-gateway.log
 step "Start the gateway with the embedded sandbox" "$log"
 port=${LEASE_GATEWAY_TOUR_PORT:-$(free_port 50051)}
+unset LEASE_GATEWAY_TOUR_PORT # no option of the gateway, which would refuse it
 control_port=$(free_port $((port + 1)))
 target=127.0.0.1:$port
+admin_port=$(free_port $((control_port + 1)))
 "$bin/lease-gateway" --sandbox --listen "$target" --sandbox-control-port "$control_port" \
+  --admin-listen "127.0.0.1:$admin_port" \
   >"$log" 2>&1 &
 gateway=$!
 leasectl() { timeout 30 "$bin/leasectl" --target "$target" "$@"; }
@@ -57,24 +60,56 @@ json=$(leasectl --json available)
 [[ $json =~ \"phone_number\":\ *\"(\+[0-9]+)\" ]] || fail "the sandbox offers no number"
 number=${BASH_REMATCH[1]}
 
-step "Lease $number"
-leasectl lease "$number"
+step "Those with SMS for at most 20 USD a month, the five cheapest"
+leasectl available --channel sms --max-monthly "20 USD" \
+  --order-by "pricing.monthly_rate, health.reputation desc" | awk 'NR <= 6'
+
+step "The same list again comes from memory"
+cache_status=$(leasectl -v available 2>&1 >/dev/null)
+echo "$cache_status"
+[[ $cache_status == *"lease-gateway; hit"* ]] || fail "the list did not come from memory"
+
+events=$root/build/tour-watch.log
+step "Watch what changes, in the background" "$events"
+leasectl watch --count 1 --for 20s >"$events" 2>&1 &
+watch=$!
+wait_for 10 "$watch" grep -q state "$events"
+echo "It has the state."
+
+step "What it would cost"
+leasectl lease "$number" --validate-only
+
+step "Lease $number, under a name of our own"
+request_id=$(</proc/sys/kernel/random/uuid)
+leasectl lease "$number" --request-id "$request_id"
+
+step "What the watch saw of it" "$events"
+wait "$watch" || fail "leasectl watch ended badly"
+cat "$events"
+grep "removed .*$number" "$events" >/dev/null || fail "the watch did not see the lease of $number"
+
+lease_id() { grep -oE '"lease_id": *"lsd_[0-9]+"'; }
+step "The same request again: the same lease, paid for once"
+leasectl lease "$number" --request-id "$request_id"
+again=$(leasectl --json lease "$number" --request-id "$request_id" | lease_id)
+shown=$(leasectl --json show "$number" | lease_id)
+[ -n "$again" ] && [ "$again" = "$shown" ] || fail "the same request was another lease"
 
 step "Show the lease of $number"
 leasectl show "$number"
 
-# booked KIND: whether the ledger has an entry of that kind for the number. Entries are flat objects.
+# booked KIND: how many entries of that kind the ledger has for the number. Entries are flat objects.
 booked() {
   ledger | tr -d ' \n' | tr '{}' '\n\n' | grep -F "\"number\":\"$number\"" |
-    grep -F "\"kind\":\"$1\"" >/dev/null
+    grep -cF "\"kind\":\"$1\"" || true
 }
 
 step "What the sandbox's ledger says was bought"
 ledger
 echo
-booked lease || fail "the ledger has no lease of $number"
-booked charge || fail "the ledger has no charge for $number"
-if booked terminate; then fail "the ledger already has a termination of $number"; fi
+[ "$(booked lease)" = 1 ] || fail "the ledger has not one lease of $number"
+[ "$(booked charge)" = 1 ] || fail "the ledger has not one charge for $number"
+[ "$(booked terminate)" = 0 ] || fail "the ledger already has a termination of $number"
 
 step "Give it back"
 leasectl terminate "$number"
@@ -82,13 +117,25 @@ leasectl terminate "$number"
 step "The ledger again"
 ledger
 echo
-booked terminate || fail "the ledger has no termination of $number"
-echo "Verified: $number was leased, charged and terminated."
+[ "$(booked terminate)" = 1 ] || fail "the ledger has not one termination of $number"
+echo "Verified: $number was leased, charged and terminated, each once."
+
+step "What the gateway's journal says of it"
+leasectl operations
+[ "$(leasectl --json operations --number "$number" --state succeeded | grep -c '"request_id"')" = 2 ] ||
+  fail "the journal has not two operations for $number"
+
+step "What the gateway's metrics say of it"
+metrics=$(curl -sS --fail --max-time 10 "http://127.0.0.1:$admin_port/metrics")
+grep -E '^lease_gateway_(cache_requests_total|journal_operations|upstream_connections)\{' <<<"$metrics"
+grep -qF 'lease_gateway_journal_operations{state="succeeded"} 2' <<<"$metrics" ||
+  fail "the metrics have not two operations"
 
 step "How to go on"
 cat <<END
 Call this gateway:         build/release/bin/leasectl --target $target available
                            build/release/bin/leasectl --help
+Metrics, readiness:        curl http://127.0.0.1:$admin_port/
 Serve the real provider:   CONTIGUITY_API_KEY=… build/release/bin/lease-gateway
 END
 

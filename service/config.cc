@@ -1,21 +1,13 @@
 #include "service/config.h"
 
 #include <arpa/inet.h>
-#include <openssl/bio.h>
-#include <openssl/err.h>
-#include <openssl/pem.h>
-#include <openssl/x509.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
-#include <cstring>
-#include <memory>
 #include <numeric>
 #include <utility>
 
@@ -30,6 +22,10 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "service/api_key.h"
+#include "service/metrics.h"
+#include "service/read_file.h"
+#include "service/tls.h"
 #include "yaml-cpp/yaml.h"
 
 namespace leasegateway {
@@ -40,10 +36,8 @@ using Milliseconds = Config::Milliseconds;
 constexpr absl::string_view kEnvironmentPrefix = "LEASE_GATEWAY_";
 constexpr absl::string_view kSecretsRule =
     "secrets come from CONTIGUITY_API_KEY, CONTIGUITY_TOKEN or the file upstream_token_file";
-constexpr std::size_t kMaxSecretBytes = 512;
 constexpr std::size_t kMaxShownBytes = 120;
 constexpr std::size_t kMaxFileBytes = 1 << 20;
-constexpr std::size_t kMaxCaFileBytes = 16 << 20;
 
 // --- text ----------------------------------------------------------------------------------------
 
@@ -168,60 +162,11 @@ std::string CheckPath(absl::string_view value) {
   return control ? "must be a path without control characters" : "";
 }
 
-std::string CheckSecret(absl::string_view secret) {
-  if (secret.empty()) return "must not be empty";
-  if (secret.size() > kMaxSecretBytes) {
-    return absl::StrCat("must be at most ", kMaxSecretBytes, " bytes");
-  }
-  const bool graphic = std::all_of(secret.begin(), secret.end(),
-                                   [](unsigned char c) { return absl::ascii_isgraph(c); });
-  return graphic ? "" : "must be printable ASCII without spaces";
-}
-
-absl::StatusOr<std::string> ReadFile(const std::string& path, std::size_t max_bytes) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"),
-                                                             &std::fclose);
-  if (file == nullptr) {
-    return absl::NotFoundError(absl::StrCat("cannot be read: ", std::strerror(errno)));
-  }
-  std::string content;
-  char buffer[1 << 14];
-  while (true) {
-    const std::size_t count = std::fread(buffer, 1, sizeof(buffer), file.get());
-    content.append(buffer, count);
-    if (content.size() > max_bytes) {
-      return absl::InvalidArgumentError(absl::StrCat("is longer than ", FormatSize(max_bytes)));
-    }
-    if (count > 0) continue;
-    if (std::ferror(file.get())) {
-      return absl::UnavailableError(absl::StrCat("cannot be read: ", std::strerror(errno)));
-    }
-    return content;
-  }
-}
-
 // Expired certificates are no error here: bundles carry them, and the handshake decides.
 std::string CheckCaFile(const std::string& path) {
   const absl::StatusOr<std::string> pem = ReadFile(path, kMaxCaFileBytes);
   if (!pem.ok()) return std::string(pem.status().message());
-  const std::unique_ptr<BIO, int (*)(BIO*)> bio(
-      BIO_new_mem_buf(pem->data(), static_cast<int>(pem->size())), &BIO_free);
-  // Without it OpenSSL would ask the terminal for the passphrase of an encrypted block.
-  const auto no_passphrase = [](char*, int, int, void*) { return -1; };
-  int certificates = 0;
-  ERR_clear_error();
-  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, +no_passphrase, nullptr)) {
-    X509_free(certificate);
-    ++certificates;
-  }
-  const unsigned long error = ERR_peek_last_error();  // NOLINT(runtime/int): OpenSSL's type
-  ERR_clear_error();
-  const bool at_end =
-      ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
-  if (!at_end) {
-    return absl::StrCat("must be PEM: certificate ", certificates + 1, " cannot be decoded");
-  }
-  return certificates > 0 ? "" : "must be PEM with at least one certificate";
+  return std::string(ReadCertificates(*pem).status().message());
 }
 
 // --- the table -----------------------------------------------------------------------------------
@@ -360,6 +305,18 @@ const std::vector<Option>& Options() {
           "listen", "HOST:PORT",
           "Where to serve gRPC: IPv4 address, [IPv6 address] or name; port 0 to 65535, 0: any free",
           &Config::listen, CheckListen),
+      Text("tls_cert_file", "FILE",
+           "PEM file of the certificate to serve, its intermediates after it; empty: no TLS",
+           &Config::tls_cert_file, CheckPath),
+      Text("tls_key_file", "FILE", "PEM file of its private key, without passphrase",
+           &Config::tls_key_file, CheckPath),
+      Text("tls_client_ca_file", "FILE",
+           "PEM file of the authorities that sign callers' certificates; empty: callers need none",
+           &Config::tls_client_ca_file, CheckPath),
+      Duration("file_refresh", "How often the files of TLS and upstream_token_file are read anew",
+               &Config::file_refresh, 100ms, 1h),
+      Boolean("allow_plaintext", "Serve without TLS beyond loopback, as behind a mesh's side-car",
+              &Config::allow_plaintext),
       Duration("default_deadline", "Deadline of a call that came without one",
                &Config::default_deadline, 1ms, 1h),
       Duration("drain_wait", "At SIGTERM, from NOT_SERVING until no new calls are taken",
@@ -378,7 +335,17 @@ const std::vector<Option>& Options() {
       Size("max_response_bytes", "Longest response sent", &Config::max_response_bytes, 1 << 10,
            1 << 30),
       Boolean("reflection", "Serve gRPC server reflection", &Config::reflection),
-      Boolean("channelz", "Serve gRPC channelz", &Config::channelz),
+      Boolean("channelz", "Serve gRPC channelz, which costs throughput", &Config::channelz),
+      Duration("watch_heartbeat", "Silence until a watcher is sent a message without changes",
+               &Config::watch_heartbeat, 100ms, 1h),
+      Integer("max_watchers", "Calls of WatchAvailability at a time", &Config::max_watchers, 0,
+              1'000'000),
+
+      Text("admin_listen", "HOST:PORT",
+           "Where to serve the admin port: plain HTTP for the platform, not for callers; empty: "
+           "nowhere",
+           &Config::admin_listen,
+           [](absl::string_view value) { return value.empty() ? "" : CheckListen(value); }),
 
       Url("upstream_url", "The provider's API; https only, no user info, query or fragment",
           &Config::upstream_url),
@@ -394,6 +361,9 @@ const std::vector<Option>& Options() {
       Integer("pool_size", "Connections to the provider at most", &Config::pool_size, 1, 4096),
       Integer("pool_queue", "Calls that may wait for a connection", &Config::pool_queue, 0,
               1'000'000),
+      Duration("pool_wait",
+               "Expected wait for a connection at which calls are refused, 0: what a call takes",
+               &Config::pool_wait, 0ms, 10min),
       Duration("resolve_timeout", "Limit of the name lookup", &Config::resolve_timeout, 1ms, 10min),
       Duration("connect_timeout", "Limit of connecting to one address", &Config::connect_timeout,
                1ms, 10min),
@@ -409,6 +379,38 @@ const std::vector<Option>& Options() {
       Duration("dns_ttl", "Time a looked up address is used", &Config::dns_ttl, 0ms, 24h),
       Size<std::int64_t>("max_body_bytes", "Longest answer of the provider taken",
                          &Config::max_body_bytes, 1 << 10, 1 << 30),
+      Integer("retry_attempts", "Attempts at a call of the provider at most, with the first",
+              &Config::retry_attempts, 1, 10),
+      Integer("retry_budget_percent", "Retries that 100 calls make room for",
+              &Config::retry_budget_percent, 0, 100),
+      Integer("retry_budget_floor", "Retries a second besides, for callers only",
+              &Config::retry_budget_floor, 0, 1'000),
+      Integer("upstream_rate", "Calls of the provider a second at most, 0: no limit",
+              &Config::upstream_rate, 0, 1'000'000),
+
+      Duration("cache_fresh", "Age up to which memory answers reads", &Config::cache_fresh, 0ms,
+               24h),
+      Duration("cache_stale_while_revalidate",
+               "Then, time in which memory still answers, and is refreshed meanwhile",
+               &Config::cache_stale_while_revalidate, 0ms, 24h),
+      Duration("cache_stale_if_error", "Age up to which memory answers when the provider does not",
+               &Config::cache_stale_if_error, 0ms, 168h),
+      Duration("cache_negative", "Time it is remembered that a number does not exist",
+               &Config::cache_negative, 0ms, 1h),
+      Duration("cache_idle", "Time after the last read in which lists are still refreshed",
+               &Config::cache_idle, 0ms, 168h),
+      Integer("cache_numbers", "Single numbers kept in memory, beside the lists",
+              &Config::cache_numbers, 0, 10'000'000),
+
+      Text(
+          "journal", "FILE",
+          "SQLite file of the journal of purchases; empty: ./lease-gateway.db, with sandbox memory",
+          &Config::journal, CheckPath),
+      Duration("settle_time",
+               "Time after which a purchase whose answer was lost can't arrive any more",
+               &Config::settle_time, 100ms, 10min),
+      Duration("journal_retention", "Time that settled purchases and terminations are kept",
+               &Config::journal_retention, 24h, 87'600h),
 
       Boolean("sandbox", "Serve from the embedded sandbox instead of the provider; needs no key",
               &Config::sandbox),
@@ -424,6 +426,8 @@ const std::vector<Option>& Options() {
              {"trace", "debug", "info", "warn", "error", "off"}),
       Choice("log_format", "Format of the log on standard error", &Config::log_format,
              {"text", "json"}),
+      Integer("access_log_hits", "Log one in so many reads that memory answered; 0: none, 1: all",
+              &Config::access_log_hits, 0, 1'000'000),
   };
   return *options;
 }
@@ -476,6 +480,8 @@ std::string Help() {
       "      Check flags, environment and files, then exit\n"
       "  --print-config\n"
       "      Print the options in force as YAML, then exit\n"
+      "  --print-metrics\n"
+      "      Print the table of the metrics, then exit\n"
       "  --help\n"
       "      Print this, then exit\n"
       "  --version\n"
@@ -547,6 +553,7 @@ class Loader {
   void ReadEnvironment(const std::vector<std::string>& names);
   void Set(std::size_t index, std::string place, absl::string_view value);
   void CheckWhole();
+  void CheckTransport();
   void ReadSecret();
   // Where `key` was set; empty: nowhere.
   const std::string& Place(absl::string_view key) const;
@@ -585,6 +592,7 @@ Loader::FlagValues Loader::ReadFlags(int argc, const char* const* argv) {
   const CLI::Option* version = app.add_flag("--version")->take_last();
   const CLI::Option* check = app.add_flag("--check-config")->take_last();
   const CLI::Option* print = app.add_flag("--print-config")->take_last();
+  const CLI::Option* metrics = app.add_flag("--print-metrics")->take_last();
   const CLI::Option* file = app.add_option("--config")->expected(1)->take_last();
   std::vector<const CLI::Option*> flags;
   for (const Option& option : Options()) {
@@ -638,6 +646,9 @@ Loader::FlagValues Loader::ReadFlags(int argc, const char* const* argv) {
   } else if (version->count() > 0) {
     invocation_.action = Action::kExit;
     invocation_.output = "lease-gateway " LEASE_GATEWAY_VERSION "\n";
+  } else if (metrics->count() > 0) {
+    invocation_.action = Action::kExit;
+    invocation_.output = PrintMetrics();
   } else if (check->count() > 0 && print->count() > 0) {
     Error("flag --check-config", "", "cannot be combined with --print-config");
   } else if (check->count() > 0) {
@@ -752,29 +763,24 @@ void Loader::ReadEnvironment(const std::vector<std::string>& names) {
 
 void Loader::ReadSecret() {
   Config& config = invocation_.config;
-  const auto take = [&](absl::string_view place, absl::string_view shown,
-                        absl::string_view secret) {
-    secret = absl::StripAsciiWhitespace(secret);
-    const std::string rule = CheckSecret(secret);
-    if (rule.empty()) {
-      config.api_key = std::string(secret);
-    } else {
-      Error(place, shown, absl::StrCat("the API key ", rule));
-    }
-  };
   if (const std::string& path = config.upstream_token_file; !path.empty()) {
-    const std::string& place = Place("upstream_token_file");
-    const absl::StatusOr<std::string> content = ReadFile(path, 1 << 12);
-    if (!content.ok()) {
-      Error(place, Quote(path), content.status().message());
+    auto key = ReadApiKey(path);
+    if (key.ok()) {
+      config.api_key = *std::move(key);
     } else {
-      take(place, Quote(path), *content);
+      Error(Place("upstream_token_file"), Quote(path), key.status().message());
     }
     return;
   }
   for (const char* name : {"CONTIGUITY_API_KEY", "CONTIGUITY_TOKEN"}) {
     if (const char* value = getenv_(name)) {
-      take(absl::StrCat("environment ", name), "", value);
+      const absl::string_view key = absl::StripAsciiWhitespace(value);
+      const std::string rule = CheckApiKey(key);
+      if (rule.empty()) {
+        config.api_key = std::string(key);
+      } else {
+        Error(absl::StrCat("environment ", name), "", absl::StrCat("the API key ", rule));
+      }
       return;
     }
   }
@@ -783,8 +789,18 @@ void Loader::ReadSecret() {
       "that holds it with --upstream-token-file; or use --sandbox, which needs none");
 }
 
+void Loader::CheckTransport() {
+  if (const auto problem = CheckTls(invocation_.config, absl::Now())) {
+    // What is missing has no place.
+    const std::string& place = Place(problem->key);
+    Error(place.empty() ? problem->key : place, problem->value.empty() ? "" : Quote(problem->value),
+          problem->rule);
+  }
+}
+
 void Loader::CheckWhole() {
   const Config& config = invocation_.config;
+  CheckTransport();
   if (!config.sandbox) {
     if (!config.upstream_ca_file.empty()) {
       const std::string rule = CheckCaFile(config.upstream_ca_file);
@@ -845,6 +861,11 @@ std::vector<std::string> EnvironmentNames() {
     names.emplace_back(text.substr(0, text.find('=')));
   }
   return names;
+}
+
+std::string JournalPath(const Config& config) {
+  if (!config.journal.empty()) return config.journal;
+  return config.sandbox ? ":memory:" : "lease-gateway.db";
 }
 
 std::string PrintConfig(const Config& config) { return Print(config, {}); }

@@ -1,17 +1,24 @@
 #ifndef LEASE_GATEWAY_SERVICE_LEASE_SERVICE_H_
 #define LEASE_GATEWAY_SERVICE_LEASE_SERVICE_H_
 
+#include <grpcpp/impl/codegen/service_type.h>
+
 #include <memory>
 
-#include "leasegateway/v1/lease_service.grpc.pb.h"
+#include "service/search.h"
 #include "service/unary_call.h"
-#include "upstream/lease_api.h"
+#include "service/watch.h"
+#include "upstream/caching_lease_api.h"
+#include "upstream/recorded_lease_api.h"
 
 namespace leasegateway {
 
-// A function an RPC: validates, then asks `api`. Both arguments must outlive it.
-std::unique_ptr<v1::LeaseService::CallbackService> MakeLeaseService(const CallRuntime& runtime,
-                                                                    LeaseApi& api);
+// A function an RPC: validates, answers from memory on gRPC's thread where that is possible, and
+// asks `api` otherwise, or `recorded` for what spends and gives back. `api` pins bytes with
+// PinSlice. All arguments must outlive it.
+std::unique_ptr<grpc::Service> MakeLeaseService(const CallRuntime& runtime, CachingLeaseApi& api,
+                                                RecordedLeaseApi& recorded,
+                                                AvailabilitySearch& search, WatchHub& watches);
 
 }  // namespace leasegateway
 

@@ -264,6 +264,18 @@ void Start(const spdlog::sink_ptr& sink, std::string_view level, std::string_vie
                                 spdlog::async_overflow_policy::overrun_oldest);
 }
 
+// With the lock held.
+void ChangeLevel(State& state, spdlog::level::level_enum level) {
+  const spdlog::level::level_enum old_level = state.main->level();
+  // Logged while the more verbose of both is in force, at a severity that it lets through.
+  const spdlog::level::level_enum severity =
+      std::clamp(std::min(old_level, level), spdlog::level::info, spdlog::level::err);
+  if (level < old_level) state.main->set_level(level);
+  state.main->log(severity, "log level is now {}", std::string(LevelName(level)));
+  state.main->set_level(level);
+  state.access->set_level(level);
+}
+
 // `step`: 1 is less verbose, -1 more.
 void Step(int step) {
   State& state = GetState();
@@ -273,15 +285,9 @@ void Step(int step) {
   const auto* const found = std::find_if(std::begin(kLevels), std::end(kLevels),
                                          [&](const auto& l) { return l.second == old_level; });
   const auto last = std::ssize(kLevels) - 1;
-  const auto& [name, level] =
-      kLevels[std::clamp<std::ptrdiff_t>((found - std::begin(kLevels)) + step, 0, last)];
-  // Logged while the more verbose of both is in force, at a severity that it lets through.
-  const spdlog::level::level_enum severity =
-      std::clamp(std::min(old_level, level), spdlog::level::info, spdlog::level::err);
-  if (step < 0) state.main->set_level(level);
-  state.main->log(severity, "log level is now {}", std::string(name));
-  state.main->set_level(level);
-  state.access->set_level(level);
+  ChangeLevel(
+      state,
+      kLevels[std::clamp<std::ptrdiff_t>((found - std::begin(kLevels)) + step, 0, last)].second);
 }
 
 }  // namespace
@@ -328,11 +334,18 @@ void LogAccess(const AccessRecord& record) {
   const auto microseconds = std::max<std::int64_t>(record.duration.count(), 0);
   members.AddNumber("duration_ms",
                     fmt::format("{}.{:03}", microseconds / 1000, microseconds % 1000));
+  if (record.sampled > 1) members.AddNumber("sampled", std::to_string(record.sampled));
   members.AddNumber("upstream_attempts", std::to_string(record.upstream_attempts));
+  if (record.previous_attempts > 0) {
+    members.AddNumber("previous_attempts", std::to_string(record.previous_attempts));
+  }
   members.Add("call_id", record.call_id);
   members.Add("request_id", record.request_id);
   members.Add("upstream_request_id", record.upstream_request_id);
   members.Add("peer", record.peer);
+  members.Add("caller", record.caller);
+  members.Add("trace_id", record.trace_id);
+  members.Add("span_id", record.span_id);
   // As a view, not a format string: values may hold braces.
   logger->log(spdlog::level::info,
               spdlog::string_view_t(members.text().data(), members.text().size()));
@@ -341,5 +354,21 @@ void LogAccess(const AccessRecord& record) {
 void MoreVerbose() { Step(-1); }
 
 void LessVerbose() { Step(1); }
+
+std::string LogLevel() {
+  State& state = GetState();
+  const std::lock_guard lock(state.mutex);
+  return std::string(state.main == nullptr ? "info" : LevelName(state.main->level()));
+}
+
+bool SetLogLevel(std::string_view name) {
+  const auto* const found = std::find_if(std::begin(kLevels), std::end(kLevels),
+                                         [&](const auto& l) { return l.first == name; });
+  if (found == std::end(kLevels)) return false;
+  State& state = GetState();
+  const std::lock_guard lock(state.mutex);
+  if (state.main != nullptr) ChangeLevel(state, found->second);
+  return true;
+}
 
 }  // namespace leasegateway

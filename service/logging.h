@@ -15,10 +15,15 @@ struct AccessRecord {
   std::string reason = {};  // of ErrorInfo
   std::chrono::microseconds duration{0};
   int upstream_attempts = 0;
+  int sampled = 1;            // the line stands for so many calls
+  int previous_attempts = 0;  // that the client made before this one, by its own count (gRFC A6)
   std::string call_id = {};
   std::string request_id = {};           // the caller's
   std::string upstream_request_id = {};  // the provider's
   std::string peer = {};
+  std::string caller = {};    // the identity that its certificate proves
+  std::string trace_id = {};  // W3C Trace Context
+  std::string span_id = {};
 };
 
 // Makes spdlog's default logger write one line a message to stderr from a thread of its own. A full
@@ -40,6 +45,11 @@ void LogAccess(const AccessRecord& record);
 // One level more or less, until trace and off; the new level is logged. Not for signal handlers.
 void MoreVerbose();
 void LessVerbose();
+
+// The level in force, as Config::log_level.
+std::string LogLevel();
+// The new level is logged. False, and nothing changes, for a name that is none.
+bool SetLogLevel(std::string_view name);
 
 }  // namespace leasegateway
 

@@ -1,12 +1,16 @@
 // lease-gateway: wiring only.
 
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
 #include <pthread.h>
 #include <signal.h>
 #include <spdlog/spdlog.h>
 #include <stdlib.h>
 
 #include <iostream>
+#include <string>
 
+#include "absl/synchronization/mutex.h"
 #include "service/config.h"
 #include "service/logging.h"
 #include "service/server.h"
@@ -45,7 +49,21 @@ int Serve(const leasegateway::Config& config) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
 
+  // Debian's Abseil looks for deadlocks at each lock of a mutex, of which gRPC takes dozens a call.
+  absl::SetMutexDeadlockDetectionMode(absl::OnDeadlockCycle::kIgnore);
+
   leasegateway::InitLogging(config.log_level, config.log_format);
+  // What callers send must not write to standard error past the log.
+  google::protobuf::SetLogHandler(
+      [](google::protobuf::LogLevel, const char*, int, const std::string& message) {
+        spdlog::debug("protobuf: {}", message);
+      });
+  // Such as why a TLS handshake failed.
+  gpr_set_log_function([](gpr_log_func_args* message) {
+    spdlog::log(
+        message->severity == GPR_LOG_SEVERITY_ERROR ? spdlog::level::warn : spdlog::level::debug,
+        "grpc: {}", message->message);
+  });
   auto server = leasegateway::Server::Start(config);
   if (!server.ok()) {
     leasegateway::ShutdownLogging();
@@ -59,6 +77,17 @@ int Serve(const leasegateway::Config& config) {
                  (*server)->sandbox_control_url());
   } else {
     spdlog::info("the provider is {}", config.upstream_url);
+  }
+  if ((*server)->admin_port() > 0) {
+    spdlog::info("the admin port is {} of {}", (*server)->admin_port(), config.admin_listen);
+  }
+  const std::string journal = leasegateway::JournalPath(config);
+  if (journal != ":memory:") {
+    spdlog::info("the journal of purchases is {}", journal);
+  } else if (config.sandbox) {
+    spdlog::info("the journal of purchases is in memory, as the sandbox is");
+  } else {
+    spdlog::warn("the journal of purchases is in memory: what is under way at a stop is lost");
   }
   WaitForStop(signals);
   (*server)->Drain();

@@ -10,16 +10,18 @@
 namespace leasegateway {
 
 // The running gateway: the Asio threads, the provider's stack (or the embedded sandbox's), the gRPC
-// port with health, reflection and channelz. Thread-safe.
+// port with health, reflection and channelz, and the admin port, which is there from the beginning
+// of the start to the end of the stop. Thread-safe.
 class Server {
  public:
-  // FAILED_PRECONDITION when the address can't be listened on, INVALID_ARGUMENT for a provider
-  // that can't be used.
+  // FAILED_PRECONDITION when the address can't be listened on, the TLS files not be used or the
+  // journal not be opened, INVALID_ARGUMENT for a provider that can't be used.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Config& config);
   // Drains without waiting, if Drain was not called.
   ~Server();
 
   int port() const;                         // of gRPC, as bound
+  int admin_port() const;                   // as bound; 0: none
   std::string sandbox_control_url() const;  // empty without the sandbox
 
   // NOT_SERVING, `drain_wait`, GOAWAY; returns when the calls in flight have ended, at the latest

@@ -1,15 +1,14 @@
 #include "service/status.h"
 
 #include <string>
+#include <utility>
 
 #include "absl/strings/cord.h"
-#include "google/rpc/status.pb.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
 
-grpc::Status ToGrpcStatus(absl::Status status) {
-  if (status.ok()) return grpc::Status::OK;
+google::rpc::Status ToStatusProto(absl::Status status) {
   if (ReasonOf(status).empty()) {
     status = MakeError(status.code(), reason::kInternal, std::string(status.message()));
   }
@@ -24,7 +23,13 @@ grpc::Status ToGrpcStatus(absl::Status status) {
     detail.set_type_url(std::string(type_url));
     detail.set_value(std::string(payload));
   });
-  return grpc::Status(static_cast<grpc::StatusCode>(status.code()), proto.message(),
+  return proto;
+}
+
+grpc::Status ToGrpcStatus(absl::Status status) {
+  if (status.ok()) return grpc::Status::OK;
+  const google::rpc::Status proto = ToStatusProto(std::move(status));
+  return grpc::Status(static_cast<grpc::StatusCode>(proto.code()), proto.message(),
                       proto.SerializeAsString());
 }
 

@@ -4,14 +4,21 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
+
+#include "upstream/cache_status.h"
+#include "upstream/trace_context.h"
 
 namespace leasegateway {
 
-// What one call cost upstream. Written by the layers below while the call runs, read by the access
-// log when it has ended. Thread-safe.
+// What one call cost upstream. Written by the layers below while the call runs, read when it has
+// ended.
 struct CallStats {
   std::atomic<int> attempts{0};  // HTTPS exchanges begun, replays included
+  // These are written on the strand that the call runs on.
+  std::string upstream_request_id;  // the provider's, of the latest exchange that succeeded
+  std::optional<CacheOutcome> cache;
 };
 
 // What every layer needs to know of the call that it works for. Passed explicitly and by value, so
@@ -25,6 +32,14 @@ struct CallContext {
   std::string call_id;
   // The caller's name for the purchase or termination (AIP-155). Empty on other calls.
   std::string request_id;
+  // Who asked: the caller's identity, or its address where it has none.
+  std::string caller;
+  // The call's own span. Null: none, and each exchange with the provider begins a trace.
+  std::shared_ptr<const TraceContext> trace;
+  // Nobody waits for it: it yields to the calls of callers.
+  bool background = false;
+  // How old an answer to a read may be; 0: ask the provider. Nothing: as the cache's policy says.
+  std::optional<std::chrono::milliseconds> max_staleness;
   // Never null.
   std::shared_ptr<CallStats> stats = std::make_shared<CallStats>();
 };

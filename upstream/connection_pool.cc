@@ -37,6 +37,11 @@ struct ConnectionPool::State : std::enable_shared_from_this<State> {
     return std::make_unique<HttpsConnection>(executor, tls, options);
   }
 
+  Counts Count() const {
+    const std::lock_guard lock(mutex);
+    return {open, static_cast<int>(idle.size()), static_cast<int>(waiters.size())};
+  }
+
   // A place came free, with a connection worth keeping or without one.
   void Release(ConnectionPtr connection) {
     ConnectionPtr closing;
@@ -113,10 +118,14 @@ ConnectionPool::~ConnectionPool() {
   });
 }
 
-ConnectionPool::Counts ConnectionPool::counts() const {
-  const std::lock_guard lock(state_->mutex);
-  return {state_->open, static_cast<int>(state_->idle.size()),
-          static_cast<int>(state_->waiters.size())};
+ConnectionPool::Counts ConnectionPool::counts() const { return state_->Count(); }
+
+std::function<ConnectionPool::Counts()> ConnectionPool::CountsReader() const {
+  // Idle connections must not outlive their executor.
+  return [weak = std::weak_ptr<State>(state_)] {
+    const auto state = weak.lock();
+    return state ? state->Count() : Counts();
+  };
 }
 
 asio::awaitable<absl::StatusOr<ConnectionPool::Lease>> ConnectionPool::Acquire(Deadline deadline) {

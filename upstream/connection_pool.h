@@ -3,6 +3,7 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <functional>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -56,6 +57,8 @@ class ConnectionPool {
     int waiting = 0;
   };
   Counts counts() const;
+  // The same, also when this object is gone: nothing then.
+  std::function<Counts()> CountsReader() const;
 
  private:
   std::shared_ptr<State> state_;

@@ -9,11 +9,13 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/redirect_error.hpp>
+#include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/write.hpp>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -25,6 +27,7 @@ namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using asio::ip::tcp;
+using std::chrono::milliseconds;
 
 Deadline Earlier(Deadline deadline, std::chrono::milliseconds phase) {
   return std::min(deadline, std::chrono::steady_clock::now() + phase);
@@ -43,6 +46,20 @@ std::string TlsCause(SSL* ssl, const boost::system::error_code& error) {
   return absl::StrCat("the provider's certificate was refused: ",
                       X509_verify_cert_error_string(result));
 }
+
+// From its making to its end is a phase.
+class PhaseTimer {
+ public:
+  PhaseTimer(PhaseTimes& times, Phase phase) : times_(times), phase_(phase) {}
+  PhaseTimer(const PhaseTimer&) = delete;
+  PhaseTimer& operator=(const PhaseTimer&) = delete;
+  ~PhaseTimer() { times_.Observe(phase_, std::chrono::steady_clock::now() - began_); }
+
+ private:
+  PhaseTimes& times_;
+  const Phase phase_;
+  const Deadline began_ = std::chrono::steady_clock::now();
+};
 
 bool IsIpLiteral(const std::string& host) {
   boost::system::error_code error;
@@ -90,15 +107,13 @@ absl::StatusOr<std::shared_ptr<asio::ssl::context>> MakeTlsContext(const std::st
 HttpsConnection::HttpsConnection(const asio::any_io_executor& executor,
                                  std::shared_ptr<asio::ssl::context> tls,
                                  const HttpsOptions& options)
-    : options_(options),
-      strand_(asio::make_strand(executor)),
-      tls_(std::move(tls)),
-      stream_(strand_, *tls_) {}
+    : options_(options), executor_(executor), tls_(std::move(tls)), stream_(executor_, *tls_) {}
 
 asio::awaitable<absl::Status> HttpsConnection::Connect(std::vector<tcp::endpoint> addresses,
                                                        Deadline deadline) {
   co_await asio::this_coro::throw_if_cancelled(false);
   auto& socket = beast::get_lowest_layer(stream_);
+  std::optional<PhaseTimer> timer(std::in_place, *options_.phases, Phase::kConnect);
   std::string causes;
   bool reached = false;
   for (const auto& address : addresses) {
@@ -123,6 +138,7 @@ asio::awaitable<absl::Status> HttpsConnection::Connect(std::vector<tcp::endpoint
                             causes.empty() ? "no address" : causes, reason::kUpstreamUnreachable,
                             RequestState::kNotSent, false);
   }
+  timer.reset();
   boost::system::error_code ignored;
   socket.socket().set_option(tcp::no_delay(true), ignored);
   co_return co_await Handshake(deadline);
@@ -139,6 +155,7 @@ asio::awaitable<absl::Status> HttpsConnection::Handshake(Deadline deadline) {
     SSL_set1_host(ssl, options_.host.c_str());
   }
   beast::get_lowest_layer(stream_).expires_at(Earlier(deadline, options_.handshake_timeout));
+  const PhaseTimer timer(*options_.phases, Phase::kHandshake);
   boost::system::error_code error;
   co_await stream_.async_handshake(asio::ssl::stream_base::client,
                                    asio::redirect_error(asio::use_awaitable, error));
@@ -164,36 +181,51 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::Exchange(HttpRequest r
     result.failure = Result::Failure::kCancelled;
     co_return result;
   }
-  if (finish_once_sent) {
-    co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
-    // Hanging up could undo what the caller, once its deadline has passed, can no longer learn of.
-    deadline = Deadline::max();
-  }
+  if (!finish_once_sent) co_return co_await SendAndReceive(std::move(request), deadline);
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  // Hanging up could undo what the caller, once its deadline has passed, can no longer learn of.
+  result = co_await SendAndReceive(std::move(request), Deadline::max());
+  co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
+  co_return result;
+}
+
+asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpRequest request,
+                                                                         Deadline deadline) {
+  Result result;
   auto& socket = beast::get_lowest_layer(stream_);
   http::response_parser<http::string_body> parser;
   parser.body_limit(static_cast<std::uint64_t>(options_.max_body_bytes));
   boost::system::error_code error;
-  const char* phase = "sending the request";
-
-  socket.expires_at(Earlier(deadline, options_.send_timeout));
+  const char* phase = nullptr;
+  Deadline expiry;
+  std::optional<PhaseTimer> timer;
+  const auto begin = [&](Phase timed, const char* name, milliseconds limit) {
+    timer.emplace(*options_.phases, timed);
+    phase = name;
+    expiry = Earlier(deadline, limit);
+    socket.expires_at(expiry);
+  };
+  begin(Phase::kSend, "sending the request", options_.send_timeout);
   co_await http::async_write(stream_, request, asio::redirect_error(asio::use_awaitable, error));
   if (!error) {
-    phase = "waiting for the answer";
-    socket.expires_at(Earlier(deadline, options_.response_timeout));
+    begin(Phase::kWait, "waiting for the answer", options_.response_timeout);
     co_await http::async_read_header(stream_, buffer_, parser,
                                      asio::redirect_error(asio::use_awaitable, error));
   }
   if (!error) {
-    phase = "reading the answer";
-    socket.expires_at(Earlier(deadline, options_.read_timeout));
+    begin(Phase::kRead, "reading the answer", options_.read_timeout);
     co_await http::async_read(stream_, buffer_, parser,
                               asio::redirect_error(asio::use_awaitable, error));
   }
+  timer.reset();
   result.got_byte = parser.got_some() || buffer_.size() > 0;
   if (!error) {
+    // Its timer may have run out just now and look at the stream later, on this call's strand: then
+    // no other call may use it.
+    const bool on_time = std::chrono::steady_clock::now() < expiry;
     // Otherwise the time-out of this exchange would end the next one (Beast's timers stay armed).
     socket.expires_never();
-    result.reusable = parser.keep_alive() && buffer_.size() == 0;
+    result.reusable = parser.keep_alive() && buffer_.size() == 0 && on_time;
     result.response = parser.release();
     co_return result;
   }
@@ -211,6 +243,8 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::Exchange(HttpRequest r
   } else {
     result.failure = Result::Failure::kTransport;
     result.timed_out = error == beast::error::timeout;
+    result.tls_alert = error.category() == asio::error::get_ssl_category() &&
+                       ERR_GET_REASON(error.value()) >= SSL_AD_REASON_OFFSET;
   }
   co_return result;
 }
@@ -225,7 +259,7 @@ bool HttpsConnection::LooksAlive() {
 void HttpsConnection::Close(std::unique_ptr<HttpsConnection> connection) {
   if (!connection->connected_) return;
   auto& stream = connection->stream_;
-  const auto strand = connection->strand_;
+  const auto strand = asio::make_strand(connection->executor_);
   asio::co_spawn(strand, SayGoodBye(std::move(connection), stream), asio::detached);
 }
 

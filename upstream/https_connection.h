@@ -1,10 +1,10 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_HTTPS_CONNECTION_H_
 #define LEASE_GATEWAY_UPSTREAM_HTTPS_CONNECTION_H_
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
-#include <boost/asio/strand.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/message.hpp>
@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "upstream/upstream_error.h"
+#include "upstream/upstream_stats.h"
 
 namespace leasegateway {
 
@@ -39,6 +40,7 @@ struct HttpsOptions {
   std::int64_t max_body_bytes = 64 << 20;
   int max_connections = 64;
   int max_waiters = 4096;  // calls that may wait for a connection
+  std::shared_ptr<PhaseTimes> phases = std::make_shared<PhaseTimes>();  // never null
 };
 
 using Deadline = std::chrono::steady_clock::time_point;
@@ -50,14 +52,12 @@ using HttpResponse = boost::beast::http::response<boost::beast::http::string_bod
 absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> MakeTlsContext(
     const std::string& ca_file);
 
-// One TLS connection, used by one call at a time. Connect and Exchange must be spawned on
-// `strand()`; everything else may be called from anywhere while neither runs.
+// One TLS connection, used by one call at a time, on the strand of the coroutine that awaits
+// Connect or Exchange; everything else may be called from anywhere while neither runs.
 class HttpsConnection {
  public:
   HttpsConnection(const boost::asio::any_io_executor& executor,
                   std::shared_ptr<boost::asio::ssl::context> tls, const HttpsOptions& options);
-
-  const boost::asio::strand<boost::asio::any_io_executor>& strand() const { return strand_; }
 
   // Tries the addresses in turn, then shakes hands. UNAVAILABLE with UPSTREAM_UNREACHABLE or
   // UPSTREAM_TLS, DEADLINE_EXCEEDED or CANCELLED.
@@ -69,9 +69,12 @@ class HttpsConnection {
     Failure failure = Failure::kNone;
     std::string cause;       // of a failure, in words
     bool timed_out = false;  // a phase or the deadline ran out
-    bool got_byte = false;   // of the answer
-    bool reusable = false;   // may serve another exchange
-    HttpResponse response;   // when there is no failure
+    // The provider ended the connection by a TLS alert: with TLS 1.3 it says only after the
+    // handshake that it wants a certificate.
+    bool tls_alert = false;
+    bool got_byte = false;  // of the answer
+    bool reusable = false;  // may serve another exchange
+    HttpResponse response;  // when there is no failure
   };
   // One request, one answer. Neither a cancellation nor the deadline ends it once it goes out, if
   // `finish_once_sent`: then only the time-outs of its phases do.
@@ -90,10 +93,11 @@ class HttpsConnection {
 
  private:
   boost::asio::awaitable<absl::Status> Handshake(Deadline deadline);
+  boost::asio::awaitable<Result> SendAndReceive(HttpRequest request, Deadline deadline);
 
   // Referred to, not copied: the pool owns the options and outlives its connections.
   const HttpsOptions& options_;
-  boost::asio::strand<boost::asio::any_io_executor> strand_;
+  const boost::asio::any_io_executor executor_;
   std::shared_ptr<boost::asio::ssl::context> tls_;
   boost::beast::ssl_stream<boost::beast::tcp_stream> stream_;
   boost::beast::flat_buffer buffer_;

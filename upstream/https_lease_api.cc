@@ -9,7 +9,6 @@
 #include "absl/strings/str_replace.h"
 #include "absl/time/clock.h"
 #include "upstream/json_codec.h"
-#include "upstream/run_on.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -31,11 +30,26 @@ void SetFetchTime(v1::ResponseMetadata& metadata) {
 }
 
 template <typename T>
-absl::StatusOr<Reply<T>> Decode(const absl::StatusOr<std::string>& body,
+absl::StatusOr<Reply<T>> Decode(CallStats& stats, const absl::StatusOr<std::string>& body,
                                 absl::StatusOr<Reply<T>> (*decode)(std::string_view)) {
   if (!body.ok()) return body.status();
   auto reply = decode(*body);
-  if (reply.ok()) SetFetchTime(reply->metadata);
+  if (reply.ok()) {
+    SetFetchTime(reply->metadata);
+    stats.upstream_request_id = reply->metadata.upstream_request_id();
+  }
+  return reply;
+}
+
+template <typename List>
+absl::StatusOr<Reply<List>> DecodeList(std::string_view route, CallStats& stats,
+                                       const absl::StatusOr<std::string>& body,
+                                       absl::StatusOr<Reply<List>> (*decode)(std::string_view)) {
+  auto reply = Decode(stats, body, decode);
+  if (reply.ok() && reply->bad_items > 0) {
+    spdlog::warn("upstream {}: left out {} of {} items that can not be read, the first: {}", route,
+                 reply->bad_items, reply->bad_items + reply->value.size(), reply->first_bad_item);
+  }
   return reply;
 }
 
@@ -69,13 +83,15 @@ HttpsLeaseApi::HttpsLeaseApi(const asio::any_io_executor& executor,
       dns_(executor, https.host, https.port, https.dns_ttl),
       pool_(executor, std::move(tls), https) {}
 
-HttpRequest HttpsLeaseApi::MakeRequest(const Operation& operation) const {
+HttpRequest HttpsLeaseApi::MakeRequest(const Operation& operation, const TraceContext& span) const {
   HttpRequest request(operation.verb, options_.base_path + operation.path, 11);
   request.set(http::field::host, options_.host_header);
-  request.set(http::field::authorization, options_.authorization);
+  request.set(http::field::authorization, options_.authorization());
   request.set(http::field::user_agent, options_.user_agent);
   request.set(http::field::accept, "application/json");
   request.set(http::field::accept_encoding, "identity");
+  request.set("traceparent", span.Traceparent());
+  if (!span.tracestate.empty()) request.set("tracestate", span.tracestate);
   if (!operation.body.empty()) {
     request.set(http::field::content_type, "application/json");
     request.body() = operation.body;
@@ -87,15 +103,15 @@ HttpRequest HttpsLeaseApi::MakeRequest(const Operation& operation) const {
 asio::awaitable<absl::Status> HttpsLeaseApi::Connect(HttpsConnection& connection,
                                                      Deadline deadline) {
   const auto give_up = std::min(deadline, Clock::now() + https_.resolve_timeout);
+  const auto began = Clock::now();
   auto addresses = co_await dns_.Lookup(give_up);
+  https_.phases->Observe(Phase::kResolve, Clock::now() - began);
   if (co_await Cancelled()) co_return CancelledError("connecting to the provider");
   if (!addresses.ok()) {
     if (Clock::now() >= deadline) co_return DeadlineError("looking up the provider's address");
     co_return addresses.status();
   }
-  auto connecting = connection.Connect(*std::move(addresses), deadline);
-  auto running = RunOn(asio::any_io_executor(connection.strand()), std::move(connecting));
-  co_return co_await std::move(running);
+  co_return co_await connection.Connect(*std::move(addresses), deadline);
 }
 
 asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Perform(CallContext context,
@@ -122,10 +138,10 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Perform(CallContext 
       // A connection that was cancelled just as it was ready has sent nothing yet.
       if (co_await Cancelled()) co_return CancelledError(operation.route);
     }
+    const TraceContext span = context.trace ? NewSpan(*context.trace) : NewTrace();
     auto exchange =
-        (*lease)->Exchange(MakeRequest(operation), context.deadline, operation.is_write());
-    auto running = RunOn(asio::any_io_executor((*lease)->strand()), std::move(exchange));
-    result = co_await std::move(running);
+        (*lease)->Exchange(MakeRequest(operation, span), context.deadline, operation.is_write());
+    result = co_await std::move(exchange);
     const bool died_idle =
         pooled && result.failure == Failure::kTransport && !result.timed_out && !result.got_byte;
     if (!died_idle || operation.is_write()) break;
@@ -151,8 +167,10 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Perform(CallContext 
       if (result.timed_out && !operation.is_write() && Clock::now() >= context.deadline) {
         co_return DeadlineError(operation.route);
       }
-      co_return FromTransport(operation.route, result.cause, reason::kUpstreamUnreachable,
-                              RequestState::kSent, operation.is_write());
+      co_return FromTransport(
+          operation.route, result.cause,
+          result.tls_alert ? reason::kUpstreamTls : reason::kUpstreamUnreachable,
+          RequestState::kSent, operation.is_write());
   }
   if (result.reusable) lease->Recycle();
   auto& response = result.response;
@@ -176,53 +194,47 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Perform(CallContext 
 
 LeaseApiResult<NumberList> HttpsLeaseApi::ListAvailableNumbers(CallContext context) {
   Operation operation{http::verb::get, "GET /leases", "/leases", ""};
+  const auto stats = context.stats;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return EmptyIfNotFound(Decode(body, DecodeAvailableNumbers));
+  co_return EmptyIfNotFound(DecodeList("GET /leases", *stats, body, DecodeAvailableNumbers));
 }
 
 LeaseApiResult<v1::Number> HttpsLeaseApi::GetNumber(CallContext context, std::string phone_number) {
   Operation operation{http::verb::get, "GET /{number}", "/" + InPath(phone_number), ""};
+  const auto stats = context.stats;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(body, DecodeNumber);
+  co_return Decode(*stats, body, DecodeNumber);
 }
 
 LeaseApiResult<v1::Lease> HttpsLeaseApi::CreateLease(CallContext context, std::string phone_number,
                                                      v1::BillingMethod method) {
   Operation operation{http::verb::post, "POST /lease/{number}", "/lease/" + InPath(phone_number),
                       EncodeCreateLease(method)};
+  const auto stats = context.stats;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(body, DecodeLease);
+  co_return Decode(*stats, body, DecodeLease);
 }
 
 LeaseApiResult<LeaseList> HttpsLeaseApi::ListLeases(CallContext context) {
   Operation operation{http::verb::get, "GET /leased", "/leased", ""};
+  const auto stats = context.stats;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return EmptyIfNotFound(Decode(body, DecodeLeases));
+  co_return EmptyIfNotFound(DecodeList("GET /leased", *stats, body, DecodeLeases));
 }
 
 LeaseApiResult<v1::Lease> HttpsLeaseApi::GetLease(CallContext context, std::string phone_number) {
-  auto number = co_await GetNumber(std::move(context), phone_number);
+  auto number = co_await GetNumber(std::move(context), std::move(phone_number));
   if (!number.ok()) co_return number.status();
-  if (!number->value.has_lease()) {
-    ErrorMetadata metadata;
-    metadata["upstream_request_id"] = number->metadata.upstream_request_id();
-    co_return MakeError(absl::StatusCode::kNotFound, reason::kNotLeased,
-                        absl::StrCat("the account does not lease ", phone_number), metadata);
-  }
-  Reply<v1::Lease> lease;
-  lease.metadata = std::move(number->metadata);
-  lease.value.Swap(number->value.mutable_lease());
-  number->value.clear_lease();
-  lease.value.mutable_number()->Swap(&number->value);
-  co_return lease;
+  co_return TakeLease(*std::move(number));
 }
 
 LeaseApiResult<v1::Termination> HttpsLeaseApi::TerminateLease(CallContext context,
                                                               std::string phone_number) {
   Operation operation{http::verb::delete_, "DELETE /leased/{number}",
                       "/leased/" + InPath(phone_number), ""};
+  const auto stats = context.stats;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(body, DecodeTermination);
+  co_return Decode(*stats, body, DecodeTermination);
 }
 
 LeaseApiResult<v1::Failover> HttpsLeaseApi::ConfigureFailover(CallContext context,
@@ -231,16 +243,18 @@ LeaseApiResult<v1::Failover> HttpsLeaseApi::ConfigureFailover(CallContext contex
   Operation operation{http::verb::post, "POST /{number}/configure",
                       absl::StrCat("/", InPath(phone_number), "/configure"),
                       EncodeFailover(failover)};
+  const auto stats = context.stats;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(body, DecodeFailover);
+  co_return Decode(*stats, body, DecodeFailover);
 }
 
 LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::GetCallForwarding(CallContext context,
                                                                     std::string phone_number) {
   Operation operation{http::verb::get, "GET /lease/{number}/call_forwarding",
                       absl::StrCat("/lease/", InPath(phone_number), "/call_forwarding"), ""};
+  const auto stats = context.stats;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(body, DecodeCallForwarding);
+  co_return Decode(*stats, body, DecodeCallForwarding);
 }
 
 LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::EnableCallForwarding(CallContext context,
@@ -249,8 +263,9 @@ LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::EnableCallForwarding(CallConte
   Operation operation{http::verb::post, "POST /lease/{number}/call_forwarding/enable",
                       absl::StrCat("/lease/", InPath(phone_number), "/call_forwarding/enable"),
                       EncodeEnableCallForwarding(forward_to)};
+  const auto stats = context.stats;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(body, DecodeCallForwarding);
+  co_return Decode(*stats, body, DecodeCallForwarding);
 }
 
 LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::DisableCallForwarding(CallContext context,
@@ -258,8 +273,9 @@ LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::DisableCallForwarding(CallCont
   Operation operation{http::verb::post, "POST /lease/{number}/call_forwarding/disable",
                       absl::StrCat("/lease/", InPath(phone_number), "/call_forwarding/disable"),
                       ""};
+  const auto stats = context.stats;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(body, DecodeCallForwarding);
+  co_return Decode(*stats, body, DecodeCallForwarding);
 }
 
 }  // namespace leasegateway

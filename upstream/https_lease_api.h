@@ -1,6 +1,7 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_HTTPS_LEASE_API_H_
 #define LEASE_GATEWAY_UPSTREAM_HTTPS_LEASE_API_H_
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -15,9 +16,10 @@ namespace leasegateway {
 class HttpsLeaseApi final : public LeaseApi {
  public:
   struct Options {
-    std::string base_path;      // of the URL, without a slash at its end: "/numbers"
-    std::string host_header;    // "api.example.com" or "localhost:8443"
-    std::string authorization;  // the header's value, a secret: "Bearer …"
+    std::string base_path;    // of the URL, without a slash at its end: "/numbers"
+    std::string host_header;  // "api.example.com" or "localhost:8443"
+    // The header's value, a secret: "Bearer …". Called for each request, from any thread.
+    std::function<std::string()> authorization;
     std::string user_agent;
   };
   HttpsLeaseApi(const boost::asio::any_io_executor& executor,
@@ -43,6 +45,7 @@ class HttpsLeaseApi final : public LeaseApi {
                                                            std::string phone_number) override;
 
   ConnectionPool::Counts pool_counts() const { return pool_.counts(); }
+  std::function<ConnectionPool::Counts()> PoolCountsReader() const { return pool_.CountsReader(); }
 
  private:
   struct Operation {
@@ -57,7 +60,8 @@ class HttpsLeaseApi final : public LeaseApi {
                                                               Operation operation);
   // A leased connection that is connected.
   boost::asio::awaitable<absl::Status> Connect(HttpsConnection& connection, Deadline deadline);
-  HttpRequest MakeRequest(const Operation& operation) const;
+  // `span` is the exchange's own.
+  HttpRequest MakeRequest(const Operation& operation, const TraceContext& span) const;
 
   const boost::asio::any_io_executor executor_;
   const HttpsOptions https_;

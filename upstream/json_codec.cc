@@ -34,11 +34,19 @@ using Value = ondemand::value;
 
 // Levels of arrays and objects in a reply; the outermost object is the first.
 constexpr int kMaxDepth = 64;
+// The same inside of an item of a list that is left out. Reading recurses, so the stack bounds it.
+constexpr int kMaxSkippedDepth = 512;
+// A list may lack this many items, or this share of its items if that is more. A reply with more
+// that can't be read has another format, and must not pass for a short list.
+constexpr int kMaxBadItems = 10;
+constexpr size_t kMaxBadItemsPercent = 10;
 // Unknown values are copied down to this level. An object costs three nested messages in a Struct,
 // and protobuf readers refuse more than 100.
 constexpr int kMaxCopiedDepth = 32;
 // Bytes of a value or of a key that an error message may quote.
 constexpr size_t kMaxQuoted = 32;
+// Bytes of a path in an error message. As deep as a reply may be, it would be thousands.
+constexpr size_t kMaxPath = 256;
 constexpr size_t kMaxErrorMessage = 512;
 constexpr size_t kMaxErrorId = 128;
 constexpr size_t kMaxAgreementUrl = 2048;
@@ -204,12 +212,22 @@ bool ParseIsoTime(std::string_view text, google::protobuf::Timestamp& out) {
 // can not be read, which status() then tells; its caller must return at once.
 class Reader {
  public:
-  const absl::Status& status() const { return status_; }
+  // Of a reply that could not be read.
+  absl::Status status() const {
+    return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
+                     fmt::format("the provider's reply can not be read: {}", problem_));
+  }
+  // Those that ReadItems left out.
+  int bad_items() const { return bad_items_; }
+  const std::string& first_bad_item() const { return first_bad_item_; }
 
   // Calls `on_field(key, value)` for each field of the outermost object that is not null.
   template <typename OnField>
   bool ReadDocument(std::string_view body, OnField on_field) {
-    Consume("\xEF\xBB\xBF", body);
+    // simdjson drops one as well from version 3.2 on; so it is never given any.
+    if (Consume("\xEF\xBB\xBF", body) && body.starts_with("\xEF\xBB\xBF")) {
+      return Fail("there are two byte order marks before the JSON text");
+    }
     if (body.empty()) return Fail("the body is empty");
     // Keeps its buffers from reply to reply. No reply is read while another one is.
     thread_local ondemand::parser parser;
@@ -238,6 +256,42 @@ class Reader {
   bool ReadArray(Value value, OnElement on_element) {
     if (!Expect(value, ondemand::json_type::array, "an array")) return false;
     return ForEachElement(value, on_element);
+  }
+
+  // As ReadArray, but an element for which `on_item(value)` returns false is left out and counted,
+  // as long as the whole is JSON and not too many are.
+  template <typename OnItem>
+  bool ReadItems(Value value, OnItem on_item) {
+    if (!Expect(value, ondemand::json_type::array, "an array")) return false;
+    ondemand::array array;
+    if (const auto error = value.get_array().get(array)) return FailJson(error);
+    if (!Enter()) return false;
+    const size_t path_size = path_.size();
+    const int depth = depth_;
+    size_t count = 0;
+    const char* bad_item = nullptr;  // the one before, when it was bad
+    for (auto result : array) {
+      Value item;
+      if (const auto error = std::move(result).get(item)) return FailJson(error);
+      const char* const begin = item.raw_json_token().data();
+      if (bad_item != nullptr && !CheckSkipped(bad_item, begin, count - 1)) return false;
+      bad_item = nullptr;
+      path_.push_back({.key = {}, .index = count++, .is_element = true});
+      if (!on_item(item)) {
+        if (not_json_) return false;
+        NoteBadItem();
+        bad_item = begin;
+        depth_ = depth;
+      }
+      path_.resize(path_size);
+    }
+    if (bad_item != nullptr) {
+      const char* end;
+      if (const auto error = value.current_location().get(end)) return FailJson(error);
+      if (!CheckSkipped(bad_item, end, count - 1)) return false;
+    }
+    --depth_;
+    return HasEnoughGoodItems(count);
   }
 
   bool ReadString(Value value, std::string& out);
@@ -299,6 +353,10 @@ class Reader {
       if (!on_field(key, field.value())) return false;
       path_.pop_back();
     }
+    if (only_syntax_) {
+      --depth_;
+      return true;
+    }
     // Once at the end, because a look-up for each key is dear when there are many.
     std::sort(keys.begin(), keys.end());
     const auto twice = std::adjacent_find(keys.begin(), keys.end());
@@ -327,19 +385,31 @@ class Reader {
   }
 
   bool Enter() {
-    if (++depth_ > kMaxDepth) return Fail(fmt::format("deeper than {} levels", kMaxDepth));
+    const int most = only_syntax_ ? kMaxSkippedDepth : kMaxDepth;
+    if (++depth_ > most) return Fail(fmt::format("deeper than {} levels", most));
     return true;
   }
+  void NoteBadItem();
+  // Whether the element of an array that `begin` points to, which the parser has skipped by its
+  // brackets alone, is JSON. `end` points behind it and the comma or bracket that follows it.
+  bool CheckSkipped(const char* begin, const char* end, size_t index);
+  bool CheckSyntax(std::string_view item);
+  bool HasEnoughGoodItems(size_t count);
   bool Expect(Value value, ondemand::json_type type, std::string_view wanted);
   bool ReadNumberText(Value value, std::string_view wanted, std::string_view& text);
-  bool FailJson(simdjson::error_code error) {
-    return Fail(fmt::format("not JSON: {}", simdjson::error_message(error)));
-  }
+  bool FailJson(simdjson::error_code error);
+  // `text` is what stands where a number should, and `error` what is wrong with it.
+  bool FailNumber(simdjson::error_code error, std::string_view text);
   std::string PathText() const;
 
   std::vector<PathStep> path_;
   int depth_ = 0;
-  absl::Status status_;
+  std::string problem_;    // the first error and its place
+  bool not_json_ = false;  // the parser's state is lost, and nothing more can be read
+  // Checks no more than the grammar.
+  bool only_syntax_ = false;
+  int bad_items_ = 0;
+  std::string first_bad_item_;
 };
 
 // The text of a scalar as it stands in the reply, or the first character of anything else.
@@ -351,6 +421,7 @@ std::string_view TokenOf(Value value) {
 std::string Reader::PathText() const {
   std::string text;
   for (const PathStep& step : path_) {
+    if (text.size() > kMaxPath) return text + "...";
     if (step.is_element) {
       text += fmt::format("[{}]", step.index);
     } else {
@@ -362,11 +433,69 @@ std::string Reader::PathText() const {
 }
 
 bool Reader::Fail(std::string_view rule) {
-  if (!status_.ok()) return false;
+  if (!problem_.empty()) return false;
   const std::string path = PathText();
-  status_ = MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
-                      fmt::format("the provider's reply can not be read: {}{}{}", path,
-                                  path.empty() ? "" : ": ", rule));
+  problem_ = fmt::format("{}{}{}", path, path.empty() ? "" : ": ", rule);
+  return false;
+}
+
+bool Reader::FailJson(simdjson::error_code error) {
+  not_json_ = true;
+  return Fail(fmt::format("not JSON: {}", simdjson::error_message(error)));
+}
+
+bool Reader::FailNumber(simdjson::error_code error, std::string_view text) {
+  if (!SplitDecimal(text)) return FailJson(error);
+  return FailWanted("a number of a magnitude below 1.8e308", text);
+}
+
+void Reader::NoteBadItem() {
+  if (++bad_items_ == 1) first_bad_item_ = std::move(problem_);
+  problem_.clear();
+}
+
+bool Reader::CheckSkipped(const char* begin, const char* end, size_t index) {
+  std::string_view text(begin, static_cast<size_t>(end - begin));
+  text.remove_suffix(text.size() - text.find_last_of(",]"));
+  Reader reader;
+  reader.only_syntax_ = true;
+  reader.path_ = path_;
+  reader.path_.push_back({.key = {}, .index = index, .is_element = true});
+  reader.depth_ = depth_;
+  if (reader.CheckSyntax(text)) return true;
+  problem_ = std::move(reader.problem_);
+  not_json_ = true;
+  return false;
+}
+
+bool Reader::CheckSyntax(std::string_view item) {
+  // Not the one that is in the middle of the reply.
+  thread_local ondemand::parser parser;
+  // In brackets, because a document may be a scalar but no value is made of it.
+  simdjson::padded_string padded(item.size() + 2);
+  padded.data()[0] = '[';
+  item.copy(padded.data() + 1, item.size());
+  padded.data()[item.size() + 1] = ']';
+  ondemand::document document;
+  if (const auto error = parser.iterate(padded).get(document)) return FailJson(error);
+  ondemand::array array;
+  if (const auto error = document.get_array().get(array)) return FailJson(error);
+  size_t count = 0;
+  for (auto result : array) {
+    Value value;
+    if (const auto error = std::move(result).get(value)) return FailJson(error);
+    if (++count > 1 || !Skip(value)) return Fail("not JSON");
+  }
+  const char* rest;
+  const bool at_end = document.current_location().get(rest) == simdjson::OUT_OF_BOUNDS;
+  return (at_end && count == 1) || Fail("not JSON");
+}
+
+bool Reader::HasEnoughGoodItems(size_t count) {
+  const auto bad = static_cast<size_t>(bad_items_);
+  const bool too_many = bad_items_ > kMaxBadItems && bad * 100 > count * kMaxBadItemsPercent;
+  if (bad == 0 || (bad < count && !too_many)) return true;
+  problem_ = fmt::format("{} ({} of {} items can not be read)", first_bad_item_, bad, count);
   return false;
 }
 
@@ -414,7 +543,7 @@ bool Reader::ReadNumberText(Value value, std::string_view wanted, std::string_vi
   text = TokenOf(value);
   // Read for what it checks: the grammar, and that the number is not beyond all bounds.
   double ignored;
-  if (const auto error = value.get_double().get(ignored)) return FailJson(error);
+  if (const auto error = value.get_double().get(ignored)) return FailNumber(error, text);
   return true;
 }
 
@@ -503,7 +632,10 @@ bool Reader::ReadAny(Value value, google::protobuf::Value* out) {
     case ondemand::json_type::number: {
       const std::string_view text = TokenOf(value);
       double number;
-      if (const auto error = value.get_double().get(number)) return FailJson(error);
+      if (const auto error = value.get_double().get(number)) {
+        // Left where it is, as null is.
+        return (only_syntax_ && SplitDecimal(text)) || FailNumber(error, text);
+      }
       if (out != nullptr) SetNumber(text, number, *out);
       return true;
     }
@@ -519,6 +651,7 @@ bool Reader::ReadAny(Value value, google::protobuf::Value* out) {
       if (out != nullptr) out->set_null_value(google::protobuf::NULL_VALUE);
       return true;
     default:
+      not_json_ = true;
       return Fail("not JSON");
   }
 }
@@ -754,14 +887,19 @@ bool ReadTermination(Reader& in, Value value, v1::Termination& termination) {
 }
 
 bool ReadFailover(Reader& in, Value value, v1::Failover& failover) {
-  bool enabled = false;
+  std::optional<bool> enabled;
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
-    if (key == "enabled") return in.ReadBool(field, enabled);
+    if (key == "enabled") return in.ReadBool(field, enabled.emplace());
     if (key == "mode") return in.ReadString(field, *failover.mutable_provider_mode());
     if (key == "numbers") return in.ReadStrings(field, *failover.mutable_phone_numbers());
     return in.Skip(field);
   });
-  failover.set_enabled(enabled);
+  // Without it nothing is echoed, and "disabled" would be a guess.
+  if (!enabled) {
+    failover.Clear();
+    return ok;
+  }
+  failover.set_enabled(*enabled);
   failover.set_mode(EnumOf(kFailoverModes, failover.provider_mode()));
   return ok;
 }
@@ -801,11 +939,16 @@ bool ReadOneField(Reader& in, Value value, std::string_view name, Presence prese
   return found || presence == Presence::kOptional || in.FailMissing(name);
 }
 
-// `read_item(in, value, item)` reads one of `data.numbers` into a new item of the list.
+// `read_item(in, value, item)` reads one of `data.numbers` into a new item of the list, which is
+// gone again when it can't.
 template <typename List, typename ReadItem>
 bool ReadNumbers(Reader& in, Value data, List& list, ReadItem read_item) {
   return ReadOneField(in, data, "numbers", Presence::kRequired, [&](Value numbers) {
-    return in.ReadArray(numbers, [&](Value item) { return read_item(in, item, *list.Add()); });
+    return in.ReadItems(numbers, [&](Value item) {
+      if (read_item(in, item, *list.Add())) return true;
+      list.RemoveLast();
+      return false;
+    });
   });
 }
 
@@ -838,6 +981,8 @@ absl::StatusOr<Reply<T>> DecodeReply(std::string_view body, ReadData read_data) 
     in.FailMissing("data");
     return in.status();
   }
+  reply.bad_items = in.bad_items();
+  reply.first_bad_item = in.first_bad_item();
   return reply;
 }
 

@@ -17,6 +17,11 @@ namespace leasegateway {
 // error INTERNAL, reason UPSTREAM_MALFORMED, whose message names the place as a path
 // ("data.numbers[3].pricing.monthly_rate"), the rule, and never more than a few words of the value.
 //
+// An item of the two lists that is JSON but can't be read (wrong type, no number, a key twice, too
+// deep up to 512 levels) is left out, counted in `bad_items` and explained in `first_bad_item` as a
+// message would. When more than 10 items and more than 10 % of them are bad, or all of them, the
+// reply as a whole is UPSTREAM_MALFORMED: a new format must not look like a short list.
+//
 // `body` is a complete reply with an HTTP status 2xx. `metadata.fetch_time` is left for the
 // caller to fill. Thread-safe.
 absl::StatusOr<Reply<NumberList>> DecodeAvailableNumbers(std::string_view body);

@@ -16,6 +16,10 @@ template <typename T>
 struct Reply {
   T value;
   v1::ResponseMetadata metadata;
+  // Of a list: left out because they could not be read. That an item isn't there proves nothing
+  // then.
+  int bad_items = 0;
+  std::string first_bad_item;  // why, with its place; empty: none
 };
 
 using NumberList = google::protobuf::RepeatedPtrField<v1::Number>;
@@ -24,6 +28,10 @@ using LeaseList = google::protobuf::RepeatedPtrField<v1::Lease>;
 // Awaited once. Errors carry the details that upstream_error.h describes; nothing throws.
 template <typename T>
 using LeaseApiResult = boost::asio::awaitable<absl::StatusOr<Reply<T>>>;
+
+// The lease, with its `number`, out of what the provider says of a number. NOT_FOUND with
+// NOT_LEASED when the account does not lease it.
+absl::StatusOr<Reply<v1::Lease>> TakeLease(Reply<v1::Number> number);
 
 // The provider's lease API: one function an operation. Implementations wrap one another, one
 // concern each; lease_api_factory shows the order. All are thread-safe, and outlive their calls.

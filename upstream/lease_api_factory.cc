@@ -6,12 +6,15 @@
 
 #include "absl/strings/str_cat.h"
 #include "upstream/explaining_lease_api.h"
+#include "upstream/guarded_lease_api.h"
 #include "upstream/https_lease_api.h"
+#include "upstream/observed_lease_api.h"
+#include "upstream/retrying_lease_api.h"
 
 namespace leasegateway {
 
-absl::StatusOr<std::unique_ptr<LeaseApi>> MakeLeaseApi(const boost::asio::any_io_executor& executor,
-                                                       UpstreamOptions options) {
+absl::StatusOr<std::unique_ptr<CachingLeaseApi>> MakeLeaseApi(
+    const boost::asio::any_io_executor& executor, UpstreamOptions options) {
   const auto url = boost::urls::parse_uri(options.url);
   if (!url || url->scheme() != "https" || url->host().empty()) {
     return absl::InvalidArgumentError(
@@ -26,13 +29,38 @@ absl::StatusOr<std::unique_ptr<LeaseApi>> MakeLeaseApi(const boost::asio::any_io
   api.base_path = std::string(url->encoded_path());
   while (!api.base_path.empty() && api.base_path.back() == '/') api.base_path.pop_back();
   api.host_header = std::string(url->encoded_host_and_port());
-  api.authorization = absl::StrCat(options.auth_scheme, " ", options.api_key);
+  api.authorization = [scheme = options.auth_scheme, key = options.api_key] {
+    return absl::StrCat(scheme, " ", key());
+  };
   api.user_agent = options.user_agent;
 
-  std::unique_ptr<LeaseApi> stack =
+  const auto stats = options.stats;
+  options.https.phases = std::shared_ptr<PhaseTimes>(stats, &stats->phases);
+  auto https =
       std::make_unique<HttpsLeaseApi>(executor, *std::move(tls), options.https, std::move(api));
+  stats->pool = https->PoolCountsReader();
+  stats->budget = [budget = options.retry_budget] {
+    return budget->stats(std::chrono::steady_clock::now());
+  };
+  std::unique_ptr<LeaseApi> stack = std::make_unique<ObservedLeaseApi>(
+      std::move(https), std::shared_ptr<AttemptStats>(stats, &stats->attempts),
+      MakeCallEnvironment());
+  GuardOptions guard;
+  guard.breaker = options.breaker;
+  guard.admission.max_in_flight = options.https.max_connections;
+  guard.admission.max_waiting = options.https.max_waiters;
+  if (options.max_wait.count() > 0) {
+    guard.admission.min_wait = guard.admission.max_wait = options.max_wait;
+  }
+  guard.rate = options.rate;
+  auto guarded = std::make_unique<GuardedLeaseApi>(std::move(stack), guard, MakeCallEnvironment());
+  stats->guard = guarded->StatsReader();
+  stack = std::move(guarded);
+  stack = std::make_unique<RetryingLeaseApi>(std::move(stack), options.retry, options.retry_budget,
+                                             MakeCallEnvironment());
   stack = std::make_unique<ExplainingLeaseApi>(std::move(stack));
-  return stack;
+  return std::make_unique<CachingLeaseApi>(std::move(stack), options.cache,
+                                           MakeCacheEnvironment(executor, options.pin));
 }
 
 }  // namespace leasegateway

@@ -2,29 +2,57 @@
 #define LEASE_GATEWAY_UPSTREAM_LEASE_API_FACTORY_H_
 
 #include <boost/asio/any_io_executor.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "upstream/caching_lease_api.h"
+#include "upstream/circuit_breaker.h"
+#include "upstream/connection_pool.h"
+#include "upstream/guarded_lease_api.h"
 #include "upstream/https_connection.h"
 #include "upstream/lease_api.h"
+#include "upstream/retry_budget.h"
+#include "upstream/retry_policy.h"
+#include "upstream/upstream_stats.h"
 
 namespace leasegateway {
+
+// What the stack's layers tell of themselves. Readers may be called from any thread, also after the
+// stack's end.
+struct UpstreamStats {
+  AttemptStats attempts;
+  PhaseTimes phases;
+  std::function<GuardedLeaseApi::Stats()> guard;
+  std::function<ConnectionPool::Counts()> pool;
+  std::function<RetryBudget::Stats()> budget;
+};
 
 struct UpstreamOptions {
   std::string url;      // https://HOST[:PORT][/PATH]
   std::string ca_file;  // PEM; empty: the system's authorities
   std::string auth_scheme = "Bearer";
-  std::string api_key;  // a secret
+  std::function<std::string()> api_key;  // a secret; asked for each request, from any thread
   std::string user_agent;
-  HttpsOptions https;  // `host` and `port` are taken from `url`
+  HttpsOptions https;  // `host` and `port` are taken from `url`; admission follows from its pool
+  std::chrono::milliseconds max_wait{0};  // for a connection; 0: about as long as a call takes
+  double rate = 0;                        // calls a second that the provider allows; 0: no limit
+  CircuitBreaker::Options breaker;
+  RetryPolicy retry;
+  // Never null. Shared with those who send again what this has given up.
+  std::shared_ptr<RetryBudget> retry_budget = std::make_shared<RetryBudget>(RetryBudget::Options());
+  CachePolicy cache;
+  // Never null. The factory sets the readers; a stack has one of its own.
+  std::shared_ptr<UpstreamStats> stats = std::make_shared<UpstreamStats>();
+  PinBytes pin = PinInMemory;  // how serialised replies are kept
 };
 
 // The provider behind its decorators; the order is visible here and nowhere else.
 // INVALID_ARGUMENT for a URL or CA file that can't be used. The result must not outlive the
 // executor's context.
-absl::StatusOr<std::unique_ptr<LeaseApi>> MakeLeaseApi(const boost::asio::any_io_executor& executor,
-                                                       UpstreamOptions options);
+absl::StatusOr<std::unique_ptr<CachingLeaseApi>> MakeLeaseApi(
+    const boost::asio::any_io_executor& executor, UpstreamOptions options);
 
 }  // namespace leasegateway
 

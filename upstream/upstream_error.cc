@@ -13,6 +13,7 @@ namespace leasegateway {
 namespace {
 
 constexpr char kTypePrefix[] = "type.googleapis.com/";
+constexpr char kRetryAfterKey[] = "retry_after_ms";
 constexpr auto kDefaultRetryDelay = std::chrono::milliseconds(1000);
 
 template <typename Detail>
@@ -61,6 +62,13 @@ void AddMetadata(absl::Status& status, const std::string& key, const std::string
   auto info = GetDetail<google::rpc::ErrorInfo>(status).value_or(google::rpc::ErrorInfo());
   (*info.mutable_metadata())[key] = value;
   SetDetail(status, info);
+}
+
+void AppendToMessage(absl::Status& status, std::string_view text) {
+  absl::Status longer(status.code(), absl::StrCat(status.message(), std::string(text)));
+  status.ForEachPayload(
+      [&](absl::string_view type, const absl::Cord& payload) { longer.SetPayload(type, payload); });
+  status = std::move(longer);
 }
 
 void AddPrecondition(absl::Status& status, std::string_view type, std::string_view subject,
@@ -122,7 +130,11 @@ absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::tim
                         std::string_view hint = "") {
     return MakeError(code, reason, absl::StrCat(message, std::string(hint)), metadata);
   };
-  const auto retry_delay = ParseRetryAfter(failure.retry_after, now).value_or(kDefaultRetryDelay);
+  const auto set_retry_delay = [&](absl::Status& status) {
+    const auto retry_after = ParseRetryAfter(failure.retry_after, now);
+    SetRetryDelay(status, retry_after.value_or(kDefaultRetryDelay));
+    if (retry_after) AddMetadata(status, kRetryAfterKey, absl::StrCat(retry_after->count()));
+  };
 
   switch (failure.status) {
     case 401: {
@@ -147,7 +159,7 @@ absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::tim
       return make(absl::StatusCode::kNotFound, reason::kNumberNotFound);
     case 429: {
       auto status = make(absl::StatusCode::kResourceExhausted, reason::kUpstreamRateLimited);
-      SetRetryDelay(status, retry_delay);
+      set_retry_delay(status);
       return status;
     }
     default:
@@ -162,10 +174,18 @@ absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::tim
                   " (whether it was done is not known: look before trying again)");
     }
     auto status = make(absl::StatusCode::kUnavailable, reason::kUpstreamFailed);
-    SetRetryDelay(status, retry_delay);
+    set_retry_delay(status);
     return status;
   }
   return make(absl::StatusCode::kInternal, reason::kUpstreamMalformed);
+}
+
+std::optional<std::chrono::milliseconds> RetryAfterOf(const absl::Status& status) {
+  const auto metadata = MetadataOf(status);
+  const auto found = metadata.find(kRetryAfterKey);
+  std::int64_t value = 0;
+  if (found == metadata.end() || !absl::SimpleAtoi(found->second, &value)) return std::nullopt;
+  return std::chrono::milliseconds(value);
 }
 
 absl::Status FromTransport(std::string_view operation, std::string_view cause, std::string_view why,

@@ -31,6 +31,8 @@ inline constexpr std::string_view kOverloaded = "OVERLOADED";
 inline constexpr std::string_view kUpstreamUnreachable = "UPSTREAM_UNREACHABLE";
 inline constexpr std::string_view kUpstreamTls = "UPSTREAM_TLS";
 inline constexpr std::string_view kUpstreamFailed = "UPSTREAM_FAILED";
+inline constexpr std::string_view kCircuitOpen = "CIRCUIT_OPEN";
+inline constexpr std::string_view kJournalUnavailable = "JOURNAL_UNAVAILABLE";
 inline constexpr std::string_view kOutcomeUnknown = "OUTCOME_UNKNOWN";
 inline constexpr std::string_view kUpstreamMalformed = "UPSTREAM_MALFORMED";
 inline constexpr std::string_view kDeadline = "DEADLINE";
@@ -41,6 +43,25 @@ inline constexpr std::string_view kInvalidRequestId = "INVALID_REQUEST_ID";
 inline constexpr std::string_view kInvalidBillingMethod = "INVALID_BILLING_METHOD";
 inline constexpr std::string_view kInvalidFailover = "INVALID_FAILOVER";
 inline constexpr std::string_view kInvalidForwardTo = "INVALID_FORWARD_TO";
+inline constexpr std::string_view kInvalidRequest = "INVALID_REQUEST";
+inline constexpr std::string_view kInvalidFilter = "INVALID_FILTER";
+inline constexpr std::string_view kInvalidOrderBy = "INVALID_ORDER_BY";
+inline constexpr std::string_view kInvalidPageSize = "INVALID_PAGE_SIZE";
+inline constexpr std::string_view kInvalidPageToken = "INVALID_PAGE_TOKEN";
+inline constexpr std::string_view kPageTokenExpired = "PAGE_TOKEN_EXPIRED";
+inline constexpr std::string_view kInvalidMaxStaleness = "INVALID_MAX_STALENESS";
+inline constexpr std::string_view kInvalidBatch = "INVALID_BATCH";
+inline constexpr std::string_view kInvalidResumeToken = "INVALID_RESUME_TOKEN";
+inline constexpr std::string_view kStopping = "STOPPING";
+inline constexpr std::string_view kRequestIdReused = "REQUEST_ID_REUSED";
+inline constexpr std::string_view kAlreadyLeased = "ALREADY_LEASED";
+inline constexpr std::string_view kPriceChanged = "PRICE_CHANGED";
+inline constexpr std::string_view kLeaseChanged = "LEASE_CHANGED";
+inline constexpr std::string_view kNoMatchingNumber = "NO_MATCHING_NUMBER";
+inline constexpr std::string_view kNotApplied = "NOT_APPLIED";
+inline constexpr std::string_view kOperationNotFound = "OPERATION_NOT_FOUND";
+inline constexpr std::string_view kPriceCeilingMissing = "PRICE_CEILING_MISSING";
+inline constexpr std::string_view kTooManyWatchers = "TOO_MANY_WATCHERS";
 }  // namespace reason
 
 using ErrorMetadata = std::map<std::string, std::string>;
@@ -55,6 +76,9 @@ std::string ReasonOf(const absl::Status& status);
 ErrorMetadata MetadataOf(const absl::Status& status);
 // Adds to the ErrorInfo's metadata.
 void AddMetadata(absl::Status& status, const std::string& key, const std::string& value);
+
+// Adds to the end of the message; code and details stay.
+void AppendToMessage(absl::Status& status, std::string_view text);
 
 // Adds a google.rpc detail of a type of its own: PreconditionFailure with one violation, Help with
 // one link.
@@ -81,7 +105,9 @@ struct HttpFailure {
   bool is_write = false;    // the operation changes something at the provider
   std::string operation;    // for the message: "GET /leases"
 };
-// Maps it by the table in README.md. `now` is for a Retry-After that is an HTTP date.
+// Maps it by the table in README.md. `now` is for a Retry-After that is an HTTP date. Where there
+// is RetryInfo, the metadata has `retry_after_ms` if the provider sent a Retry-After; without, the
+// delay is the gateway's own guess.
 absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::time_point now);
 
 // An exchange that got no complete answer. `cause` is what went wrong in words; `why` is the reason
@@ -89,6 +115,9 @@ absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::tim
 // ABORTED, OUTCOME_UNKNOWN.
 absl::Status FromTransport(std::string_view operation, std::string_view cause, std::string_view why,
                            RequestState state, bool is_write);
+
+// The provider's own Retry-After of an answer that FromHttp mapped; nothing when it sent none.
+std::optional<std::chrono::milliseconds> RetryAfterOf(const absl::Status& status);
 
 // Seconds or an HTTP date (RFC 9110, 10.2.3), clamped to [0, 1 h]. Nothing for anything else.
 std::optional<std::chrono::milliseconds> ParseRetryAfter(std::string_view value,

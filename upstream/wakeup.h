@@ -3,6 +3,8 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
@@ -25,6 +27,16 @@ class Wakeup {
     timer_.expires_at(deadline);
     boost::system::error_code ignored;
     co_await timer_.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
+  }
+
+  // Returns when woken and not before: a cancellation of the awaiting coroutine waits as well. The
+  // caller has set throw_if_cancelled(false).
+  boost::asio::awaitable<void> Wait() {
+    timer_.expires_at(std::chrono::steady_clock::time_point::max());
+    boost::system::error_code ignored;
+    co_await timer_.async_wait(boost::asio::bind_cancellation_slot(
+        boost::asio::cancellation_slot(),
+        boost::asio::redirect_error(boost::asio::use_awaitable, ignored)));
   }
 
   static void Wake(std::shared_ptr<Wakeup> waiter) {

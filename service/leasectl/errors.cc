@@ -3,13 +3,128 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "google/rpc/error_details.pb.h"
-#include "google/rpc/status.pb.h"
 #include "service/leasectl/table.h"
 
 namespace leasegateway {
 namespace {
 
 using Kind = CallFacts::Kind;
+
+// Codes that say nothing of whether the request was carried out, unless the gateway itself says so
+// by a reason.
+bool IsVague(grpc::StatusCode code) {
+  switch (code) {
+    case grpc::StatusCode::CANCELLED:
+    case grpc::StatusCode::UNKNOWN:
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+    case grpc::StatusCode::INTERNAL:
+    case grpc::StatusCode::UNAVAILABLE:
+    case grpc::StatusCode::DATA_LOSS:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string LookHint(const CallFacts& facts) {
+  if (!facts.request_id.empty()) {
+    return absl::StrCat("it may have been done: run the same command with --request-id ",
+                        facts.request_id, ", or `leasectl operation ", facts.request_id, "`");
+  }
+  if (facts.look.empty()) return "it may have been done; doing it again is harmless";
+  return absl::StrCat("it may have been done: run `", facts.look, "` before trying again");
+}
+
+std::string HintForReason(const std::string& reason) {
+  if (reason == "UPSTREAM_REJECTED") return "the provider refused this; its message says why";
+  if (reason == "NUMBER_NOT_AVAILABLE") {
+    return "`leasectl available` lists the numbers that can be leased now";
+  }
+  if (reason == "ALREADY_LEASED") return "`leasectl leases` lists what the account leases";
+  if (reason == "PRICE_CHANGED") return "`leasectl get` shows what it costs now";
+  if (reason == "LEASE_CHANGED") return "`leasectl show` shows the lease that there is now";
+  if (reason == "NO_MATCHING_NUMBER") {
+    return "search for more, or pay more: `leasectl available` takes the same options";
+  }
+  if (reason == "PRICE_CEILING_MISSING") return "set --max-monthly and --max-upfront";
+  if (reason == "REQUEST_ID_REUSED") {
+    return "`leasectl operation` shows what it was used for; without --request-id a new one is "
+           "made";
+  }
+  if (reason == "NOT_APPLIED") return "nothing was done and nothing spent: try again";
+  if (reason == "OPERATION_NOT_FOUND") {
+    return "nothing was sent to the provider under that id, or it was settled long ago; `leasectl "
+           "operations` lists what is known";
+  }
+  if (reason == "JOURNAL_UNAVAILABLE") {
+    return "the gateway can't write down what it does, so it spends nothing: whoever runs it must "
+           "look at its disk and its log";
+  }
+  if (reason == "NOT_LEASED") return "`leasectl leases` lists what the account leases";
+  if (reason == "UPSTREAM_CREDENTIALS_REJECTED") {
+    return "the provider does not accept the gateway's API key: whoever runs the gateway must set "
+           "a valid one";
+  }
+  if (reason == "UPSTREAM_FORBIDDEN") {
+    return "the account may not do this: ask its owner or the provider's support";
+  }
+  if (reason == "AGREEMENT_REQUIRED") {
+    return "the account's owner must accept an agreement with the provider first";
+  }
+  if (reason == "NUMBER_NOT_FOUND") return "check the digits: +, country code, number, no spaces";
+  if (reason == "PAGE_TOKEN_EXPIRED") return "begin anew, without --page-token";
+  if (reason == "UPSTREAM_RATE_LIMITED") return "the provider wants fewer calls: wait, try again";
+  if (reason == "OVERLOADED") return "the gateway has too much to do: try again in a moment";
+  if (reason == "UPSTREAM_UNREACHABLE") {
+    return "the gateway does not reach the provider; nothing was sent, so try again later";
+  }
+  if (reason == "UPSTREAM_TLS") {
+    return "the gateway does not trust the provider's certificate: whoever runs the gateway must "
+           "check its CA file and clock";
+  }
+  if (reason == "UPSTREAM_FAILED") return "the provider has trouble: try again later";
+  if (reason == "UPSTREAM_MALFORMED") {
+    return "the gateway does not understand the provider's answer: tell whoever runs the gateway";
+  }
+  return "";
+}
+
+std::string HintForCode(grpc::StatusCode code, const CallFacts& facts) {
+  switch (code) {
+    case grpc::StatusCode::INVALID_ARGUMENT:
+      return "correct what is named above; numbers look like +13059478667";
+    case grpc::StatusCode::UNAVAILABLE:
+      return facts.connected
+                 ? "the gateway went away: try again in a moment"
+                 : absl::StrCat("no Lease Gateway answers at ", Harmless(facts.target),
+                                ": does it run, is --target right, does it need --tls?");
+    case grpc::StatusCode::RESOURCE_EXHAUSTED:
+      return "wait a moment, then try again";
+    case grpc::StatusCode::DEADLINE_EXCEEDED:
+      return "try again, perhaps with a longer --timeout";
+    case grpc::StatusCode::PERMISSION_DENIED:
+    case grpc::StatusCode::UNAUTHENTICATED:
+      return "the gateway does not accept this client: check --cert-file and --key-file";
+    case grpc::StatusCode::UNIMPLEMENTED:
+      return absl::StrCat("what answers at ", Harmless(facts.target),
+                          " is not a Lease Gateway, or an older one");
+    default:
+      return "";
+  }
+}
+
+void AddLine(const std::string& name, const std::string& text, std::string& lines) {
+  if (!text.empty()) absl::StrAppend(&lines, "  ", name, ": ", Harmless(text), "\n");
+}
+
+std::string DurationWords(const google::protobuf::Duration& delay) {
+  const absl::Duration duration = absl::Seconds(delay.seconds()) + absl::Nanoseconds(delay.nanos());
+  // Negative is the pushback of gRFC A6.
+  if (duration < absl::ZeroDuration()) return "don't";
+  return absl::FormatDuration(duration);
+}
+
+}  // namespace
 
 const char* CodeName(grpc::StatusCode code) {
   switch (code) {
@@ -73,98 +188,21 @@ ExitCode ExitCodeOf(grpc::StatusCode code) {
   }
 }
 
-// Codes that say nothing of whether the request was carried out, unless the gateway itself says so
-// by a reason.
-bool IsVague(grpc::StatusCode code) {
-  switch (code) {
-    case grpc::StatusCode::CANCELLED:
-    case grpc::StatusCode::UNKNOWN:
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-    case grpc::StatusCode::INTERNAL:
-    case grpc::StatusCode::UNAVAILABLE:
-    case grpc::StatusCode::DATA_LOSS:
-      return true;
-    default:
-      return false;
-  }
+grpc::Status StatusOf(const google::rpc::Status& error) {
+  return {static_cast<grpc::StatusCode>(error.code()), error.message(), error.SerializeAsString()};
 }
 
-std::string LookHint(const CallFacts& facts) {
-  if (facts.look.empty()) return "it may have been done; doing it again is harmless";
-  return absl::StrCat("it may have been done: run `", facts.look, "` before trying again");
+std::string Summary(const google::rpc::Status& error) {
+  google::rpc::ErrorInfo info;
+  for (const google::protobuf::Any& detail : error.details()) {
+    if (detail.UnpackTo(&info)) break;
+  }
+  const std::string what =
+      info.reason().empty() ? CodeName(static_cast<grpc::StatusCode>(error.code())) : info.reason();
+  return absl::StrCat(what, ": ", error.message());
 }
 
-std::string HintForReason(const std::string& reason) {
-  if (reason == "UPSTREAM_REJECTED") return "the provider refused this; its message says why";
-  if (reason == "NUMBER_NOT_AVAILABLE") {
-    return "`leasectl available` lists the numbers that can be leased now";
-  }
-  if (reason == "NOT_LEASED") return "`leasectl leases` lists what the account leases";
-  if (reason == "UPSTREAM_CREDENTIALS_REJECTED") {
-    return "the provider does not accept the gateway's API key: whoever runs the gateway must set "
-           "a valid one";
-  }
-  if (reason == "UPSTREAM_FORBIDDEN") {
-    return "the account may not do this: ask its owner or the provider's support";
-  }
-  if (reason == "AGREEMENT_REQUIRED") {
-    return "the account's owner must accept an agreement with the provider first";
-  }
-  if (reason == "NUMBER_NOT_FOUND") return "check the digits: +, country code, number, no spaces";
-  if (reason == "UPSTREAM_RATE_LIMITED") return "the provider wants fewer calls: wait, try again";
-  if (reason == "OVERLOADED") return "the gateway has too much to do: try again in a moment";
-  if (reason == "UPSTREAM_UNREACHABLE") {
-    return "the gateway does not reach the provider; nothing was sent, so try again later";
-  }
-  if (reason == "UPSTREAM_TLS") {
-    return "the gateway does not trust the provider's certificate: whoever runs the gateway must "
-           "check its CA file and clock";
-  }
-  if (reason == "UPSTREAM_FAILED") return "the provider has trouble: try again later";
-  if (reason == "UPSTREAM_MALFORMED") {
-    return "the gateway does not understand the provider's answer: tell whoever runs the gateway";
-  }
-  return "";
-}
-
-std::string HintForCode(grpc::StatusCode code, const CallFacts& facts) {
-  switch (code) {
-    case grpc::StatusCode::INVALID_ARGUMENT:
-      return "correct what is named above; numbers look like +13059478667";
-    case grpc::StatusCode::UNAVAILABLE:
-      return facts.connected
-                 ? "the gateway went away: try again in a moment"
-                 : absl::StrCat("no Lease Gateway answers at ", Harmless(facts.target),
-                                ": does it run, is --target right, does it need --tls?");
-    case grpc::StatusCode::RESOURCE_EXHAUSTED:
-      return "wait a moment, then try again";
-    case grpc::StatusCode::DEADLINE_EXCEEDED:
-      return "try again, perhaps with a longer --timeout";
-    case grpc::StatusCode::PERMISSION_DENIED:
-    case grpc::StatusCode::UNAUTHENTICATED:
-      return "the gateway does not accept this client: check --cert-file and --key-file";
-    case grpc::StatusCode::UNIMPLEMENTED:
-      return absl::StrCat("what answers at ", Harmless(facts.target),
-                          " is not a Lease Gateway, or an older one");
-    default:
-      return "";
-  }
-}
-
-void AddLine(const std::string& name, const std::string& text, std::string& lines) {
-  if (!text.empty()) absl::StrAppend(&lines, "  ", name, ": ", Harmless(text), "\n");
-}
-
-std::string DurationWords(const google::protobuf::Duration& delay) {
-  const absl::Duration duration = absl::Seconds(delay.seconds()) + absl::Nanoseconds(delay.nanos());
-  // Negative is the pushback of gRFC A6.
-  if (duration < absl::ZeroDuration()) return "don't";
-  return absl::FormatDuration(duration);
-}
-
-}  // namespace
-
-Failure Explain(const grpc::Status& status, const CallFacts& facts) {
+Failure Explain(const grpc::Status& status, const CallFacts& facts, std::string hint) {
   const grpc::StatusCode code = status.error_code();
   google::rpc::Status details;
   google::rpc::ErrorInfo info;
@@ -204,7 +242,6 @@ Failure Explain(const grpc::Status& status, const CallFacts& facts) {
   const std::string& reason = info.reason();
   Failure failure;
   failure.exit_code = ExitCodeOf(code);
-  std::string hint;
   const bool deadline = code == grpc::StatusCode::DEADLINE_EXCEEDED;
   // Without a reason the status was made by gRPC: the connection may have broken after the gateway
   // had got the request.

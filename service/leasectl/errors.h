@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "google/rpc/status.pb.h"
+
 namespace leasegateway {
 
 // How leasectl exits. kExitCodesHelp says the same to people.
@@ -31,7 +33,7 @@ inline constexpr char kExitCodesHelp[] =
     "  5  permission denied or unauthenticated\n"
     "  6  unavailable or resource exhausted: safe to try again; `health`: not serving\n"
     "  7  deadline exceeded or cancelled\n"
-    "  8  outcome unknown: look before trying again\n"
+    "  8  outcome unknown: look, or try again with the same --request-id\n"
     "  9  internal and other errors";
 
 // What the words for a failed call depend on.
@@ -40,17 +42,29 @@ struct CallFacts {
   enum class Kind { kRead, kChange, kPurchase };
   Kind kind = Kind::kRead;
   std::string look;        // the command that shows what has become of a change; empty: none
+  std::string request_id;  // of a purchase or termination; empty: it has none
   std::string target;      // the gateway
   bool connected = false;  // the request can have reached the gateway
 };
+
+// "NOT_FOUND" and the like.
+const char* CodeName(grpc::StatusCode code);
+ExitCode ExitCodeOf(grpc::StatusCode code);
+
+// The status of a single result, as if its call had failed with it.
+grpc::Status StatusOf(const google::rpc::Status& error);
+
+// One line: the reason, or the code where there is none, and the message.
+std::string Summary(const google::rpc::Status& error);
 
 struct Failure {
   ExitCode exit_code = kOther;
   std::string text;  // lines for stderr
 };
 
-// Explains a status that is not OK by its google.rpc details.
-Failure Explain(const grpc::Status& status, const CallFacts& facts);
+// Explains a status that is not OK by its google.rpc details. `hint` is better than what the status
+// suggests; empty: none.
+Failure Explain(const grpc::Status& status, const CallFacts& facts, std::string hint = "");
 
 }  // namespace leasegateway
 

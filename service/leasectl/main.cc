@@ -1,17 +1,16 @@
 // leasectl: Lease Gateway from the command line.
 #include <grpcpp/generic/generic_stub.h>
 #include <grpcpp/grpcpp.h>
-#include <unistd.h>
 
-#include <cerrno>
+#include <algorithm>
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <exception>
 #include <functional>
+#include <iostream>
 #include <iterator>
 #include <memory>
 #include <optional>
@@ -22,17 +21,21 @@
 #include <vector>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/match.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "google/protobuf/empty.pb.h"
 #include "google/protobuf/unknown_field_set.h"
-#include "google/protobuf/util/json_util.h"
 #include "leasegateway/v1/lease_service.grpc.pb.h"
+#include "service/leasectl/client.h"
 #include "service/leasectl/completion.h"
 #include "service/leasectl/errors.h"
 #include "service/leasectl/print.h"
+#include "service/leasectl/search_options.h"
 #include "service/leasectl/table.h"
+#include "service/leasectl/watch.h"
 
 namespace leasegateway {
 namespace {
@@ -40,52 +43,30 @@ namespace {
 using Kind = CallFacts::Kind;
 using Stub = v1::LeaseService::Stub;
 
-struct Options {
-  std::string target = "127.0.0.1:50051";
-  bool tls = false;
-  std::string ca_file;
-  std::string cert_file;
-  std::string key_file;
-  std::string server_name;
-  std::string timeout = "10s";
-  bool json = false;
-  std::string color = "auto";
-
+struct Options : GlobalOptions {
   std::string number;
   std::optional<std::string> request_id;
   std::string billing;
+  std::optional<std::string> expect_monthly, expect_upfront;
+  bool validate_only = false;
+  std::string lease_id;
+  std::string state;
   bool enable = false;
   bool disable = false;
   std::string mode;
   std::vector<std::string> cover;
   std::string forward_to;
+  SearchOptions search;
+  StalenessOption staleness;
+  std::string order_by;
+  std::optional<std::int32_t> page_size;
+  std::string page_token;
+  bool all_pages = false;
+  std::vector<std::string> numbers;
+  WatchOptions watch;
   std::string health_service;
   std::string shell;
 };
-
-void PrintError(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stderr); }
-
-ExitCode FailLocally(const std::string& what) {
-  PrintError(absl::StrCat("leasectl: ", what, "\n"));
-  return kLocalFailure;
-}
-
-// A reader that has seen enough, as in `leasectl leases | head`, is no failure.
-ExitCode PrintOutput(const std::string& text) {
-  errno = 0;
-  std::fwrite(text.data(), 1, text.size(), stdout);
-  if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return kDone;
-  if (errno == EPIPE) return kDone;
-  return FailLocally(absl::StrCat("standard output: ", std::strerror(errno)));
-}
-
-bool IsColored(const Options& options) {
-  if (options.color != "auto") return options.color == "always";
-  const char* no_color = std::getenv("NO_COLOR");
-  const char* terminal = std::getenv("TERM");
-  return isatty(STDOUT_FILENO) && (no_color == nullptr || *no_color == '\0') &&
-         (terminal == nullptr || std::string_view(terminal) != "dumb");
-}
 
 // A random UUID (RFC 9562, version 4).
 std::string MakeRequestId() {
@@ -110,124 +91,30 @@ std::string RequestId(const Options& options) {
   return id;
 }
 
-// A PEM file's text, or nothing after saying why.
-std::optional<std::string> ReadPem(const std::string& path) {
-  std::string text;
-  errno = 0;
-  std::FILE* file = std::fopen(path.c_str(), "rb");
-  if (file != nullptr) {
-    char buffer[4096];
-    std::size_t size = 0;
-    while ((size = std::fread(buffer, 1, sizeof(buffer), file)) > 0) text.append(buffer, size);
-  }
-  const bool failed = file == nullptr || std::ferror(file);
-  const std::string why = failed ? std::strerror(errno) : "not a PEM file";
-  if (file != nullptr) std::fclose(file);
-  if (failed || !absl::StrContains(text, "-----BEGIN ")) {
-    FailLocally(absl::StrCat(Harmless(path), ": ", why));
-    return std::nullopt;
-  }
-  return text;
-}
-
-// The channel, or null after saying why.
-std::shared_ptr<grpc::Channel> MakeChannel(const Options& options) {
-  grpc::ChannelArguments arguments;
-  // Nothing that spends money may be sent twice because of a service config in the DNS.
-  arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-  // Lists can be long, and so can error details, which travel in a header.
-  arguments.SetMaxReceiveMessageSize(-1);
-  arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, 256 << 10);
-  arguments.SetUserAgentPrefix(absl::StrCat("leasectl/", LEASE_GATEWAY_VERSION));
-  if (!options.tls) {
-    return grpc::CreateCustomChannel(options.target, grpc::InsecureChannelCredentials(), arguments);
-  }
-  grpc::SslCredentialsOptions tls;
-  const struct {
-    const std::string& path;
-    std::string& pem;
-  } files[] = {{options.ca_file, tls.pem_root_certs},
-               {options.cert_file, tls.pem_cert_chain},
-               {options.key_file, tls.pem_private_key}};
-  for (const auto& [path, pem] : files) {
-    if (path.empty()) continue;
-    std::optional<std::string> text = ReadPem(path);
-    if (!text) return nullptr;
-    pem = *std::move(text);
-  }
-  if (!options.server_name.empty()) arguments.SetSslTargetNameOverride(options.server_name);
-  return grpc::CreateCustomChannel(options.target, grpc::SslCredentials(tls), arguments);
-}
-
-// Whether there is a connection. Returns as soon as one failed, so that the call can fail as well.
-bool Connect(grpc::Channel& channel, absl::Time deadline) {
-  grpc_connectivity_state state = channel.GetState(true);
-  while (state == GRPC_CHANNEL_IDLE || state == GRPC_CHANNEL_CONNECTING) {
-    if (!channel.WaitForStateChange(state, absl::ToChronoTime(deadline))) break;
-    state = channel.GetState(true);
-  }
-  return state == GRPC_CHANNEL_READY;
-}
-
+// The reply's age goes to standard error before it.
 template <class Reply>
 ExitCode PrintReply(const Reply& reply, const Options& options) {
+  if constexpr (requires { reply.metadata(); }) PrintAge(options, reply.metadata());
   if (!options.json) return PrintOutput(Print(reply, IsColored(options)));
-  google::protobuf::util::JsonPrintOptions how;
-  how.add_whitespace = true;
-  how.preserve_proto_field_names = true;
-  how.always_print_primitive_fields = true;
-  std::string json;
-  const auto status = google::protobuf::util::MessageToJsonString(reply, &json, how);
-  if (!status.ok()) {
-    PrintError(absl::StrCat(
-        "leasectl: the reply does not fit into JSON: ", Harmless(status.ToString()), "\n"));
-    return kOther;
-  }
-  return PrintOutput(json);
-}
-
-using Invoke = std::function<grpc::Status(grpc::Channel&, grpc::ClientContext&)>;
-
-// Connects, makes the call and explains a failure; nothing when the call succeeded.
-std::optional<ExitCode> Call(const Options& options, CallFacts facts, const Invoke& invoke) {
-  const std::shared_ptr<grpc::Channel> channel = MakeChannel(options);
-  if (channel == nullptr) return kLocalFailure;
-  absl::Duration timeout;
-  if (!absl::ParseDuration(options.timeout, &timeout)) return kUsage;  // was checked before
-  const absl::Time deadline = absl::Now() + timeout;
-  facts.target = options.target;
-  facts.connected = Connect(*channel, deadline);
-  grpc::ClientContext context;
-  context.set_deadline(absl::ToChronoTime(deadline));
-  context.set_wait_for_ready(false);
-  const grpc::Status status = invoke(*channel, context);
-  if (status.ok()) return std::nullopt;
-  const Failure failure = Explain(status, facts);
-  PrintError(failure.text);
-  return failure.exit_code;
+  const std::optional<std::string> json = ToJson(reply, JsonLayout::kIndented);
+  return json ? PrintOutput(*json) : kOther;
 }
 
 template <class Request, class Reply>
-ExitCode Call(const Options& options, const CallFacts& facts,
-              grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*),
+ExitCode Call(const Options& options, const CallFacts& facts, Client::Method<Request, Reply> method,
               const Request& request) {
   Reply reply;
-  const auto failure =
-      Call(options, facts, [&](grpc::Channel& channel, grpc::ClientContext& context) {
-        // The stub only borrows the channel.
-        Stub stub(std::shared_ptr<grpc::Channel>(std::shared_ptr<grpc::Channel>(), &channel));
-        return (stub.*method)(&context, request, &reply);
-      });
+  const auto failure = Client(options).Call(facts, method, request, reply);
   return failure ? *failure : PrintReply(reply, options);
 }
 
 // For the calls whose request is the number alone.
 template <class Request, class Reply>
 ExitCode CallForNumber(const Options& options, const CallFacts& facts,
-                       grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Reply*)) {
+                       Client::Method<Request, Reply> method) {
   Request request;
   request.set_phone_number(options.number);
+  if constexpr (requires { request.max_staleness(); }) options.staleness.ApplyTo(request);
   return Call(options, facts, method, request);
 }
 
@@ -238,24 +125,177 @@ CallFacts Facts(Kind kind, std::string look = "") {
   return facts;
 }
 
+// As JSON the reply has the token itself.
+template <class Reply>
+void PrintNextPage(const Options& options, const Reply& reply) {
+  if (options.json || reply.next_page_token().empty()) return;
+  PrintError(absl::StrCat("next page: --page-token ", Harmless(reply.next_page_token()), "\n"));
+}
+
+// Walks the pages of a search, or brings one of them.
+ExitCode Available(const Options& options) {
+  constexpr std::int32_t kPageSizeOfWalk = 1000;
+  v1::ListAvailableNumbersRequest request;
+  const v1::AvailabilityFilter filter = options.search.Filter();
+  if (filter.ByteSizeLong() > 0) *request.mutable_filter() = filter;
+  request.set_order_by(options.order_by);
+  request.set_page_size(options.page_size.value_or(options.all_pages ? kPageSizeOfWalk : 0));
+  request.set_page_token(options.page_token);
+  options.staleness.ApplyTo(request);
+  Client client(options);
+  v1::ListAvailableNumbersResponse list;
+  for (;;) {
+    v1::ListAvailableNumbersResponse page;
+    const auto failure =
+        client.Call(Facts(Kind::kRead), &Stub::ListAvailableNumbers, request, page);
+    if (failure) return *failure;
+    // All pages show the list as it was at the first one, whose age is that of the list.
+    const bool first = !list.has_metadata();
+    list.mutable_numbers()->MergeFrom(page.numbers());
+    list.set_next_page_token(page.next_page_token());
+    list.set_total_size(page.total_size());
+    if (first) *list.mutable_metadata() = page.metadata();
+    if (!options.all_pages || page.next_page_token().empty()) break;
+    request.set_page_token(page.next_page_token());
+  }
+  const ExitCode printed = PrintReply(list, options);
+  PrintNextPage(options, list);
+  return printed;
+}
+
+// The numbers that were named, with those on standard input in the place of "-".
+std::optional<std::vector<std::string>> NumbersOf(const Options& options) {
+  std::vector<std::string> numbers;
+  WatchOptions watch;
+  for (const std::string& argument : options.numbers) {
+    if (argument != "-") {
+      numbers.push_back(argument);
+      continue;
+    }
+    for (std::string line; std::getline(std::cin, line);) {
+      const absl::string_view number = absl::StripAsciiWhitespace(line);
+      if (!number.empty()) numbers.emplace_back(number);
+    }
+    if (std::cin.bad()) {
+      FailLocally("standard input can't be read");
+      return std::nullopt;
+    }
+  }
+  return numbers;
+}
+
+ExitCode Batch(const Options& options) {
+  constexpr std::size_t kMostInOneCall = 1000;
+  const auto numbers = NumbersOf(options);
+  if (!numbers) return kLocalFailure;
+  if (numbers->empty()) {
+    PrintError("leasectl: NUMBER: standard input has no numbers, one a line\n");
+    return kUsage;
+  }
+  Client client(options);
+  v1::BatchGetNumbersResponse list;
+  std::optional<ExitCode> failure;
+  for (std::size_t begin = 0; begin < numbers->size() && !failure; begin += kMostInOneCall) {
+    v1::BatchGetNumbersRequest request;
+    const std::size_t end = std::min(numbers->size(), begin + kMostInOneCall);
+    for (std::size_t i = begin; i < end; ++i) request.add_phone_numbers((*numbers)[i]);
+    options.staleness.ApplyTo(request);
+    v1::BatchGetNumbersResponse reply;
+    failure = client.Call(Facts(Kind::kRead), &Stub::BatchGetNumbers, request, reply);
+    list.mutable_results()->MergeFrom(reply.results());
+  }
+  // What came before a failed call is worth printing.
+  if (failure && list.results().empty()) return *failure;
+  const v1::ResponseMetadata* oldest = nullptr;
+  for (const v1::BatchGetNumbersResult& result : list.results()) {
+    if (!result.metadata().has_fetch_time()) continue;
+    if (oldest == nullptr ||
+        TimeOf(result.metadata().fetch_time()) < TimeOf(oldest->fetch_time())) {
+      oldest = &result.metadata();
+    }
+  }
+  if (oldest != nullptr) PrintAge(options, *oldest);
+  const ExitCode printed = PrintReply(list, options);
+  if (failure) return *failure;
+  if (printed != kDone) return printed;
+  for (const v1::BatchGetNumbersResult& result : list.results()) {
+    if (result.has_error()) return ExitCodeOf(StatusOf(result.error()).error_code());
+  }
+  return kDone;
+}
+
+// A call under a `request_id`, which a failure's hint repeats.
+template <class Request, class Reply>
+ExitCode Purchase(const Options& options, Client::Method<Request, Reply> method, Request request) {
+  CallFacts facts = Facts(options.validate_only ? Kind::kRead : Kind::kPurchase);
+  facts.request_id = options.validate_only ? options.request_id.value_or("") : RequestId(options);
+  request.set_request_id(facts.request_id);
+  if constexpr (requires { request.validate_only(); }) {
+    request.set_validate_only(options.validate_only);
+    if (options.billing == "monthly") request.set_billing_method(v1::BILLING_METHOD_MONTHLY);
+    if (options.billing == "service_contract") {
+      request.set_billing_method(v1::BILLING_METHOD_SERVICE_CONTRACT);
+    }
+  }
+  return Call(options, facts, method, request);
+}
+
 ExitCode Lease(const Options& options) {
   v1::CreateLeaseRequest request;
   request.set_phone_number(options.number);
-  request.set_request_id(RequestId(options));
-  if (options.billing == "monthly") request.set_billing_method(v1::BILLING_METHOD_MONTHLY);
-  if (options.billing == "service_contract") {
-    request.set_billing_method(v1::BILLING_METHOD_SERVICE_CONTRACT);
+  v1::Pricing& price = *request.mutable_expected_price();
+  if (options.expect_monthly) {
+    *price.mutable_monthly_rate() = ParseMoney(*options.expect_monthly).value();
   }
-  return Call(options, Facts(Kind::kPurchase, "leasectl show " + options.number),
-              &Stub::CreateLease, request);
+  if (options.expect_upfront) {
+    *price.mutable_upfront_fee() = ParseMoney(*options.expect_upfront).value();
+  }
+  if (!options.expect_monthly && !options.expect_upfront) request.clear_expected_price();
+  return Purchase(options, &Stub::CreateLease, std::move(request));
+}
+
+ExitCode LeaseAny(const Options& options) {
+  v1::LeaseAnyNumberRequest request;
+  *request.mutable_filter() = options.search.Filter();
+  request.set_order_by(options.order_by);
+  return Purchase(options, &Stub::LeaseAnyNumber, std::move(request));
 }
 
 ExitCode Terminate(const Options& options) {
   v1::TerminateLeaseRequest request;
   request.set_phone_number(options.number);
-  request.set_request_id(RequestId(options));
-  return Call(options, Facts(Kind::kPurchase, "leasectl show " + options.number),
-              &Stub::TerminateLease, request);
+  request.set_lease_id(options.lease_id);
+  return Purchase(options, &Stub::TerminateLease, std::move(request));
+}
+
+ExitCode Operation(const Options& options) {
+  v1::GetOperationRequest request;
+  request.set_request_id(options.request_id.value_or(""));
+  return Call(options, Facts(Kind::kRead), &Stub::GetOperation, request);
+}
+
+// Walks the pages, or brings one of them.
+ExitCode Operations(const Options& options) {
+  v1::ListOperationsRequest request;
+  request.set_phone_number(options.number);
+  v1::OperationState state = v1::OPERATION_STATE_UNSPECIFIED;
+  v1::OperationState_Parse("OPERATION_STATE_" + absl::AsciiStrToUpper(options.state), &state);
+  request.set_state(state);
+  request.set_page_size(options.page_size.value_or(options.all_pages ? 1000 : 0));
+  request.set_page_token(options.page_token);
+  Client client(options);
+  v1::ListOperationsResponse list;
+  do {
+    v1::ListOperationsResponse page;
+    const auto failure = client.Call(Facts(Kind::kRead), &Stub::ListOperations, request, page);
+    if (failure) return *failure;
+    list.mutable_operations()->MergeFrom(page.operations());
+    list.set_next_page_token(page.next_page_token());
+    request.set_page_token(page.next_page_token());
+  } while (options.all_pages && !list.next_page_token().empty());
+  const ExitCode printed = PrintReply(list, options);
+  PrintNextPage(options, list);
+  return printed;
 }
 
 ExitCode Failover(const Options& options) {
@@ -289,8 +329,8 @@ ExitCode Health(const Options& options) {
     request.GetReflection()->MutableUnknownFields(&request)->AddLengthDelimited(
         1, options.health_service);
   }
-  const auto failure =
-      Call(options, Facts(Kind::kRead), [&](grpc::Channel& channel, grpc::ClientContext& context) {
+  const auto failure = Client(options).Call(
+      Facts(Kind::kRead), [&](grpc::Channel& channel, grpc::ClientContext& context) {
         grpc::TemplatedGenericStub<google::protobuf::Empty, google::protobuf::Empty> stub(
             std::shared_ptr<grpc::Channel>(std::shared_ptr<grpc::Channel>(), &channel));
         grpc::CompletionQueue queue;
@@ -329,17 +369,12 @@ ExitCode Health(const Options& options) {
   return serving ? written : kUnavailable;
 }
 
-std::string CheckNotEmpty(const std::string& value) {
-  return value.empty() ? "must not be empty" : "";
-}
-
-std::string CheckTimeout(const std::string& value) {
-  absl::Duration timeout;
-  if (absl::ParseDuration(value, &timeout) && timeout > absl::ZeroDuration() &&
-      timeout < absl::InfiniteDuration()) {
-    return "";
-  }
-  return "must be a positive duration such as 500ms, 10s or 1m30s";
+auto CheckPageSize(std::int32_t most) {
+  return [most](const std::string& value) {
+    std::int32_t size = 0;
+    if (absl::SimpleAtoi(value, &size) && size >= 1 && size <= most) return std::string();
+    return absl::StrCat("\"", value, "\" must be a whole number from 1 to ", most);
+  };
 }
 
 // The command line: fills `options`, and sets `run` to what was asked for.
@@ -355,6 +390,7 @@ class CommandLine {
                           "Show the version and exit");
     AddGlobalOptions();
     AddNumberCommands();
+    AddOperations();
     AddForwarding();
 
     CLI::App* health = Add(app_, "health", "Ask whether the gateway is serving", Health);
@@ -423,29 +459,36 @@ class CommandLine {
         ->envname("LEASECTL_TARGET")
         ->check(CheckNotEmpty, "")
         ->capture_default_str();
-    CLI::Option* tls = app_.add_flag("--tls", options_.tls, "Connect with TLS");
+    CLI::Option* tls =
+        app_.add_flag("--tls", options_.tls, "Connect with TLS")->envname("LEASECTL_TLS");
     app_.add_option("--ca-file", options_.ca_file,
                     "Certificates to trust, PEM; default: the system's")
         ->type_name("FILE")
+        ->envname("LEASECTL_CA_FILE")
         ->needs(tls);
     CLI::Option* certificate =
         app_.add_option("--cert-file", options_.cert_file, "Client certificate, PEM")
             ->type_name("FILE")
+            ->envname("LEASECTL_CERT_FILE")
             ->needs(tls);
     CLI::Option* key =
         app_.add_option("--key-file", options_.key_file, "Key of the client certificate, PEM")
             ->type_name("FILE")
+            ->envname("LEASECTL_KEY_FILE")
             ->needs(tls)
             ->needs(certificate);
     certificate->needs(key);
     app_.add_option("--server-name", options_.server_name,
                     "Name that the gateway's certificate must have; default: that of --target")
+        ->envname("LEASECTL_SERVER_NAME")
         ->needs(tls);
     app_.add_option("--timeout", options_.timeout, "How long to wait for an answer")
         ->type_name("DURATION")
-        ->check(CheckTimeout, "")
+        ->check(CheckPositiveDuration, "")
         ->capture_default_str();
     app_.add_flag("--json", options_.json, "Print the reply as JSON");
+    app_.add_flag("-v,--verbose", options_.verbose,
+                  "Say on standard error where an answer came from and how old it is");
     app_.add_option("--color", options_.color,
                     "Colours; auto: on a terminal, unless NO_COLOR is set")
         ->check(CLI::IsMember(std::vector<std::string>{"auto", "always", "never"}))
@@ -455,30 +498,119 @@ class CommandLine {
   void AddRequestId(CLI::App* command) {
     command
         ->add_option("--request-id", options_.request_id,
-                     "Names this request; default: a random UUID, which is shown first")
+                     "Names this request; the same one again does nothing twice, and brings the "
+                     "same answer; default: a random UUID, which is shown first")
         ->type_name("UUID")
         ->check(CheckNotEmpty, "");
   }
 
+  void AddOrderBy(CLI::App* command) {
+    command
+        ->add_option("--order-by", options_.order_by,
+                     "The order, such as \"pricing.monthly_rate, health.reputation desc\"")
+        ->type_name("FIELDS")
+        ->check(CheckNotEmpty, "");
+  }
+
+  void AddPages(CLI::App* command, std::int32_t most, const std::string& size) {
+    command->add_option("--page-size", options_.page_size, size)
+        ->type_name("COUNT")
+        ->check(CheckPageSize(most), "");
+    command
+        ->add_option("--page-token", options_.page_token,
+                     "The page to begin with, as the one before it named it")
+        ->type_name("TOKEN")
+        ->check(CheckNotEmpty, "");
+    command->add_flag("--all", options_.all_pages, "Walk all pages and print them as one");
+  }
+
+  void AddPurchase(CLI::App* command) {
+    AddRequestId(command);
+    // --method too, as the contract calls it.
+    command->add_option("--billing,--method", options_.billing, "How to pay; default: monthly")
+        ->check(CLI::IsMember(std::vector<std::string>{"monthly", "service_contract"}));
+    command->add_flag("--validate-only", options_.validate_only,
+                      "Do everything but spend, and show what would be leased");
+  }
+
+  void AddAmount(CLI::App* command, const std::string& name, std::optional<std::string>& value,
+                 const std::string& description) {
+    command->add_option(name, value, description)->type_name("AMOUNT")->check(CheckMoney, "");
+  }
+
+  void AddOperations() {
+    CLI::App* operations =
+        Add(app_, "operations", "List purchases and terminations, the newest first", Operations);
+    operations->add_option("--number", options_.number, "Only those of this phone number")
+        ->check(CheckNotEmpty, "");
+    operations->add_option("--state", options_.state, "Only those in this state")
+        ->check(CLI::IsMember(
+            std::vector<std::string>{"intended", "sent", "succeeded", "failed", "unknown"}));
+    AddPages(operations, 1000, "Operations a page, 1 to 1000; default: 100, with --all 1000");
+    Add(app_, "operation", "Show what became of a purchase or a termination", Operation)
+        ->add_option("REQUEST_ID", options_.request_id, "Its request id, a UUID")
+        ->required()
+        ->check(CheckNotEmpty, "");
+  }
+
   void AddNumberCommands() {
-    Add(app_, "available", "List the numbers that can be leased", [](const Options& options) {
-      return Call(options, Facts(Kind::kRead), &Stub::ListAvailableNumbers,
-                  v1::ListAvailableNumbersRequest());
-    });
-    AddForNumber(app_, "get", "Show a number", [](const Options& options) {
+    CLI::App* available =
+        Add(app_, "available", "List the numbers that can be leased, or search them", Available);
+    options_.search.AddTo(*available);
+    AddOrderBy(available);
+    AddPages(available, 10'000,
+             "Numbers a page, 1 to 10000; default: one page for all, with --all 1000");
+    options_.staleness.AddTo(*available);
+    CLI::App* watch = Add(app_, "watch", "Print each change of the numbers that can be leased",
+                          [](const Options& options) {
+                            return Watch(options, options.watch, options.search.Filter());
+                          });
+    options_.watch.AddTo(*watch);
+    options_.search.AddTo(*watch);
+    CLI::App* get = AddForNumber(app_, "get", "Show a number", [](const Options& options) {
       return CallForNumber(options, Facts(Kind::kRead), &Stub::GetNumber);
     });
+    options_.staleness.AddTo(*get);
+    CLI::App* batch = Add(app_, "batch", "Show many numbers, a row each", Batch);
+    batch
+        ->add_option("NUMBER", options_.numbers,
+                     "Phone numbers; -: those on standard input, one a line")
+        ->required()
+        ->check(CheckNotEmpty, "");
+    batch->footer(
+        absl::StrCat("The exit code is that of the first number that failed.\n\n", kExitCodesHelp));
+    options_.staleness.AddTo(*batch);
     CLI::App* lease = AddForNumber(app_, "lease", "Lease a number. This spends money", Lease);
-    AddRequestId(lease);
-    lease->add_option("--billing", options_.billing, "How to pay; default: monthly")
-        ->check(CLI::IsMember(std::vector<std::string>{"monthly", "service_contract"}));
-    Add(app_, "leases", "List the account's leases", [](const Options& options) {
-      return Call(options, Facts(Kind::kRead), &Stub::ListLeases, v1::ListLeasesRequest());
+    AddPurchase(lease);
+    AddAmount(lease, "--expect-monthly", options_.expect_monthly,
+              "The price a month that you saw: fail when it is another: \"5.00 USD\", or 5USD");
+    AddAmount(lease, "--expect-upfront", options_.expect_upfront,
+              "The price at the beginning that you saw, likewise");
+    CLI::App* any =
+        Add(app_, "lease-any",
+            "Lease one number of those that match, the first in the order. This spends money",
+            LeaseAny);
+    AddPurchase(any);
+    options_.search.AddTo(*any, SearchOptions::Prices::kRequired);
+    AddOrderBy(any);
+    CLI::App* leases = Add(app_, "leases", "List the account's leases", [](const Options& options) {
+      v1::ListLeasesRequest request;
+      options.staleness.ApplyTo(request);
+      return Call(options, Facts(Kind::kRead), &Stub::ListLeases, request);
     });
-    AddForNumber(app_, "show", "Show the account's lease of a number", [](const Options& options) {
-      return CallForNumber(options, Facts(Kind::kRead), &Stub::GetLease);
-    });
-    AddRequestId(AddForNumber(app_, "terminate", "End the lease of a number, at once", Terminate));
+    options_.staleness.AddTo(*leases);
+    CLI::App* show = AddForNumber(
+        app_, "show", "Show the account's lease of a number", [](const Options& options) {
+          return CallForNumber(options, Facts(Kind::kRead), &Stub::GetLease);
+        });
+    options_.staleness.AddTo(*show);
+    CLI::App* terminate =
+        AddForNumber(app_, "terminate", "End the lease of a number, at once", Terminate);
+    AddRequestId(terminate);
+    terminate
+        ->add_option("--lease-id", options_.lease_id,
+                     "The lease that you saw: fail when there is another by now")
+        ->check(CheckNotEmpty, "");
 
     CLI::App* failover = AddForNumber(
         app_, "failover", "Make a leased number a failover target, or stop that", Failover);

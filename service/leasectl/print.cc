@@ -13,6 +13,7 @@
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
 #include "google/protobuf/util/json_util.h"
+#include "service/leasectl/errors.h"
 #include "service/leasectl/table.h"
 
 namespace leasegateway {
@@ -81,15 +82,23 @@ std::string BillingWord(const v1::Billing& billing) {
               billing.provider_method());
 }
 
-std::string YesNo(bool value) { return value ? "yes" : "no"; }
-
-std::string Place(const v1::Location& location) {
-  std::vector<std::string> parts;
-  for (const std::string* part : {&location.city(), &location.region(), &location.country()}) {
-    if (!part->empty()) parts.push_back(*part);
-  }
-  return absl::StrJoin(parts, ", ");
+Cell StateCell(v1::OperationState state) {
+  Color color = Color::kYellow;
+  if (state == v1::OPERATION_STATE_SUCCEEDED) color = Color::kGreen;
+  if (state == v1::OPERATION_STATE_FAILED) color = Color::kRed;
+  return {Word(v1::OperationState_Name(state), "OPERATION_STATE_", state, ""), color};
 }
+
+std::string KindWord(const v1::Operation& operation) {
+  return Word(v1::OperationKind_Name(operation.kind()), "OPERATION_KIND_", operation.kind(), "");
+}
+
+std::string SettlementWord(const v1::Operation& operation) {
+  return Word(v1::OperationSettlement_Name(operation.settlement()), "OPERATION_SETTLEMENT_",
+              operation.settlement(), "");
+}
+
+std::string YesNo(bool value) { return value ? "yes" : "no"; }
 
 std::string Reputation(const v1::Health& health) {
   char buffer[32];
@@ -99,10 +108,6 @@ std::string Reputation(const v1::Health& health) {
 
 std::string Upfront(const v1::Pricing& pricing) {
   return pricing.has_upfront_fee() ? FormatMoney(pricing.upfront_fee()) : "";
-}
-
-std::string Monthly(const v1::Pricing& pricing) {
-  return pricing.has_monthly_rate() ? FormatMoney(pricing.monthly_rate()) : "";
 }
 
 // Lists do not have the lease's own price.
@@ -117,6 +122,27 @@ const std::string& PhoneNumberOf(const v1::Lease& lease) {
 std::string Count(int shown, int total, const std::string& noun) {
   return absl::StrCat(shown, total > shown ? absl::StrCat(" of ", total) : "", " ", noun,
                       std::max(shown, total) == 1 ? "" : "s", "\n");
+}
+
+std::vector<Table::Column> NumberColumns() {
+  return {{"NUMBER"},         {"STATUS"},          {"LOCATION"},
+          {"CARRIER"},        {"CHANNELS"},        {"REPUTATION", kRight},
+          {"OWNERS", kRight}, {"UPFRONT", kRight}, {"MONTHLY", kRight},
+          {"REQUIREMENTS"}};
+}
+
+std::vector<Cell> NumberRow(const v1::Number& number) {
+  const bool known = number.has_health();
+  return {number.phone_number(),
+          StatusCell(number),
+          Place(number.location()),
+          number.carrier(),
+          absl::StrJoin(number.capabilities().channels(), ","),
+          known ? Reputation(number.health()) : "",
+          known ? absl::StrCat(number.health().previous_owners()) : "",
+          Upfront(number.pricing()),
+          Monthly(number.pricing()),
+          absl::StrJoin(number.requirements(), ",")};
 }
 
 // A name and a value a line.
@@ -179,6 +205,23 @@ void AddNumber(const v1::Number& number, Details& details) {
   details.AddOther("Other fields", number.additional_fields());
 }
 
+// Without an id it is one that would be made.
+template <class Reply>
+std::string PrintPurchase(const Reply& reply, bool colored) {
+  Details details;
+  details.Add("Number", PhoneNumberOf(reply.lease()));
+  if (reply.lease().lease_id().empty()) {
+    details.Add("Lease", "none: nothing was spent");
+    details.AddIfAny("Billing", BillingWord(reply.lease().billing()));
+  } else {
+    AddLease(reply.lease(), details);
+  }
+  details.Add(PricingOf(reply.lease()));
+  details.Add("Request id", reply.request_id());
+  details.Add(reply.metadata());
+  return details.Format(colored);
+}
+
 template <class Reply>
 std::string PrintForwarding(const Reply& reply, bool colored) {
   const v1::CallForwarding& forwarding = reply.call_forwarding();
@@ -208,33 +251,51 @@ std::string FormatMoney(const google::type::Money& money) {
 }
 
 std::string FormatTimestamp(const google::protobuf::Timestamp& time) {
-  return absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ",
-                          absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos()),
-                          absl::UTCTimeZone());
+  return absl::FormatTime("%Y-%m-%dT%H:%M:%E*SZ", TimeOf(time), absl::UTCTimeZone());
+}
+
+absl::Time TimeOf(const google::protobuf::Timestamp& time) {
+  return absl::FromUnixSeconds(time.seconds()) + absl::Nanoseconds(time.nanos());
+}
+
+std::string Place(const v1::Location& location) {
+  std::vector<std::string> parts;
+  for (const std::string* part : {&location.city(), &location.region(), &location.country()}) {
+    if (!part->empty()) parts.push_back(*part);
+  }
+  return absl::StrJoin(parts, ", ");
+}
+
+std::string Monthly(const v1::Pricing& pricing) {
+  return pricing.has_monthly_rate() ? FormatMoney(pricing.monthly_rate()) : "";
 }
 
 std::string Print(const v1::ListAvailableNumbersResponse& reply, bool colored) {
-  Table table({{"NUMBER"},
-               {"STATUS"},
-               {"LOCATION"},
-               {"CARRIER"},
-               {"CHANNELS"},
-               {"REPUTATION", kRight},
-               {"OWNERS", kRight},
-               {"UPFRONT", kRight},
-               {"MONTHLY", kRight},
-               {"REQUIREMENTS"}});
-  for (const v1::Number& number : reply.numbers()) {
-    const bool known = number.has_health();
-    table.Add({number.phone_number(), StatusCell(number), Place(number.location()),
-               number.carrier(), absl::StrJoin(number.capabilities().channels(), ","),
-               known ? Reputation(number.health()) : "",
-               known ? absl::StrCat(number.health().previous_owners()) : "",
-               Upfront(number.pricing()), Monthly(number.pricing()),
-               absl::StrJoin(number.requirements(), ",")});
-  }
+  Table table(NumberColumns());
+  for (const v1::Number& number : reply.numbers()) table.Add(NumberRow(number));
   return absl::StrCat(reply.numbers().empty() ? "" : table.Format(colored),
                       Count(reply.numbers_size(), reply.total_size(), "number"));
+}
+
+std::string Print(const v1::BatchGetNumbersResponse& reply, bool colored) {
+  int failed = 0;
+  for (const v1::BatchGetNumbersResult& result : reply.results()) failed += result.has_error();
+  std::vector<Table::Column> columns = NumberColumns();
+  if (failed > 0) columns.push_back({"ERROR"});
+  Table table(columns);
+  for (const v1::BatchGetNumbersResult& result : reply.results()) {
+    std::vector<Cell> row = NumberRow(result.number());
+    // As it was asked for.
+    row.front() = Cell(result.phone_number());
+    if (failed > 0) {
+      row.push_back(result.has_error() ? Cell(Summary(result.error()), Color::kRed) : Cell(""));
+    }
+    table.Add(std::move(row));
+  }
+  const int size = reply.results_size();
+  return absl::StrCat(size == 0 ? "" : table.Format(colored), size,
+                      size == 1 ? " number" : " numbers",
+                      failed > 0 ? absl::StrCat(", ", failed, " failed") : "", "\n");
 }
 
 std::string Print(const v1::GetNumberResponse& reply, bool colored) {
@@ -248,13 +309,11 @@ std::string Print(const v1::GetNumberResponse& reply, bool colored) {
 }
 
 std::string Print(const v1::CreateLeaseResponse& reply, bool colored) {
-  Details details;
-  details.Add("Number", PhoneNumberOf(reply.lease()));
-  AddLease(reply.lease(), details);
-  details.Add(PricingOf(reply.lease()));
-  details.Add("Request id", reply.request_id());
-  details.Add(reply.metadata());
-  return details.Format(colored);
+  return PrintPurchase(reply, colored);
+}
+
+std::string Print(const v1::LeaseAnyNumberResponse& reply, bool colored) {
+  return PrintPurchase(reply, colored);
 }
 
 std::string Print(const v1::ListLeasesResponse& reply, bool colored) {
@@ -299,6 +358,59 @@ std::string Print(const v1::TerminateLeaseResponse& reply, bool colored) {
   details.AddTime("Terminated", termination.has_terminate_time(), termination.terminate_time());
   details.Add("Request id", reply.request_id());
   details.Add(reply.metadata());
+  return details.Format(colored);
+}
+
+std::string Print(const v1::ListOperationsResponse& reply, bool colored) {
+  Table table({{"TIME"},
+               {"REQUEST ID"},
+               {"KIND"},
+               {"STATE"},
+               {"NUMBER"},
+               {"LEASE"},
+               {"PRICE", kRight},
+               {"SETTLED"},
+               {"CALLER"},
+               {"ERROR"}});
+  for (const v1::Operation& operation : reply.operations()) {
+    table.Add({absl::FormatTime("%Y-%m-%dT%H:%M:%SZ", TimeOf(operation.create_time()),
+                                absl::UTCTimeZone()),
+               operation.request_id(), KindWord(operation), StateCell(operation.state()),
+               operation.phone_number(), operation.lease_id(), Monthly(operation.price()),
+               SettlementWord(operation), operation.caller(),
+               operation.has_error() ? Cell(Summary(operation.error()), Color::kRed) : Cell("")});
+  }
+  const int size = reply.operations_size();
+  return absl::StrCat(size == 0 ? "" : table.Format(colored), Count(size, size, "operation"));
+}
+
+std::string Print(const v1::GetOperationResponse& reply, bool colored) {
+  const v1::Operation& operation = reply.operation();
+  Details details;
+  details.Add("Request id", operation.request_id());
+  details.Add("Kind", KindWord(operation));
+  details.Add("State", StateCell(operation.state()));
+  details.AddIfAny("Settled", SettlementWord(operation));
+  details.AddIfAny("Number", operation.phone_number());
+  details.AddIfAny("Lease", operation.lease_id());
+  if (operation.has_lease()) {
+    details.Add("Lease status",
+                StatusCell(operation.lease().status(), operation.lease().provider_status()));
+  }
+  if (operation.has_termination()) {
+    const v1::Termination& termination = operation.termination();
+    details.Add("Lease status", StatusCell(termination.status(), termination.provider_status()));
+    details.AddTime("Terminated", termination.has_terminate_time(), termination.terminate_time());
+  }
+  details.AddIfAny("Billing", Word(v1::BillingMethod_Name(operation.billing_method()),
+                                   "BILLING_METHOD_", operation.billing_method(), ""));
+  details.Add(operation.price());
+  if (operation.has_error()) details.Add("Error", Cell(Summary(operation.error()), Color::kRed));
+  details.AddIfAny("Caller", operation.caller());
+  details.AddIfAny("Account", operation.account());
+  details.AddTime("Begun", operation.has_create_time(), operation.create_time());
+  details.AddTime("Changed", operation.has_update_time(), operation.update_time());
+  details.AddIfAny("Provider's id", operation.upstream_request_id());
   return details.Format(colored);
 }
 

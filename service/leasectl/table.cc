@@ -127,6 +127,11 @@ int DisplayWidth(std::string_view text) {
   return width;
 }
 
+std::string Painted(const std::string& text, Color color, bool colored) {
+  if (!colored || color == Color::kNone) return text;
+  return std::string(Sequence(color)) + text + "\x1b[0m";
+}
+
 std::string Table::Format(bool colored) const {
   std::vector<std::vector<Cell>> lines;
   const bool titled = std::any_of(columns_.begin(), columns_.end(),
@@ -153,10 +158,7 @@ std::string Table::Format(bool colored) const {
       const bool right = columns_[i].align == Align::kRight;
       if (i > 0) result += "  ";
       if (right) result += padding;
-      const bool paint = colored && cell.color != Color::kNone;
-      if (paint) result += Sequence(cell.color);
-      result += cell.text;
-      if (paint) result += "\x1b[0m";
+      result += Painted(cell.text, cell.color, colored);
       // No spaces at the end of a line.
       if (!right && i + 1 < line.size()) result += padding;
     }

@@ -17,6 +17,9 @@ int DisplayWidth(std::string_view text);
 
 enum class Color { kNone, kBold, kRed, kGreen, kYellow, kCyan };
 
+// The text in a colour, if asked for.
+std::string Painted(const std::string& text, Color color, bool colored);
+
 struct Cell {
   Cell(std::string cell_text, Color cell_color = Color::kNone)  // NOLINT: implicit on purpose
       : text(std::move(cell_text)), color(cell_color) {}

@@ -41,6 +41,7 @@ int CallAtOnce(v1::LeaseService::Stub& stub, const std::string& number, int coun
     calls.push_back(std::make_unique<Call>());
     Call& call = *calls.back();
     call.request.set_phone_number(number);
+    call.request.mutable_max_staleness();  // zero: ask the provider
     call.context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
     stub.async()->GetNumber(&call.context, &call.request, &call.response,
                             [&](const grpc::Status& status) {
@@ -80,7 +81,9 @@ int main() {
   config.upstream_url = (*sandbox)->url();
   config.upstream_ca_file = ca_file;
   config.api_key = (*sandbox)->key();
+  config.journal = ":memory:";
   config.pool_size = kPool;
+  config.pool_wait = std::chrono::minutes(1);
   config.threads = 2;
   auto server = leasegateway::Server::Start(config);
   std::filesystem::remove(ca_file);

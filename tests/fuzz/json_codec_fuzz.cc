@@ -16,12 +16,21 @@ void Check(const absl::Status& status) {
   if (leasegateway::ReasonOf(status) != leasegateway::reason::kUpstreamMalformed) std::abort();
 }
 
+// As above; and what a list lacks is explained, but is never all of it.
+template <typename List>
+void CheckList(const absl::StatusOr<leasegateway::Reply<List>>& reply) {
+  Check(reply.status());
+  if (!reply.ok()) return;
+  if ((reply->bad_items > 0) == reply->first_bad_item.empty()) std::abort();
+  if (reply->bad_items > 0 && reply->value.empty()) std::abort();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::string_view body(reinterpret_cast<const char*>(data), size);
-  Check(leasegateway::DecodeAvailableNumbers(body).status());
-  Check(leasegateway::DecodeLeases(body).status());
+  CheckList(leasegateway::DecodeAvailableNumbers(body));
+  CheckList(leasegateway::DecodeLeases(body));
   Check(leasegateway::DecodeNumber(body).status());
   Check(leasegateway::DecodeLease(body).status());
   Check(leasegateway::DecodeTermination(body).status());

@@ -1,4 +1,4 @@
-"""Calls all ten operations of a gateway, knowing the contract only from its reflection service.
+"""Calls every operation of a gateway, knowing the contract only from its reflection service.
 
 Usage: /usr/bin/python3 foreign_client.py HOST:PORT
 
@@ -117,17 +117,27 @@ class Client:
         self.methods = {method.name: method
                         for method in pool.FindServiceByName(SERVICE).methods}
 
-    def call(self, name, **fields):
+    def stub(self, name, kind):
+        """The method's callable and the class of its requests."""
         method = self.methods[name]
-        request = message_class(self.pool, method.input_type.full_name)(**fields)
-        stub = self.channel.unary_unary(
-            f"/{SERVICE}/{name}",
-            request_serializer=type(request).SerializeToString,
-            response_deserializer=message_class(
-                self.pool, method.output_type.full_name).FromString)
-        reply = stub(request, timeout=TIMEOUT)
+        request_class = message_class(self.pool, method.input_type.full_name)
+        response_class = message_class(self.pool, method.output_type.full_name)
         self.called.add(name)
-        return reply
+        return kind(f"/{SERVICE}/{name}", request_serializer=request_class.SerializeToString,
+                    response_deserializer=response_class.FromString), request_class
+
+    def call(self, name, **fields):
+        return self.call_with_metadata(name, **fields)[0]
+
+    def call_with_metadata(self, name, **fields):
+        """The reply, and the initial metadata as a dictionary."""
+        stub, request_class = self.stub(name, self.channel.unary_unary)
+        reply, call = stub.with_call(request_class(**fields), timeout=TIMEOUT)
+        return reply, dict(call.initial_metadata())
+
+    def stream(self, name, **fields):
+        stub, request_class = self.stub(name, self.channel.unary_stream)
+        return stub(request_class(**fields), timeout=TIMEOUT)
 
     def refused(self, name, code, **fields):
         """The google.rpc.ErrorInfo of a call that must fail with `code`."""
@@ -157,6 +167,92 @@ def enum_value(pool, enum, name):
     return pool.FindEnumTypeByName(f"leasegateway.v1.{enum}").values_by_name[name].number
 
 
+def search(client):
+    """Searches what is listed, and compares with a filter of Python's own."""
+    pool = client.pool
+    listed = client.call("ListAvailableNumbers").numbers
+    reply, metadata = client.call_with_metadata("ListAvailableNumbers")
+    check("a list is a hit the second time",
+          metadata.get("cache-status", "").startswith("lease-gateway; hit; ttl="), metadata)
+    reply, metadata = client.call_with_metadata("ListAvailableNumbers", max_staleness={"seconds": 0})
+    check("max_staleness 0 asks the provider",
+          "; fwd=request" in metadata.get("cache-status", ""), metadata)
+
+    country, channel = listed[0].location.country, listed[0].capabilities.channels[0]
+    expected = {number.phone_number for number in listed
+                if number.location.country == country
+                and channel in number.capabilities.channels
+                and number.health.reputation >= 0.5}
+    fields = {
+        "filter": message_class(pool, "leasegateway.v1.AvailabilityFilter")(
+            countries=[country.lower()], channels=[channel], min_reputation=0.5),
+        "order_by": "health.reputation desc, phone_number",
+    }
+    found = client.call("ListAvailableNumbers", **fields)
+    check("a search finds what matches", {n.phone_number for n in found.numbers} == expected,
+          found.numbers)
+    check("not all numbers match", 2 < len(expected) < len(listed), (len(expected), len(listed)))
+    keys = [(-number.health.reputation, number.phone_number) for number in found.numbers]
+    check("they are in the order asked for", keys == sorted(keys), keys)
+
+    pages, token = [], ""
+    while True:
+        page = client.call("ListAvailableNumbers", page_size=2, page_token=token, **fields)
+        check("every page knows the total", page.total_size == len(expected), page.total_size)
+        check("a page has at most page_size numbers", 0 < len(page.numbers) <= 2, page.numbers)
+        pages.extend(number.phone_number for number in page.numbers)
+        token = page.next_page_token
+        if not token:
+            break
+    check("the pages are the search", pages == [n.phone_number for n in found.numbers], pages)
+    info = client.refused("ListAvailableNumbers", grpc.StatusCode.INVALID_ARGUMENT,
+                          page_token="garbage")
+    check("the reason is INVALID_PAGE_TOKEN", info.reason == "INVALID_PAGE_TOKEN", info)
+
+    asked = [listed[0].phone_number, "+19999999999", listed[1].phone_number, "12"]
+    results = client.call("BatchGetNumbers", phone_numbers=asked).results
+    check("a batch keeps the order", [r.phone_number for r in results] == asked, results)
+    check("one that fails does not fail the others",
+          [r.WhichOneof("result") for r in results] == ["number", "error", "number", "error"],
+          results)
+    check("a batch returns the numbers",
+          [results[i].number.phone_number for i in (0, 2)] == [asked[0], asked[2]], results)
+    check("a batch says why", [results[i].error.code for i in (1, 3)] ==
+          [grpc.StatusCode.NOT_FOUND.value[0], grpc.StatusCode.INVALID_ARGUMENT.value[0]], results)
+
+
+def watch(client):
+    """Follows the numbers through a lease and its end; leaves nothing leased."""
+    stream = client.stream("WatchAvailability")
+    have = set()
+    for i, message in enumerate(stream):
+        check("the first message alone has reset", message.reset == (i == 0), message.reset)
+        check("a state is added only", not message.removed and not message.changed, message)
+        have.update(number.phone_number for number in message.added)
+        if message.resume_token:
+            break
+    listed = {number.phone_number for number in client.call("ListAvailableNumbers").numbers}
+    check("a watch begins with the list", have == listed, have ^ listed)
+
+    def until_change():
+        for message in stream:
+            if message.added or message.changed or message.removed:
+                return message
+        raise AssertionError("the watch ended without a change")
+
+    phone_number = min(have)
+    client.call("CreateLease", phone_number=phone_number, request_id=str(uuid.uuid4()))
+    change = until_change()
+    check("a lease removes the number", list(change.removed) == [phone_number], change)
+    check("it removes nothing else", not change.added and not change.changed, change)
+    check("a change has a token", change.resume_token, change)
+    client.call("TerminateLease", phone_number=phone_number, request_id=str(uuid.uuid4()))
+    change = until_change()
+    check("the lease's end adds it again",
+          [number.phone_number for number in change.added] == [phone_number], change)
+    stream.cancel()
+
+
 def exercise(client):
     pool = client.pool
     listed = client.call("ListAvailableNumbers")
@@ -170,6 +266,12 @@ def exercise(client):
     created = client.call("CreateLease", phone_number=phone_number, request_id=request_id)
     other = listed.numbers[1].phone_number
     check("CreateLease returns the request_id", created.request_id == request_id, created)
+    again = client.call("CreateLease", phone_number=phone_number, request_id=request_id)
+    check("the same request again is the same lease", again.lease == created.lease, again)
+    operation = client.call("GetOperation", request_id=request_id).operation
+    check("GetOperation knows the purchase", operation.lease_id == created.lease.lease_id, operation)
+    check("it succeeded", operation.state ==
+          enum_value(pool, "OperationState", "OPERATION_STATE_SUCCEEDED"), operation)
     check("CreateLease leases that number", created.lease.phone_number == phone_number, created)
     check("the lease has an id", created.lease.lease_id, created)
 
@@ -210,6 +312,20 @@ def exercise(client):
           ended.termination.lease_id == created.lease.lease_id, ended)
     check("TerminateLease returns the request_id", ended.request_id == request_id, ended)
 
+    operations = client.call("ListOperations", phone_number=phone_number, page_size=1000).operations
+    check("ListOperations has both, the newest first",
+          [o.request_id for o in operations][:2] == [ended.request_id, created.request_id],
+          operations)
+    check("nothing is bought without a ceiling", client.refused(
+        "LeaseAnyNumber", grpc.StatusCode.INVALID_ARGUMENT).reason == "PRICE_CEILING_MISSING", "")
+    ceiling = {"currency_code": "USD", "units": 1_000_000}
+    filter_class = message_class(pool, "leasegateway.v1.AvailabilityFilter")
+    leased = client.call("LeaseAnyNumber", order_by="pricing.monthly_rate", filter=filter_class(
+        max_monthly_rate=ceiling, max_upfront_fee=ceiling))
+    check("the gateway names a request without a name", leased.request_id, leased)
+    client.call("TerminateLease", phone_number=leased.lease.phone_number,
+                lease_id=leased.lease.lease_id)
+
     info = client.refused("GetLease", grpc.StatusCode.NOT_FOUND, phone_number=phone_number)
     check("the reason is NOT_LEASED", info.reason == "NOT_LEASED", info)
     info = client.refused("GetNumber", grpc.StatusCode.INVALID_ARGUMENT, phone_number="12")
@@ -231,6 +347,8 @@ def main(arguments):
             check("reflection lists the service", SERVICE in services, services)
             pool = reflection.pool(SERVICE, "google.rpc.Status", "google.rpc.ErrorInfo")
             client = Client(channel, pool)
+            search(client)
+            watch(client)
             exercise(client)
         except (AssertionError, grpc.RpcError, grpc.FutureTimeoutError) as error:
             print(f"foreign client: {error!r}", file=sys.stderr)

@@ -23,6 +23,7 @@
 namespace leasegateway {
 
 inline constexpr char kRequestId[] = "9b2f6a3e-5c1d-4f7a-8e90-1a2b3c4d5e6f";
+inline constexpr char kOtherId[] = "1c0e7a52-88d3-4b1f-9f6e-2b7d0a4c9e11";
 
 // What a caller learns from a failed call.
 struct Failure {
@@ -73,8 +74,16 @@ class GatewayTest : public testing::Test {
     config.upstream_ca_file = ca_file_;
     config.api_key = sandbox_->key();
     config.grace = std::chrono::milliseconds(5000);
+    config.journal = ":memory:";
     if (adjust) adjust(config);
-    auto server = Server::Start(config);
+    config_ = config;
+    Serve();
+  }
+
+  // Starts the gateway, after the end of the one that ran before.
+  void Serve() {
+    server_.reset();
+    auto server = Server::Start(config_);
     ASSERT_TRUE(server.ok()) << server.status();
     server_ = *std::move(server);
     target_ = "127.0.0.1:" + std::to_string(server_->port());
@@ -95,28 +104,31 @@ class GatewayTest : public testing::Test {
     return response.numbers_size() > 0 ? response.numbers(0).phone_number() : "";
   }
 
+  // Asks the provider, whatever memory has.
   grpc::Status Get(const std::string& number, v1::GetNumberResponse* response = nullptr,
                    int timeout_ms = 10'000) {
     v1::GetNumberRequest request;
     request.set_phone_number(number);
+    request.mutable_max_staleness()->set_seconds(0);
     v1::GetNumberResponse ignored;
     return stub_->GetNumber(Context(timeout_ms).get(), request, response ? response : &ignored);
   }
 
+  // Without a `request_id` the gateway makes one.
   grpc::Status Lease(const std::string& number, v1::CreateLeaseResponse* response = nullptr,
-                     int timeout_ms = 10'000) {
+                     int timeout_ms = 10'000, const std::string& request_id = "") {
     v1::CreateLeaseRequest request;
     request.set_phone_number(number);
-    request.set_request_id(kRequestId);
+    request.set_request_id(request_id);
     v1::CreateLeaseResponse ignored;
     return stub_->CreateLease(Context(timeout_ms).get(), request, response ? response : &ignored);
   }
 
-  grpc::Status Terminate(const std::string& number,
-                         v1::TerminateLeaseResponse* response = nullptr) {
+  grpc::Status Terminate(const std::string& number, v1::TerminateLeaseResponse* response = nullptr,
+                         const std::string& request_id = "") {
     v1::TerminateLeaseRequest request;
     request.set_phone_number(number);
-    request.set_request_id(kRequestId);
+    request.set_request_id(request_id);
     v1::TerminateLeaseResponse ignored;
     return stub_->TerminateLease(Context().get(), request, response ? response : &ignored);
   }
@@ -146,6 +158,7 @@ class GatewayTest : public testing::Test {
 
   std::unique_ptr<sandbox::Sandbox> sandbox_;
   std::string ca_file_;
+  Config config_;
   std::unique_ptr<Server> server_;
   std::string target_;
   std::shared_ptr<grpc::Channel> channel_;

@@ -1,17 +1,24 @@
 // All operations and every row of the error table, through a real gRPC client, the gateway,
 // verified TLS and the sandbox.
+#include <gmock/gmock.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
+#include <sstream>
 #include <thread>
 #include <vector>
 
 #include "gateway_fixture.h"
+#include "service/logging.h"
 
 namespace leasegateway {
 namespace {
 
 using grpc::StatusCode;
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
 
 TEST_F(GatewayTest, AllTenOperations) {
   StartGateway();
@@ -32,7 +39,7 @@ TEST_F(GatewayTest, AllTenOperations) {
   EXPECT_FALSE(got.number().has_lease());
 
   v1::CreateLeaseResponse leased;
-  const auto status = Lease(number, &leased);
+  const auto status = Lease(number, &leased, 10'000, kRequestId);
   ASSERT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(leased.request_id(), kRequestId);
   EXPECT_EQ(leased.lease().phone_number(), number);
@@ -91,7 +98,8 @@ TEST_F(GatewayTest, AllTenOperations) {
   EXPECT_FALSE(disabled.call_forwarding().enabled());
 
   v1::TerminateLeaseResponse terminated;
-  ASSERT_TRUE(Terminate(number, &terminated).ok());
+  ASSERT_TRUE(Terminate(number, &terminated, kOtherId).ok());
+  EXPECT_EQ(terminated.request_id(), kOtherId);
   EXPECT_EQ(terminated.termination().lease_id(), leased.lease().lease_id());
   EXPECT_EQ(terminated.termination().status(), v1::LEASE_STATUS_TERMINATED);
   EXPECT_EQ(CountInLedger("terminate", number), 1);
@@ -126,8 +134,9 @@ class ReadErrors : public GatewayTest, public testing::WithParamInterface<HttpRo
 
 TEST_P(ReadErrors, MapToCodeAndReason) {
   StartGateway([](Config& config) {
-    config.response_timeout = std::chrono::milliseconds(300);
-    config.read_timeout = std::chrono::milliseconds(300);
+    config.retry_attempts = 1;
+    config.response_timeout = std::chrono::milliseconds(1'500);
+    config.read_timeout = std::chrono::milliseconds(1'500);
     config.max_body_bytes = 1 << 20;
   });
   const std::string number = FirstAvailable();
@@ -141,7 +150,9 @@ TEST_P(ReadErrors, MapToCodeAndReason) {
   }
   // Nothing of it lasts.
   sandbox_->Control("DELETE", "/_sandbox/faults", "").IgnoreError();
-  EXPECT_TRUE(Get(number).ok());
+  if (failure.reason != "UPSTREAM_RATE_LIMITED") {
+    EXPECT_TRUE(Get(number).ok());
+  }
 }
 
 constexpr HttpRow kReadErrors[] = {
@@ -187,16 +198,6 @@ TEST_F(GatewayTest, ErrorCarriesTheProvidersIdAndStatus) {
   EXPECT_EQ(failure.info.metadata().at("upstream_error_id").substr(0, 4), "err_");
 }
 
-TEST_F(GatewayTest, TakenNumberIsNotAvailable) {
-  StartGateway();
-  const std::string number = FirstAvailable();
-  ASSERT_TRUE(Lease(number).ok());
-  const auto failure = Explain(Lease(number));
-  EXPECT_EQ(failure.code, StatusCode::FAILED_PRECONDITION);
-  EXPECT_EQ(failure.reason, "NUMBER_NOT_AVAILABLE");
-  EXPECT_EQ(CountInLedger("lease", number), 1);
-}
-
 TEST_F(GatewayTest, NotLeased) {
   StartGateway();
   const std::string number = FirstAvailable();
@@ -211,21 +212,59 @@ TEST_F(GatewayTest, NotLeased) {
   EXPECT_EQ(failure.reason, "NOT_LEASED");
 }
 
+// What fails twice and then works, the caller does not see; nor a write that was refused unapplied.
+TEST_F(GatewayTest, TransientFailuresAreTriedAgain) {
+  StartGateway();
+  const std::string number = FirstAvailable();
+  Fault(R"({"route":"GET /{number}","count":2,"kind":"status","status":503})");
+  EXPECT_TRUE(Get(number).ok());
+  Fault(R"({"route":"GET /{number}","count":3,"kind":"status","status":503})");
+  const auto status = Get(number);
+  const auto failure = Explain(status);
+  EXPECT_EQ(failure.code, StatusCode::UNAVAILABLE);
+  EXPECT_EQ(failure.info.metadata().at("attempts"), "3");
+  EXPECT_EQ(failure.info.metadata().at("retry_stopped"), "exhausted");
+  EXPECT_NE(status.error_message().find("(after 3 attempts)"), std::string::npos);
+  Fault(R"({"route":"POST /lease/{number}","count":1,"kind":"status","status":429})");
+  EXPECT_TRUE(Lease(number).ok());
+  EXPECT_EQ(CountInLedger("lease", number), 1);
+}
+
+TEST_F(GatewayTest, CircuitOpensAndClosesByItself) {
+  StartGateway();
+  const std::string number = FirstAvailable();
+  Fault(R"({"route":"GET /{number}","count":1000,"kind":"status","status":503})");
+  Failure failure{};
+  for (int i = 0; i < 100 && failure.reason != "CIRCUIT_OPEN"; ++i) failure = Explain(Get(number));
+  EXPECT_EQ(failure.code, StatusCode::UNAVAILABLE);
+  EXPECT_EQ(failure.reason, "CIRCUIT_OPEN");
+  EXPECT_EQ(failure.info.metadata().at("request_sent"), "false");
+  EXPECT_EQ(failure.detail_types.count("RetryInfo"), 1U);
+  sandbox_->Control("DELETE", "/_sandbox/faults", "").IgnoreError();
+  int in_a_row = 0;
+  for (int i = 0; i < 600 && in_a_row < 10; ++i) {
+    in_a_row = Get(number).ok() ? in_a_row + 1 : 0;
+    if (in_a_row == 0) std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  }
+  EXPECT_EQ(in_a_row, 10);
+}
+
 // A sent write without an answer is ABORTED, with a pushback that keeps clients from retrying.
 TEST_F(GatewayTest, WriteWithoutAnswerIsOutcomeUnknown) {
   StartGateway();
   const std::string number = FirstAvailable();
+  ASSERT_TRUE(Lease(number).ok());
   for (const char* fault :
-       {R"({"route":"POST /lease/{number}","count":1,"kind":"close","when":"before"})",
-        R"({"route":"POST /lease/{number}","count":1,"kind":"status","status":500})",
-        R"({"route":"POST /lease/{number}","count":1,"kind":"close","when":"after"})"}) {
+       {R"({"route":"POST /{number}/configure","count":1,"kind":"close","when":"before"})",
+        R"({"route":"POST /{number}/configure","count":1,"kind":"status","status":500})",
+        R"({"route":"POST /{number}/configure","count":1,"kind":"close","when":"after"})"}) {
     Fault(fault);
-    v1::CreateLeaseRequest request;
+    v1::ConfigureFailoverRequest request;
     request.set_phone_number(number);
-    request.set_request_id(kRequestId);
-    v1::CreateLeaseResponse response;
+    request.mutable_failover()->set_enabled(false);
+    v1::ConfigureFailoverResponse response;
     auto context = Context();
-    const auto failure = Explain(stub_->CreateLease(context.get(), request, &response));
+    const auto failure = Explain(stub_->ConfigureFailover(context.get(), request, &response));
     EXPECT_EQ(failure.code, StatusCode::ABORTED) << fault;
     EXPECT_EQ(failure.reason, "OUTCOME_UNKNOWN") << fault;
     const auto& trailers = context->GetServerTrailingMetadata();
@@ -233,7 +272,64 @@ TEST_F(GatewayTest, WriteWithoutAnswerIsOutcomeUnknown) {
     ASSERT_NE(pushback, trailers.end());
     EXPECT_EQ(pushback->second, "-1");
   }
-  EXPECT_EQ(CountInLedger("lease", number), 1);  // only the last was applied, and none twice
+}
+
+// gRPC's own retries wait as they are told, and say how many there were (gRFC A6).
+TEST_F(GatewayTest, RetriesOfTheClientWaitForThePushbackAndAreLogged) {
+  std::ostringstream log;
+  InitLoggingTo(log, "info", "text");
+  StartGateway([](Config& config) { config.retry_attempts = 1; });
+  const std::string number = FirstAvailable();
+  grpc::ChannelArguments arguments;
+  arguments.SetServiceConfigJSON(R"({"methodConfig":[{
+    "name":[{"service":"leasegateway.v1.LeaseService"}],
+    "retryPolicy":{"maxAttempts":3,"initialBackoff":"0.001s","maxBackoff":"0.001s",
+                   "backoffMultiplier":1,"retryableStatusCodes":["UNAVAILABLE","ABORTED"]}}]})");
+  stub_ = v1::LeaseService::NewStub(
+      grpc::CreateCustomChannel(target_, grpc::InsecureChannelCredentials(), arguments));
+  Fault(R"({"route":"GET /{number}","count":1,"kind":"status","status":503,"retry_after":"1"})");
+  const auto started = std::chrono::steady_clock::now();
+  EXPECT_TRUE(Get(number).ok());
+  EXPECT_GE(std::chrono::steady_clock::now() - started, std::chrono::milliseconds(1'000));
+  // What may have been done is not sent again, whatever the policy says.
+  Fault(R"({"route":"POST /{number}/configure","count":1,"kind":"close","when":"after"})");
+  v1::ConfigureFailoverRequest request;
+  request.set_phone_number(number);
+  request.mutable_failover()->set_enabled(false);
+  v1::ConfigureFailoverResponse response;
+  EXPECT_EQ(stub_->ConfigureFailover(Context().get(), request, &response).error_code(),
+            StatusCode::ABORTED);
+  server_.reset();
+  ShutdownLogging();
+  EXPECT_THAT(log.str(), HasSubstr("code=UNAVAILABLE reason=UPSTREAM_FAILED"));
+  std::vector<std::string> again;
+  std::istringstream lines(log.str());
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find("previous_attempts=") != std::string::npos) again.push_back(line);
+  }
+  EXPECT_THAT(
+      again, ElementsAre(AllOf(HasSubstr("/GetNumber code=OK"), HasSubstr("previous_attempts=1"))));
+}
+
+TEST_F(GatewayTest, RetryInfoIsThePushback) {
+  StartGateway([](Config& config) { config.retry_attempts = 1; });
+  const std::string number = FirstAvailable();
+  v1::GetNumberRequest request;
+  request.set_phone_number(number);
+  request.mutable_max_staleness();  // zero: ask the provider
+  v1::GetNumberResponse response;
+  const auto pushback = [&](grpc::StatusCode code) {
+    const auto context = Context();
+    EXPECT_EQ(stub_->GetNumber(context.get(), request, &response).error_code(), code);
+    const auto& trailers = context->GetServerTrailingMetadata();
+    const auto found = trailers.find("grpc-retry-pushback-ms");
+    return found == trailers.end() ? "none"
+                                   : std::string(found->second.data(), found->second.size());
+  };
+  Fault(R"({"route":"GET /{number}","count":1,"kind":"status","status":403})");
+  EXPECT_EQ(pushback(StatusCode::PERMISSION_DENIED), "none");
+  Fault(R"({"route":"GET /{number}","count":1,"kind":"status","status":429,"retry_after":"7"})");
+  EXPECT_EQ(pushback(StatusCode::RESOURCE_EXHAUSTED), "7000");
 }
 
 TEST_F(GatewayTest, CallerWhoGoesAwayDoesNotStopASentPost) {
@@ -241,7 +337,7 @@ TEST_F(GatewayTest, CallerWhoGoesAwayDoesNotStopASentPost) {
   const std::string number = FirstAvailable();
   Fault(
       R"({"route":"POST /lease/{number}","count":1,"kind":"delay","delay_ms":2000,"when":"before"})");
-  EXPECT_EQ(Lease(number, nullptr, 1000).error_code(), StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_EQ(Lease(number, nullptr, 1000).error_code(), StatusCode::ABORTED);
   // The gateway waits for the answer; its connection goes back to the pool and is used again.
   for (int i = 0; i < 1000 && CountInLedger("lease", number) == 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -258,6 +354,7 @@ TEST_F(GatewayTest, DeadlineIsPassedOn) {
   Fault(R"({"route":"*","count":1,"kind":"hang"})");
   v1::GetNumberRequest request;
   request.set_phone_number(number);
+  request.mutable_max_staleness();  // zero: ask the provider
   v1::GetNumberResponse response;
   grpc::ClientContext without_deadline;
   const auto failure = Explain(stub_->GetNumber(&without_deadline, request, &response));
@@ -269,6 +366,7 @@ TEST_F(GatewayTest, FullQueueIsOverloaded) {
   StartGateway([](Config& config) {
     config.pool_size = 1;
     config.pool_queue = 1;
+    config.pool_wait = std::chrono::seconds(10);
   });
   const std::string number = FirstAvailable();
   Fault(R"({"route":"*","count":3,"kind":"delay","delay_ms":500,"when":"before"})");
@@ -341,6 +439,28 @@ TEST_F(GatewayTest, WrongKeyIsTheGatewaysOwnFault) {
   EXPECT_EQ(failure.reason, "UPSTREAM_CREDENTIALS_REJECTED");
 }
 
+TEST_F(GatewayTest, KeyThatIsReplacedOnDiskIsUsedFromTheNextRequestOn) {
+  const std::string path = testing::TempDir() + "/api-key-" + std::to_string(getpid());
+  StartGateway([&](Config& config) {
+    config.api_key = "contiguity_sk_wrong";
+    std::ofstream(path) << config.api_key;
+    config.upstream_token_file = path;
+    config.file_refresh = std::chrono::milliseconds(100);
+  });
+  EXPECT_EQ(Explain(Get("+13059478667")).reason, "UPSTREAM_CREDENTIALS_REJECTED");
+  std::ofstream(path + ".new") << sandbox_->key() << "\n";
+  std::filesystem::rename(path + ".new", path);
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  grpc::Status status;
+  do {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    status = Get("+13059478667");
+  } while (Explain(status).reason == "UPSTREAM_CREDENTIALS_REJECTED" &&
+           std::chrono::steady_clock::now() < give_up);
+  EXPECT_NE(FirstAvailable(), "") << status.error_message();
+  std::filesystem::remove(path);
+}
+
 TEST_F(GatewayTest, TokenSchemeIsAcceptedToo) {
   StartGateway([](Config& config) { config.auth_scheme = "Token"; });
   EXPECT_NE(FirstAvailable(), "");
@@ -375,7 +495,7 @@ TEST_F(GatewayTest, TakenPortIsAClearError) {
 // Many calls at once over 64 connections; then the same cancelled: the places come free.
 TEST_F(GatewayTest, ManyConcurrentCallsAndTheirCancellation) {
   constexpr int kCalls = CONCURRENT_CALLS;
-  StartGateway();
+  StartGateway([](Config& config) { config.pool_wait = std::chrono::minutes(1); });
   const std::string number = FirstAvailable();
   const auto run = [&](bool cancel) {
     struct Call {
@@ -392,6 +512,7 @@ TEST_F(GatewayTest, ManyConcurrentCallsAndTheirCancellation) {
       calls.push_back(std::make_unique<Call>());
       Call& call = *calls.back();
       call.request.set_phone_number(number);
+      call.request.mutable_max_staleness();  // zero: ask the provider
       call.context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
       stub_->async()->GetNumber(&call.context, &call.request, &call.response,
                                 [&](const grpc::Status& status) {

@@ -19,19 +19,19 @@ done
 "$client" "127.0.0.1:$port" | tee "$work/cpp"
 [ "$(grep -c '^+' "$work/cpp")" = 100 ] || { echo "the C++ program did not list 100 numbers"; exit 1; }
 
-# The plain google/type/money.proto is compiled too: Debian's Python packages lack it.
+# These google/ protos are compiled too: Debian's Python packages lack them.
 apis=/usr/share/gocode/src/github.com/gogo/googleapis
 protoc -I "$source_dir/proto" -I "$apis" --python_out="$work" --grpc_python_out="$work" \
   --plugin=protoc-gen-grpc_python="$(command -v grpc_python_plugin)" \
   leasegateway/v1/resources.proto leasegateway/v1/lease_service.proto
-protoc -I "$apis" --python_out="$work" google/type/money.proto
-mv "$work/google" "$work/google_money"
+protoc -I "$apis" --python_out="$work" google/type/money.proto google/rpc/status.proto
+mv "$work/google" "$work/google_apis"
 sed -n '/^```python$/,/^```$/p' "$source_dir/README.md" | sed '1d;$d' > "$work/client.py"
 cat > "$work/run.py" <<'PY'
-# google is a package of the system; its missing part comes from beside this file.
+# google is a package of the system; its missing parts come from beside this file.
 import os, runpy, sys
 import google
-google.__path__.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "google_money"))
+google.__path__.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "google_apis"))
 runpy.run_path(os.path.join(os.path.dirname(os.path.abspath(__file__)), "client.py"), run_name="__main__")
 PY
 (cd "$work" && /usr/bin/python3 run.py "127.0.0.1:$port") | tee "$work/python"

@@ -28,9 +28,6 @@ using Memory = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
 using Names = std::unique_ptr<GENERAL_NAMES, Deleter<GENERAL_NAMES_free>>;
 using Number = std::unique_ptr<BIGNUM, Deleter<BN_free>>;
 
-constexpr long kHour = 3600;
-constexpr long kDay = 24 * kHour;
-
 bool AddExtension(X509* certificate, X509* issuer, int nid, const char* value) {
   X509V3_CTX context;
   X509V3_set_ctx_nodb(&context);
@@ -52,13 +49,14 @@ bool AddNames(X509* certificate, const std::vector<std::string>& names) {
     if (ASN1_OCTET_STRING* address = a2i_IPADDRESS(text.c_str())) {
       GENERAL_NAME_set0_value(name, GEN_IPADD, address);
     } else {
-      ASN1_IA5STRING* dns = ASN1_IA5STRING_new();
-      if (dns == nullptr || ASN1_STRING_set(dns, text.data(), static_cast<int>(text.size())) != 1) {
-        ASN1_IA5STRING_free(dns);
+      ASN1_IA5STRING* value = ASN1_IA5STRING_new();
+      if (value == nullptr ||
+          ASN1_STRING_set(value, text.data(), static_cast<int>(text.size())) != 1) {
+        ASN1_IA5STRING_free(value);
         GENERAL_NAME_free(name);
         return false;
       }
-      GENERAL_NAME_set0_value(name, GEN_DNS, dns);
+      GENERAL_NAME_set0_value(name, text.find("://") == text.npos ? GEN_DNS : GEN_URI, value);
     }
     if (sk_GENERAL_NAME_push(all.get(), name) == 0) {
       GENERAL_NAME_free(name);
@@ -75,8 +73,7 @@ bool SetCommonName(X509_NAME* name, const char* common_name) {
                                     0) == 1;
 }
 
-Certificate NewCertificate(const char* common_name, EVP_PKEY* key, long not_before,
-                           long not_after) {
+Certificate NewCertificate(const CertificateRequest& request, EVP_PKEY* key) {
   Certificate certificate(X509_new());
   Number serial(BN_new());
   if (certificate == nullptr || serial == nullptr) return nullptr;
@@ -84,10 +81,10 @@ Certificate NewCertificate(const char* common_name, EVP_PKEY* key, long not_befo
   const bool made = BN_rand(serial.get(), 127, BN_RAND_TOP_ONE, BN_RAND_BOTTOM_ANY) == 1 &&
                     BN_to_ASN1_INTEGER(serial.get(), X509_get_serialNumber(x509)) != nullptr &&
                     X509_set_version(x509, X509_VERSION_3) == 1 &&
-                    X509_gmtime_adj(X509_getm_notBefore(x509), not_before) != nullptr &&
-                    X509_gmtime_adj(X509_getm_notAfter(x509), not_after) != nullptr &&
+                    X509_gmtime_adj(X509_getm_notBefore(x509), request.not_before.count()) &&
+                    X509_gmtime_adj(X509_getm_notAfter(x509), request.not_after.count()) &&
                     X509_set_pubkey(x509, key) == 1 &&
-                    SetCommonName(X509_get_subject_name(x509), common_name);
+                    SetCommonName(X509_get_subject_name(x509), request.common_name.c_str());
   return made ? std::move(certificate) : nullptr;
 }
 
@@ -112,40 +109,67 @@ std::string ToPem(EVP_PKEY* key) {
              : std::string();
 }
 
+Memory Reader(const std::string& pem) {
+  return Memory(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())));
+}
+
 }  // namespace
 
+absl::StatusOr<CertificateAndKey> MakeCertificate(const CertificateRequest& request,
+                                                  const CertificateAndKey* issuer) {
+  const absl::Status failed = absl::InternalError("OpenSSL could not make a certificate");
+  Key key(EVP_EC_gen("P-256"));
+  if (key == nullptr) return failed;
+  Certificate made = NewCertificate(request, key.get());
+  if (made == nullptr) return failed;
+  Certificate issuer_certificate;
+  Key issuer_key;
+  if (issuer != nullptr) {
+    issuer_certificate.reset(
+        PEM_read_bio_X509(Reader(issuer->certificate).get(), nullptr, nullptr, nullptr));
+    issuer_key.reset(PEM_read_bio_PrivateKey(Reader(issuer->key).get(), nullptr, nullptr, nullptr));
+    if (issuer_certificate == nullptr || issuer_key == nullptr) return failed;
+  }
+  X509* const signer = issuer != nullptr ? issuer_certificate.get() : made.get();
+  EVP_PKEY* const signing_key = issuer != nullptr ? issuer_key.get() : key.get();
+  const char* const constraints = request.is_authority ? "critical,CA:TRUE" : "critical,CA:FALSE";
+  const char* const key_usage =
+      request.is_authority ? "critical,keyCertSign,cRLSign" : "critical,digitalSignature";
+  if (X509_set_issuer_name(made.get(), X509_get_subject_name(signer)) != 1 ||
+      !AddExtension(made.get(), signer, NID_basic_constraints, constraints) ||
+      !AddExtension(made.get(), signer, NID_key_usage, key_usage) ||
+      !AddExtension(made.get(), signer, NID_subject_key_identifier, "hash") ||
+      (issuer != nullptr &&
+       !AddExtension(made.get(), signer, NID_authority_key_identifier, "keyid:always")) ||
+      (!request.is_authority &&
+       !AddExtension(made.get(), signer, NID_ext_key_usage, request.usage.c_str())) ||
+      (!request.names.empty() && !AddNames(made.get(), request.names)) ||
+      X509_sign(made.get(), signing_key, EVP_sha256()) == 0) {
+    return failed;
+  }
+  CertificateAndKey result{ToPem(made.get()), ToPem(key.get())};
+  if (result.certificate.empty() || result.key.empty()) return failed;
+  return result;
+}
+
 absl::StatusOr<Certificates> MakeCertificates(const std::vector<std::string>& names, int days) {
-  const absl::Status failed = absl::InternalError("OpenSSL could not make the certificates");
-  Key ca_key(EVP_EC_gen("P-256"));
-  Key leaf_key(EVP_EC_gen("P-256"));
-  if (ca_key == nullptr || leaf_key == nullptr) return failed;
-
+  constexpr std::chrono::hours kDay(24);
   // The CA outlives the leaf on both sides, so that an expired leaf is the only thing wrong.
-  Certificate ca = NewCertificate("Lease sandbox throw-away CA", ca_key.get(), -10 * kDay,
-                                  (std::max(days, 1) + 1L) * kDay);
-  if (ca == nullptr || X509_set_issuer_name(ca.get(), X509_get_subject_name(ca.get())) != 1 ||
-      !AddExtension(ca.get(), ca.get(), NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
-      !AddExtension(ca.get(), ca.get(), NID_key_usage, "critical,keyCertSign,cRLSign") ||
-      !AddExtension(ca.get(), ca.get(), NID_subject_key_identifier, "hash") ||
-      X509_sign(ca.get(), ca_key.get(), EVP_sha256()) == 0) {
-    return failed;
+  auto ca = MakeCertificate({.common_name = "Lease sandbox throw-away CA",
+                             .not_before = -10 * kDay,
+                             .not_after = (std::max(days, 1) + 1) * kDay,
+                             .is_authority = true});
+  if (!ca.ok()) return ca.status();
+  CertificateRequest request{.common_name = "Lease sandbox", .names = names};
+  if (days > 0) {
+    request.not_after = days * kDay;
+  } else {
+    request.not_before = -2 * kDay;
+    request.not_after = -kDay;
   }
-
-  Certificate leaf = NewCertificate("Lease sandbox", leaf_key.get(), days > 0 ? -kHour : -2 * kDay,
-                                    days > 0 ? days * kDay : -kDay);
-  if (leaf == nullptr || X509_set_issuer_name(leaf.get(), X509_get_subject_name(ca.get())) != 1 ||
-      !AddExtension(leaf.get(), ca.get(), NID_basic_constraints, "critical,CA:FALSE") ||
-      !AddExtension(leaf.get(), ca.get(), NID_key_usage, "critical,digitalSignature") ||
-      !AddExtension(leaf.get(), ca.get(), NID_ext_key_usage, "serverAuth") ||
-      !AddExtension(leaf.get(), ca.get(), NID_subject_key_identifier, "hash") ||
-      !AddExtension(leaf.get(), ca.get(), NID_authority_key_identifier, "keyid:always") ||
-      !AddNames(leaf.get(), names) || X509_sign(leaf.get(), ca_key.get(), EVP_sha256()) == 0) {
-    return failed;
-  }
-
-  Certificates made{ToPem(ca.get()), ToPem(leaf.get()), ToPem(leaf_key.get())};
-  if (made.ca.empty() || made.leaf.empty() || made.leaf_key.empty()) return failed;
-  return made;
+  auto leaf = MakeCertificate(request, &*ca);
+  if (!leaf.ok()) return leaf.status();
+  return Certificates{ca->certificate, leaf->certificate, leaf->key};
 }
 
 }  // namespace leasegateway::sandbox

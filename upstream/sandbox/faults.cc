@@ -17,7 +17,7 @@ namespace json = boost::json;
 struct KindRow {
   std::string_view name;
   Fault::Kind kind;
-  std::string_view keys;  // beyond route, count, fraction, kind, when, delay_ms
+  std::string_view keys;  // beyond route, number, count, fraction, kind, when, delay_ms
   int status;             // unless said otherwise
   bool after;             // unless said otherwise
 };
@@ -75,7 +75,7 @@ absl::Status ReadFault(const json::value& value, Fault* fault) {
   fault->after = row->after;
   for (const auto& member : object) {
     const std::string_view key(member.key().data(), member.key().size());
-    constexpr std::string_view kCommon = " route count fraction kind when delay_ms ";
+    constexpr std::string_view kCommon = " route number count fraction kind when delay_ms ";
     const std::string word = Cat(" ", key, " ");
     if (kCommon.find(word) == std::string_view::npos &&
         row->keys.find(word) == std::string_view::npos) {
@@ -86,14 +86,17 @@ absl::Status ReadFault(const json::value& value, Fault* fault) {
   }
 
   for (auto [key, target] :
-       {std::pair("route", &fault->route), std::pair("message", &fault->message),
-        std::pair("agreement_url", &fault->agreement_url),
+       {std::pair("route", &fault->route), std::pair("number", &fault->number),
+        std::pair("message", &fault->message), std::pair("agreement_url", &fault->agreement_url),
         std::pair("retry_after", &fault->retry_after)}) {
     if (absl::Status status = ReadText(object, key, target); !status.ok()) return status;
   }
   if (fault->route != "*" && !IsRouteName(fault->route)) {
     return BadField("route", object.at("route"),
                     "must be * or a route such as \"POST /lease/{number}\"");
+  }
+  if (!fault->number.empty() && !IsE164(fault->number)) {
+    return BadField("number", object.at("number"), "must be in E.164 format");
   }
   // A header that could hold a line break could hold another header.
   if (std::any_of(fault->retry_after.begin(), fault->retry_after.end(),
@@ -173,9 +176,10 @@ absl::Status Faults::Add(const json::value& value) {
   return absl::OkStatus();
 }
 
-std::optional<Fault> Faults::Next(std::string_view route) {
+std::optional<Fault> Faults::Next(std::string_view route, std::string_view number) {
   for (auto fault = faults_.begin(); fault != faults_.end(); ++fault) {
     if (fault->route != "*" && fault->route != route) continue;
+    if (!fault->number.empty() && fault->number != number) continue;
     if (fault->fraction && static_cast<double>(random_() >> 11) * 0x1.0p-53 >= *fault->fraction) {
       continue;
     }
@@ -187,6 +191,10 @@ std::optional<Fault> Faults::Next(std::string_view route) {
   return std::nullopt;
 }
 
+void Faults::Clear(std::string_view number) {
+  faults_.remove_if([number](const Fault& fault) { return fault.number == number; });
+}
+
 json::object Faults::ToJson() const {
   json::array list;
   for (const Fault& fault : faults_) {
@@ -195,6 +203,7 @@ json::object Faults::ToJson() const {
                      [&fault](const KindRow& each) { return each.kind == fault.kind; });
     json::object object;
     object["route"] = fault.route;
+    if (!fault.number.empty()) object["number"] = fault.number;
     object["kind"] = json::string_view(row->name.data(), row->name.size());
     object["when"] = fault.after ? "after" : "before";
     if (fault.count) object["remaining"] = *fault.count;

@@ -23,6 +23,7 @@ struct Fault {
   enum class Kind { kStatus, kDelay, kClose, kReset, kTruncate, kGarbage, kHtml, kDrip, kHang };
 
   std::string route = "*";
+  std::string number;  // of the request's path; empty: any, or none
   Kind kind = Kind::kStatus;
   std::optional<std::int64_t> count;  // how many requests are left to it
   std::optional<double> fraction;     // of the requests, for as long as it is there
@@ -44,10 +45,12 @@ class Faults {
 
   // Adds an object or an array of them; all or none.
   absl::Status Add(const boost::json::value& value);
-  // The first that strikes a request on `route`, and uses it up by one.
-  std::optional<Fault> Next(std::string_view route);
+  // The first that strikes a request on `route` for `number`, and uses it up by one.
+  std::optional<Fault> Next(std::string_view route, std::string_view number);
   boost::json::object ToJson() const;
   void Clear() { faults_.clear(); }
+  // Those of the number only.
+  void Clear(std::string_view number);
 
  private:
   std::mt19937_64 random_;

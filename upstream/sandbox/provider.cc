@@ -21,6 +21,7 @@ constexpr std::string_view kApiVersion = "v2026.10.1";
 constexpr std::string_view kBasePath = "/numbers/";
 constexpr std::string_view kKeyPrefix = "contiguity_sk_";
 constexpr std::int64_t kForwardingDelayMs = 2000;
+constexpr std::int64_t kMostChanges = 100'000;
 
 struct RouteRow {
   std::string_view method;
@@ -60,21 +61,6 @@ int HexDigit(char c) {
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
   if (c >= 'A' && c <= 'F') return c - 'A' + 10;
   return -1;
-}
-
-// A path is not a form: a plus sign is a plus sign. What can't be decoded stays as it is.
-std::string PercentDecode(std::string_view text) {
-  std::string decoded;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && HexDigit(text[i + 1]) >= 0 &&
-        HexDigit(text[i + 2]) >= 0) {
-      decoded += static_cast<char>(HexDigit(text[i + 1]) * 16 + HexDigit(text[i + 2]));
-      i += 2;
-    } else {
-      decoded += text[i];
-    }
-  }
-  return decoded;
 }
 
 std::vector<std::string_view> Segments(std::string_view path) {
@@ -152,6 +138,21 @@ const json::value* Find(const json::value& value, std::string_view outer, std::s
   return object != nullptr ? object->if_contains(inner) : nullptr;
 }
 
+// A value of [low, low + range) that is not `old`, if `old` is one of them.
+std::uint64_t DrawOther(std::mt19937_64& random, std::uint64_t old, std::uint64_t low,
+                        std::uint64_t range) {
+  const std::uint64_t offset = old >= low && old < low + range ? old - low : 0;
+  return low + (offset + 1 + Draw(random, range - 1)) % range;
+}
+
+// Takes a random element out.
+std::size_t DrawFrom(std::mt19937_64& random, std::vector<std::size_t>& indexes) {
+  std::swap(indexes[Draw(random, indexes.size())], indexes.back());
+  const std::size_t index = indexes.back();
+  indexes.pop_back();
+  return index;
+}
+
 // What the text of a JSON body holds; nothing when it isn't an object.
 std::optional<json::object> ParseObject(std::string_view body) {
   boost::system::error_code error;
@@ -161,6 +162,20 @@ std::optional<json::object> ParseObject(std::string_view body) {
 }
 
 }  // namespace
+
+std::string PercentDecode(std::string_view text) {
+  std::string decoded;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%' && i + 2 < text.size() && HexDigit(text[i + 1]) >= 0 &&
+        HexDigit(text[i + 2]) >= 0) {
+      decoded += static_cast<char>(HexDigit(text[i + 1]) * 16 + HexDigit(text[i + 2]));
+      i += 2;
+    } else {
+      decoded += text[i];
+    }
+  }
+  return decoded;
+}
 
 Route MatchRoute(std::string_view method, std::string_view target) {
   Route route;
@@ -208,13 +223,22 @@ void Provider::Reset() {
   patches_.clear();
   ledger_.clear();
   next_lease_ = 1'000'000'001;
+  churn_random_.seed(seed_ ^ 0x165667b19e3779f9U);
+  hidden_.clear();
+  for (auto& [index, number] : unchanged_) inventory_[index] = std::move(number);
+  unchanged_.clear();
+  available_.clear();
 }
 
 std::string Provider::Envelope(std::string_view prefix, std::string_view object,
                                std::string_view data) {
-  return Cat(R"({"id":")", prefix, DrawHex(random_), R"(","timestamp":)", NowMs(),
-             R"(,"api_version":")", kApiVersion, R"(","object":")", object, R"(","data":)", data,
-             "}");
+  std::string text =
+      Cat(R"({"id":")", prefix, DrawHex(random_), R"(","timestamp":)", NowMs(),
+          R"(,"api_version":")", kApiVersion, R"(","object":")", object, R"(","data":)");
+  // A list may have tens of megabytes, which growing step by step would copy more than once.
+  text.reserve(text.size() + data.size() + 1);
+  (text += data) += '}';
+  return text;
 }
 
 ApiReply Provider::Success(std::string_view data) {
@@ -309,6 +333,7 @@ bool Provider::Entitled(std::size_t account, std::size_t index) const {
 
 bool Provider::Leasable(std::size_t index) const {
   if (leases_.contains(index)) return false;
+  if (hidden_.contains(index)) return false;
   const auto patch = patches_.find(index);
   if (patch == patches_.end()) return true;
   const json::value* status = patch->second.get_object().if_contains("status");
@@ -321,10 +346,10 @@ void Provider::AppendObject(std::size_t account, std::size_t index, std::string*
   std::string* target = patch == patches_.end() ? out : &plain;
   const auto lease = leases_.find(index);
   const InventoryNumber& number = inventory_[index];
-  AppendNumber(
-      number,
-      lease != leases_.end() ? "leased" : (number.g_available ? "g-available" : "available"),
-      target);
+  std::string_view status = number.g_available ? "g-available" : "available";
+  if (hidden_.contains(index)) status = "unavailable";
+  if (lease != leases_.end()) status = "leased";
+  AppendNumber(number, status, target);
   if (lease != leases_.end() && lease->second.account == account) {
     *target += Cat(R"(,"lease_id":")", lease->second.id,
                    R"(","lease_status":"active","billing":{"method":")", lease->second.method,
@@ -359,6 +384,15 @@ void Provider::Record(std::string_view kind, const Lease& lease, std::size_t ind
 }
 
 ApiReply Provider::ListAvailable(std::size_t account) {
+  const Entitlements& entitlements = accounts_[account].entitlements;
+  auto data = available_.find(entitlements);
+  if (data == available_.end()) {
+    data = available_.emplace(entitlements, AvailableData(account)).first;
+  }
+  return data->second.empty() ? Error(404, "No numbers available") : Success(data->second);
+}
+
+std::string Provider::AvailableData(std::size_t account) const {
   std::string list;
   std::size_t count = 0;
   for (std::size_t i = 0; i < inventory_.size(); ++i) {
@@ -366,8 +400,7 @@ ApiReply Provider::ListAvailable(std::size_t account) {
     if (count++ > 0) list += ',';
     AppendObject(account, i, &list);
   }
-  if (count == 0) return Error(404, "No numbers available");
-  return Success(Cat(R"({"available":)", count, R"(,"numbers":[)", list, "]}"));
+  return count == 0 ? "" : Cat(R"({"available":)", count, R"(,"numbers":[)", list, "]}");
 }
 
 ApiReply Provider::ListLeased(std::size_t account) {
@@ -423,6 +456,7 @@ ApiReply Provider::LeaseNumber(std::size_t account, std::size_t index, std::stri
   lease.method = method;
   lease.start = NowMs() / 1000;
   const Lease& held = leases_.emplace(index, std::move(lease)).first->second;
+  available_.clear();
   const json::value number = Parsed(account, index);
   Record("lease", held, index);
   // A contract is paid for by its own terms.
@@ -444,6 +478,7 @@ ApiReply Provider::Terminate(std::size_t account, std::size_t index) {
   Record("terminate", *lease, index);
   const std::string id = lease->id;
   leases_.erase(index);
+  available_.clear();
   return Success(Cat(R"({"lease_id":")", id, R"(","number_id":")", inventory_[index].e164,
                      R"(","status":"terminated","terminated_at":)", NowMs() / 1000, "}"));
 }
@@ -524,11 +559,12 @@ ApiReply Provider::Forward(Lease* lease, std::size_t index, Operation operation,
                      queued ? std::to_string(lease->forwarding_applied_at) : "null", "}}"));
 }
 
-json::object Provider::LedgerJson() const {
+json::object Provider::LedgerJson(std::size_t after) const {
   json::array entries;
-  for (const Entry& entry : ledger_) {
+  for (std::size_t i = after; i < ledger_.size(); ++i) {
+    const Entry& entry = ledger_[i];
     json::object object;
-    object["seq"] = entries.size() + 1;
+    object["seq"] = i + 1;
     object["time_ms"] = entry.time_ms;
     object["kind"] = entry.kind;
     object["number"] = entry.number;
@@ -630,6 +666,7 @@ absl::Status Provider::SetAccount(const json::value& value) {
                       "agreement_accepted entitlements");
     }
   }
+  available_.clear();  // or it would grow with every new set of entitlements
   if (index < accounts_.size()) {
     accounts_[index] = std::move(changed);
   } else {
@@ -649,8 +686,75 @@ absl::Status Provider::PatchNumber(std::string_view number, const json::value& p
   if (!patch.is_object()) return BadField("body", patch, "must be an object");
   json::value& all = patches_.try_emplace(found->second, json::object_kind).first->second;
   MergePatch(patch, true, &all);
+  // From here on the patch says it.
+  if (patch.get_object().contains("status")) hidden_.erase(found->second);
+  available_.clear();
   const auto lease = leases_.find(found->second);
   *patched = Parsed(lease != leases_.end() ? lease->second.account : 0, found->second);
+  return absl::OkStatus();
+}
+
+void Provider::Reprice(std::size_t index, bool price) {
+  InventoryNumber& number = inventory_[index];
+  unchanged_.try_emplace(index, number);
+  if (price) {
+    number.monthly_cents = static_cast<std::int32_t>(
+        DrawOther(churn_random_, static_cast<std::uint64_t>(number.monthly_cents), 100, 2900));
+  } else {
+    number.reputation =
+        static_cast<std::uint8_t>(DrawOther(churn_random_, number.reputation, 50, 50));
+  }
+}
+
+absl::Status Provider::Churn(const json::value& value, json::object* done) {
+  if (!value.is_object()) return BadField("body", value, "must be an object");
+  for (const auto& member : value.get_object()) {
+    if (member.key() == "count") continue;
+    return BadField({member.key().data(), member.key().size()}, member.value(),
+                    "is not a key of churn; there is count");
+  }
+  const json::value* count = value.get_object().if_contains("count");
+  if (count == nullptr || !count->is_int64() || count->get_int64() < 1 ||
+      count->get_int64() > kMostChanges) {
+    return BadField("count", count != nullptr ? *count : json::value(),
+                    Cat("must be an integer from 1 to ", kMostChanges));
+  }
+
+  std::vector<std::size_t> shown;
+  std::vector<std::size_t> hidden;
+  for (std::size_t i = 0; i < inventory_.size(); ++i) {
+    if (patches_.contains(i)) continue;
+    if (hidden_.contains(i)) {
+      hidden.push_back(i);
+    } else if (Leasable(i)) {
+      shown.push_back(i);
+    }
+  }
+  std::int64_t gone = 0;
+  std::int64_t back = 0;
+  std::int64_t prices = 0;
+  std::int64_t reputations = 0;
+  for (std::int64_t i = 0; i < count->get_int64() && !(shown.empty() && hidden.empty()); ++i) {
+    std::uint64_t kind = shown.empty() ? 1 : Draw(churn_random_, 3);
+    if (kind == 1 && hidden.empty()) kind = Draw(churn_random_, 2) * 2;
+    const std::size_t index = DrawFrom(churn_random_, kind == 1 ? hidden : shown);
+    if (kind == 0) {
+      hidden_.insert(index);
+      ++gone;
+    } else if (kind == 1) {
+      hidden_.erase(index);
+      ++back;
+    } else {
+      const bool price = Draw(churn_random_, 2) == 0;
+      Reprice(index, price);
+      ++(price ? prices : reputations);
+    }
+  }
+  available_.clear();
+  (*done)["became_unavailable"] = gone;
+  (*done)["came_back"] = back;
+  (*done)["changed_price"] = prices;
+  (*done)["changed_reputation"] = reputations;
   return absl::OkStatus();
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -39,6 +40,8 @@ struct Route {
 };
 Route MatchRoute(std::string_view method, std::string_view target);
 bool IsRouteName(std::string_view name);
+// A path is not a form: a plus sign is a plus sign. What can't be decoded stays as it is.
+std::string PercentDecode(std::string_view text);
 
 // "contiguity_sk_" and 1 to 200 letters, digits, '_' or '-'.
 bool IsKey(std::string_view text);
@@ -66,25 +69,33 @@ class Provider {
   ApiReply Empty();
 
   // The control routes.
-  boost::json::object LedgerJson() const;
+  // The entries with a greater `seq` than `after`.
+  boost::json::object LedgerJson(std::size_t after) const;
   boost::json::object AccountsJson() const;
   absl::Status SetAccount(const boost::json::value& value);
   // Merges `patch` (RFC 7396) into what is said of the number from now on. NOT_FOUND for a number
   // that isn't in the inventory.
   absl::Status PatchNumber(std::string_view number, const boost::json::value& patch,
                            boost::json::value* patched);
+  // {"count": N}: as many changes, at random but the same for the same seed and history, to numbers
+  // that nobody leases and that no patch describes. A third of them become unavailable, a third
+  // come back of those that an earlier call made unavailable, a third get another price or
+  // reputation; where there are none of one kind, the other two stand in. One call changes a number
+  // once, so fewer change when there are fewer. `done` says how many of each kind.
+  absl::Status Churn(const boost::json::value& value, boost::json::object* done);
   // Back to the state at the start.
   void Reset();
 
  private:
+  // What an account may lease of the numbers with requirements. Nothing: all of them.
+  using Entitlements = std::optional<std::vector<std::string>>;
   struct Account {
     std::string key;
     std::string name;
     bool contract = false;
     std::string agreement_url;  // empty: nothing to accept
     bool agreement_accepted = false;
-    // What it may lease of the numbers with requirements. Nothing: all of them.
-    std::optional<std::vector<std::string>> entitlements;
+    Entitlements entitlements;
   };
   struct Lease {
     std::string id;
@@ -120,6 +131,10 @@ class Provider {
   Lease* FindLease(std::size_t account, std::size_t index);
   bool Entitled(std::size_t account, std::size_t index) const;
   bool Leasable(std::size_t index) const;
+  // Another monthly price, or else another reputation.
+  void Reprice(std::size_t index, bool price);
+  // The `data` of GET /leases; empty when there is no number.
+  std::string AvailableData(std::size_t account) const;
   // The whole object as the account sees it, with its patches.
   void AppendObject(std::size_t account, std::size_t index, std::string* out) const;
   boost::json::value Parsed(std::size_t account, std::size_t index) const;
@@ -129,7 +144,7 @@ class Provider {
 
   const std::uint64_t seed_;
   const std::vector<std::string> keys_;
-  const std::vector<InventoryNumber> inventory_;
+  std::vector<InventoryNumber> inventory_;
   std::unordered_map<std::string, std::size_t> index_;
   std::mt19937_64 random_;
   std::vector<Account> accounts_;
@@ -137,6 +152,12 @@ class Provider {
   std::unordered_map<std::size_t, boost::json::value> patches_;
   std::vector<Entry> ledger_;
   std::int64_t next_lease_ = 0;
+  // Of its own, so that churn doesn't change the ids.
+  std::mt19937_64 churn_random_;
+  std::unordered_set<std::size_t> hidden_;                      // unavailable by churn
+  std::unordered_map<std::size_t, InventoryNumber> unchanged_;  // as they were before churn
+  // AvailableData by what it depends on beside the numbers. Emptied when any number changes.
+  std::map<Entitlements, std::string> available_;
 };
 
 }  // namespace leasegateway::sandbox

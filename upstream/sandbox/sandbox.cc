@@ -23,6 +23,7 @@
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <boost/json/parse.hpp>
+#include <charconv>
 #include <chrono>
 #include <exception>
 #include <future>
@@ -33,6 +34,7 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -71,7 +73,7 @@ constexpr std::string_view kControlRoutes[] = {
     "GET /_sandbox/",         "GET /_sandbox/ledger",    "GET /_sandbox/requests",
     "GET /_sandbox/faults",   "POST /_sandbox/faults",   "DELETE /_sandbox/faults",
     "GET /_sandbox/accounts", "POST /_sandbox/accounts", "POST /_sandbox/numbers/{number}",
-    "POST /_sandbox/reset",
+    "POST /_sandbox/churn",   "POST /_sandbox/reset",
 };
 
 std::string_view View(beast::string_view text) { return {text.data(), text.size()}; }
@@ -101,6 +103,8 @@ struct Stats {
   std::map<std::string, std::int64_t> by_route;
   Gauge open_connections;
   Gauge in_flight;
+  std::string traceparent;  // of the latest request, as it came
+  std::string tracestate;
 };
 
 // The peer has closed its side or reset the connection. What it sent before that may still lie
@@ -140,7 +144,7 @@ void Abort(beast::tcp_stream* stream, bool reset) {
   socket.close(ignored);
 }
 
-Response MakeResponse(const ApiReply& reply, unsigned version, bool keep_alive) {
+Response MakeResponse(ApiReply reply, unsigned version, bool keep_alive) {
   Response response;
   response.version(version);
   response.result(static_cast<unsigned>(reply.status));
@@ -151,7 +155,7 @@ Response MakeResponse(const ApiReply& reply, unsigned version, bool keep_alive) 
   response.keep_alive(keep_alive);
   if (reply.status != 204 && reply.status != 304) {
     response.set(http::field::content_type, ToBeast(reply.content_type));
-    response.body() = reply.body;
+    response.body() = std::move(reply.body);
     response.prepare_payload();
   }
   return response;
@@ -174,6 +178,20 @@ std::string_view PhraseOf(int status) {
     default:
       return "The request is not HTTP";
   }
+}
+
+// The value of `key` in the query of a target as it was sent; empty: it isn't there.
+std::string_view QueryValue(std::string_view target, std::string_view key) {
+  std::size_t start = target.find('?');
+  while (start != std::string_view::npos) {
+    const std::size_t end = target.find('&', start + 1);
+    const std::string_view pair = target.substr(start + 1, end - start - 1);
+    if (pair.size() > key.size() && pair.starts_with(key) && pair[key.size()] == '=') {
+      return pair.substr(key.size() + 1);
+    }
+    start = end;
+  }
+  return {};
 }
 
 ApiReply ControlReply(const absl::StatusOr<std::string>& result) {
@@ -394,6 +412,8 @@ net::awaitable<bool> Sandbox::Server::Answer(TlsStream* stream, Request request)
   const Route route = MatchRoute(View(request.method_string()), View(request.target()));
   ++stats_.requests;
   ++stats_.by_route[route.name];
+  stats_.traceparent = std::string(View(request["traceparent"]));
+  stats_.tracestate = std::string(View(request["tracestate"]));
   const bool keep_alive = request.keep_alive();
   beast::tcp_stream& lowest = beast::get_lowest_layer(*stream);
 
@@ -404,21 +424,28 @@ net::awaitable<bool> Sandbox::Server::Answer(TlsStream* stream, Request request)
     co_return false;
   }
 
-  const std::optional<Fault> fault = faults_.Next(route.name);
+  const std::optional<Fault> fault = faults_.Next(route.name, route.number);
   if (!fault) {
     auto sent = Send(stream, Apply(route, request), request.version(), keep_alive);
     const bool goes_on = co_await std::move(sent);
     co_return goes_on;
   }
 
+  const steady_clock::time_point applied_at = steady_clock::now() + fault->delay;
   const bool waits = fault->delay.count() > 0 && fault->kind != Fault::Kind::kDrip;
   ApiReply reply;
   if (fault->after) reply = Apply(route, request);
   if (waits) {
     auto wait = Wait(&lowest, fault->delay);
     const bool still_there = co_await std::move(wait);
-    // A request whose sender has gone before its time is not carried out.
     if (!still_there) {
+      // A provider that is merely slow carries out what it has got, whether or not its sender
+      // waits.
+      if (fault->kind == Fault::Kind::kDelay && !fault->after) {
+        net::steady_timer timer(lowest.get_executor(), applied_at);
+        co_await timer.async_wait(kToken);
+        Apply(route, request);
+      }
       Abort(&lowest, false);
       co_return false;
     }
@@ -495,7 +522,7 @@ net::awaitable<bool> Sandbox::Server::Strike(TlsStream* stream, Fault fault, Api
 
 net::awaitable<bool> Sandbox::Server::Send(TlsStream* stream, ApiReply reply, unsigned version,
                                            bool keep_alive) {
-  const Response response = MakeResponse(reply, version, keep_alive);
+  const Response response = MakeResponse(std::move(reply), version, keep_alive);
   http::response_serializer<http::string_body> serializer(response);
   beast::get_lowest_layer(*stream).expires_after(kIdleTimeout);
   auto [error, size] = co_await http::async_write(*stream, serializer, kToken);
@@ -526,7 +553,7 @@ net::awaitable<void> Sandbox::Server::ServeControl(tcp::socket socket) {
           HandleControl(View(request.method_string()), View(request.target()), request.body()));
       if (request.method() == http::verb::head) reply.body.clear();
     }
-    const Response response = MakeResponse(reply, 11, keep_alive);
+    const Response response = MakeResponse(std::move(reply), 11, keep_alive);
     http::response_serializer<http::string_body> serializer(response);
     stream.expires_after(kIdleTimeout);
     auto [write_error, written] = co_await http::async_write(stream, serializer, kToken);
@@ -547,6 +574,8 @@ json::object Sandbox::Server::StatsJson() const {
   object["max_open_connections"] = stats_.open_connections.most;
   object["in_flight"] = stats_.in_flight.now;
   object["max_in_flight"] = stats_.in_flight.most;
+  object["traceparent"] = stats_.traceparent;
+  object["tracestate"] = stats_.tracestate;
   return object;
 }
 
@@ -590,7 +619,15 @@ absl::StatusOr<std::string> Sandbox::Server::HandleControl(std::string_view meth
       if (!status.ok()) return status;
       return WriteJson(patched);
     }
-    if (path == "/_sandbox/ledger") return WriteJson(provider_.LedgerJson());
+    if (path == "/_sandbox/ledger") {
+      std::size_t after = 0;
+      const std::string_view text = QueryValue(target, "after");
+      const auto parsed = std::from_chars(text.data(), text.data() + text.size(), after);
+      if (!text.empty() && (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size())) {
+        return BadField("after", json::value(ToBeast(text)), "must be a sequence number");
+      }
+      return WriteJson(provider_.LedgerJson(after));
+    }
     if (path == "/_sandbox/requests") return WriteJson(StatsJson());
     if (path == "/_sandbox/accounts") {
       if (method == "POST") {
@@ -600,12 +637,20 @@ absl::StatusOr<std::string> Sandbox::Server::HandleControl(std::string_view meth
       return WriteJson(provider_.AccountsJson());
     }
     if (path == "/_sandbox/faults") {
-      if (method == "DELETE") faults_.Clear();
+      const std::string_view of = QueryValue(target, "number");
+      if (method == "DELETE" && of.empty()) faults_.Clear();
+      if (method == "DELETE" && !of.empty()) faults_.Clear(PercentDecode(of));
       if (method == "POST") {
         const absl::Status status = faults_.Add(value);
         if (!status.ok()) return status;
       }
       return WriteJson(faults_.ToJson());
+    }
+    if (path == "/_sandbox/churn") {
+      json::object done;
+      const absl::Status status = provider_.Churn(value, &done);
+      if (!status.ok()) return status;
+      return WriteJson(done);
     }
     if (path == "/_sandbox/reset") {
       provider_.Reset();

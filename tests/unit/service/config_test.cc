@@ -17,6 +17,8 @@
 #include <utility>
 #include <vector>
 
+#include "upstream/sandbox/certificates.h"
+
 namespace leasegateway {
 namespace {
 
@@ -137,8 +139,15 @@ TEST_F(ConfigTest, FlagIsStrongerThanEnvironmentThanFileThanDefault) {
 }
 
 TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
+  const auto serving = sandbox::MakeCertificate({.common_name = "gateway"});
+  ASSERT_TRUE(serving.ok()) << serving.status();
   const std::map<std::string, std::string> values = {
       {"listen", "[::]:0"},
+      {"tls_cert_file", Write("cert.pem", serving->certificate)},
+      {"tls_key_file", Write("key.pem", serving->key)},
+      {"tls_client_ca_file", Write("client-ca.pem", Certificate(3600))},
+      {"file_refresh", "100ms"},
+      {"allow_plaintext", "true"},
       {"default_deadline", "11s"},
       {"drain_wait", "5s"},
       {"grace", "0s"},
@@ -150,6 +159,9 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
       {"max_response_bytes", "512KiB"},
       {"reflection", "false"},
       {"channelz", "false"},
+      {"watch_heartbeat", "1s"},
+      {"max_watchers", "9"},
+      {"admin_listen", "[::1]:9464"},
       {"upstream_url", "https://localhost:8443/v1"},
       {"upstream_ca_file", Write("ca.pem", Certificate(3600))},
       {"upstream_token_file", Write("token", "other")},
@@ -157,6 +169,7 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
       {"threads", "64"},
       {"pool_size", "4096"},
       {"pool_queue", "0"},
+      {"pool_wait", "8ms"},
       {"resolve_timeout", "1ms"},
       {"connect_timeout", "2ms"},
       {"handshake_timeout", "3ms"},
@@ -166,14 +179,33 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
       {"idle_timeout", "7ms"},
       {"dns_ttl", "0s"},
       {"max_body_bytes", "1025"},
+      {"retry_attempts", "10"},
+      {"retry_budget_percent", "0"},
+      {"retry_budget_floor", "1000"},
+      {"upstream_rate", "1000000"},
+      {"cache_fresh", "1ms"},
+      {"cache_stale_while_revalidate", "2ms"},
+      {"cache_stale_if_error", "3ms"},
+      {"cache_negative", "4ms"},
+      {"cache_idle", "5ms"},
+      {"cache_numbers", "6"},
+      {"journal", "/a folder/journal.db"},
+      {"settle_time", "7s"},
+      {"journal_retention", "48h"},
       {"sandbox", "false"},
       {"sandbox_numbers", "7"},
       {"sandbox_seed", "18446744073709551615"},
       {"sandbox_control_port", "65535"},
       {"log_level", "trace"},
       {"log_format", "json"},
+      {"access_log_hits", "100"},
   };
   Config expected{.listen = "[::]:0",
+                  .tls_cert_file = folder_ + "/cert.pem",
+                  .tls_key_file = folder_ + "/key.pem",
+                  .tls_client_ca_file = folder_ + "/client-ca.pem",
+                  .file_refresh = 100ms,
+                  .allow_plaintext = true,
                   .default_deadline = 11s,
                   .drain_wait = 5s,
                   .grace = 0s,
@@ -185,6 +217,9 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
                   .max_response_bytes = 512 << 10,
                   .reflection = false,
                   .channelz = false,
+                  .watch_heartbeat = 1s,
+                  .max_watchers = 9,
+                  .admin_listen = "[::1]:9464",
                   .upstream_url = "https://localhost:8443/v1",
                   .upstream_ca_file = folder_ + "/ca.pem",
                   .upstream_token_file = folder_ + "/token",
@@ -192,6 +227,7 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
                   .threads = 64,
                   .pool_size = 4096,
                   .pool_queue = 0,
+                  .pool_wait = 8ms,
                   .resolve_timeout = 1ms,
                   .connect_timeout = 2ms,
                   .handshake_timeout = 3ms,
@@ -201,18 +237,39 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
                   .idle_timeout = 7ms,
                   .dns_ttl = 0s,
                   .max_body_bytes = 1025,
+                  .retry_attempts = 10,
+                  .retry_budget_percent = 0,
+                  .retry_budget_floor = 1000,
+                  .upstream_rate = 1'000'000,
+                  .cache_fresh = 1ms,
+                  .cache_stale_while_revalidate = 2ms,
+                  .cache_stale_if_error = 3ms,
+                  .cache_negative = 4ms,
+                  .cache_idle = 5ms,
+                  .cache_numbers = 6,
+                  .journal = "/a folder/journal.db",
+                  .settle_time = 7s,
+                  .journal_retention = 48h,
                   .sandbox = false,
                   .sandbox_numbers = 7,
                   .sandbox_seed = UINT64_MAX,
                   .sandbox_control_port = 65535,
                   .log_level = "trace",
                   .log_format = "json",
+                  .access_log_hits = 100,
                   .api_key = "other"};
   const absl::StatusOr<Invocation> help = Load({"--help"});
   ASSERT_TRUE(help.ok());
   std::vector<std::string> flags;
   std::string yaml;
   std::map<std::string, std::string> environment;
+  const std::string& text = help->output;
+  std::size_t options = 0;
+  for (auto at = text.find("LEASE_GATEWAY_"); at != text.npos;
+       at = text.find("LEASE_GATEWAY_", at + 1)) {
+    ++options;
+  }
+  EXPECT_EQ(options, values.size());  // so that none is forgotten here
   for (const auto& [key, value] : values) {
     std::string dashed = key, upper = "LEASE_GATEWAY_";
     for (char& c : dashed) c = c == '_' ? '-' : c;
@@ -235,6 +292,13 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
   EXPECT_EQ(LoadedConfig({}), expected);
 }
 
+TEST_F(ConfigTest, JournalIsAFileButForTheSandbox) {
+  EXPECT_EQ(JournalPath(LoadedConfig({})), "lease-gateway.db");
+  EXPECT_EQ(JournalPath(LoadedConfig({"--sandbox"})), ":memory:");
+  EXPECT_EQ(JournalPath(LoadedConfig({"--sandbox", "--journal", "a.db"})), "a.db");
+  EXPECT_EQ(JournalPath(LoadedConfig({"--journal", "a.db"})), "a.db");
+}
+
 TEST_F(ConfigTest, DurationsTakeUnits) {
   EXPECT_EQ(LoadedConfig({"--grace=250ms"}).grace, 250ms);
   EXPECT_EQ(LoadedConfig({"--grace=10s"}).grace, 10s);
@@ -252,6 +316,7 @@ TEST_F(ConfigTest, SizesTakeUnits) {
 TEST_F(ConfigTest, ListenTakesAddressesAndNames) {
   for (const char* listen :
        {"0.0.0.0:0", "[::1]:65535", "[::]:1", "localhost:50051", "a-b.c_d:1", "127.0.0.1:50051"}) {
+    environment_["LEASE_GATEWAY_ALLOW_PLAINTEXT"] = "true";
     EXPECT_EQ(LoadedConfig({"--listen", listen}).listen, listen);
   }
 }
@@ -266,6 +331,7 @@ TEST_F(ConfigTest, BadValuesAreReportedWithTheirRule) {
   const BadValue kBad[] = {
       {"--listen", "", "must be HOST:PORT: has no port"},
       {"--listen", "localhost", "must be HOST:PORT: has no port"},
+      {"--admin-listen", "localhost", "must be HOST:PORT: has no port"},
       {"--listen", "localhost:", "needs a port from 0 to 65535"},
       {"--listen", "localhost:65536", "needs a port from 0 to 65535"},
       {"--listen", "localhost:-1", "needs a port from 0 to 65535"},
@@ -299,6 +365,7 @@ TEST_F(ConfigTest, BadValuesAreReportedWithTheirRule) {
       {"--max-body-bytes", "1MB", "must be a size in bytes, or as 512KiB or 4MiB"},
       {"--max-body-bytes", "KiB", "must be a size in bytes"},
       {"--max-body-bytes", "1.5MiB", "must be a size in bytes"},
+      {"--journal-retention", "23h", "must be from 24h to 87600h"},
       {"--threads", "0", "must be an integer from 1 to 64"},
       {"--threads", "65", "must be an integer from 1 to 64"},
       {"--threads", "+2", "must be an integer from 1 to 64"},
@@ -660,6 +727,80 @@ TEST_F(ConfigTest, CaFileMustHoldCertificates) {
 }
 
 // --- rules of several options ---
+
+TEST_F(ConfigTest, PlaintextStaysOnLoopbackUnlessItIsAllowed) {
+  for (const char* listen :
+       {"127.0.0.1:0", "127.9.9.9:1", "[::1]:0", "localhost:0", "[::ffff:127.0.0.1]:0"}) {
+    EXPECT_EQ(LoadedConfig({"--listen", listen}).listen, listen);
+  }
+  for (const char* listen :
+       {"0.0.0.0:0", "[::]:0", "10.0.0.1:0", "gateway:0", "[::ffff:10.0.0.1]:0"}) {
+    EXPECT_THAT(Message(Load({"--listen", listen})),
+                AllOf(StartsWith("flag --listen: \"" + std::string(listen) + "\": is beyond"),
+                      HasSubstr("tls_cert_file"), HasSubstr("allow_plaintext")));
+    EXPECT_EQ(LoadedConfig({"--listen", listen, "--allow-plaintext"}).listen, listen);
+  }
+}
+
+TEST_F(ConfigTest, TlsFilesMustFitTogether) {
+  using std::chrono::hours;
+  const auto make = [](const char* name, hours from, hours until) {
+    return *sandbox::MakeCertificate({.common_name = name, .not_before = from, .not_after = until});
+  };
+  const auto good = make("good", hours(-1), hours(24));
+  const auto other = make("other", hours(-1), hours(24));
+  const auto expired = make("old", hours(-48), hours(-24));
+  const auto early = make("new", hours(24), hours(48));
+  const std::string cert = Write("cert.pem", good.certificate), key = Write("key.pem", good.key);
+  const auto load = [&](const std::string& cert_file, const std::string& key_file) {
+    return Message(
+        Load({"--listen=0.0.0.0:0", "--tls-cert-file", cert_file, "--tls-key-file", key_file}));
+  };
+  const auto of = [](const std::string& flag, const std::string& path) {
+    return StartsWith("flag --" + flag + ": \"" + path + "\": ");
+  };
+  EXPECT_EQ(load(cert, key), "");
+  EXPECT_EQ(Message(Load({"--tls-cert-file", cert})),
+            "tls_key_file: must be set, as tls_cert_file is");
+  EXPECT_EQ(Message(Load({"--tls-key-file", key})),
+            "tls_cert_file: must be set, as tls_key_file is");
+  EXPECT_THAT(Message(Load({"--tls-client-ca-file", cert})),
+              AllOf(of("tls-client-ca-file", cert), HasSubstr("needs tls_cert_file")));
+  const std::string missing = folder_ + "/missing.pem";
+  EXPECT_THAT(load(missing, key),
+              AllOf(of("tls-cert-file", missing), HasSubstr("No such file or directory")));
+  EXPECT_THAT(load(cert, missing),
+              AllOf(of("tls-key-file", missing), HasSubstr("No such file or directory")));
+  EXPECT_THAT(load(key, key), AllOf(of("tls-cert-file", key), HasSubstr("must be PEM")));
+  EXPECT_THAT(load(cert, cert), AllOf(of("tls-key-file", cert), HasSubstr("must be PEM")));
+  const std::string other_key = Write("other.pem", other.key);
+  EXPECT_THAT(load(cert, other_key),
+              AllOf(of("tls-key-file", other_key),
+                    HasSubstr("is not the key of the certificate in tls_cert_file, " + cert)));
+  const std::string locked =
+      Write("locked.pem",
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\n"
+            "MFcwUQYJKoZIhvcNAQUNMEQwIwYJKoZIhvcNAQUMMBYEEBKCqZ2vVWwqBtqM7Mzt\n"
+            "-----END ENCRYPTED PRIVATE KEY-----\n");
+  EXPECT_THAT(load(cert, locked), of("tls-key-file", locked));
+  const std::string old = Write("old.pem", expired.certificate);
+  EXPECT_THAT(load(old, Write("k.pem", expired.key)),
+              AllOf(of("tls-cert-file", old), HasSubstr("CN=old"), HasSubstr("expired on 20")));
+  const std::string young = Write("young.pem", early.certificate);
+  EXPECT_THAT(load(young, Write("k.pem", early.key)),
+              AllOf(of("tls-cert-file", young), HasSubstr("is not valid before 20")));
+  const std::string chain = Write("chain.pem", good.certificate + expired.certificate);
+  EXPECT_THAT(load(chain, key), AllOf(of("tls-cert-file", chain), HasSubstr("certificate 2 (")));
+  // A bundle may carry expired authorities, but not only those.
+  const auto with_ca = [&](const std::string& ca) {
+    return Message(Load({"--tls-cert-file", cert, "--tls-key-file", key, "--tls-client-ca-file",
+                         Write("ca.pem", ca)}));
+  };
+  EXPECT_EQ(with_ca(expired.certificate + good.certificate), "");
+  EXPECT_THAT(with_ca(expired.certificate),
+              AllOf(of("tls-client-ca-file", folder_ + "/ca.pem"), HasSubstr("expired on 20")));
+  EXPECT_THAT(with_ca("nothing"), HasSubstr("must be PEM with at least one certificate"));
+}
 
 TEST_F(ConfigTest, SandboxExcludesTheProvidersOptions) {
   environment_["LEASE_GATEWAY_UPSTREAM_TOKEN_FILE"] = "/token";

@@ -174,6 +174,18 @@ TEST_F(LoggingTest, EmptyFieldsAreLeftOut) {
   EXPECT_THAT(Line(), EndsWith("access method=/m code=OK duration_ms=0.000 upstream_attempts=0"));
 }
 
+TEST_F(LoggingTest, AttemptsOfTheClientBeforeThisOne) {
+  InitLoggingTo(out_, "info", "text");
+  LogAccess({.method = "/m", .code = "OK", .previous_attempts = 3, .call_id = "call-1"});
+  EXPECT_THAT(Line(), EndsWith("upstream_attempts=0 previous_attempts=3 call_id=call-1"));
+}
+
+TEST_F(LoggingTest, AttemptsOfTheClientAreANumberInJson) {
+  InitLoggingTo(out_, "info", "json");
+  LogAccess({.method = "/m", .code = "OK", .previous_attempts = 3});
+  EXPECT_EQ(Json().at("previous_attempts").as_int64(), 3);
+}
+
 TEST_F(LoggingTest, CallersCannotInjectLinesOrFieldsInText) {
   InitLoggingTo(out_, "info", "text");
   LogAccess({.method = "/m",

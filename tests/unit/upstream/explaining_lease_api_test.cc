@@ -6,8 +6,8 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
-#include <vector>
 
+#include "tests/unit/upstream/scripted_lease_api.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -15,63 +15,11 @@ namespace {
 
 constexpr char kNumber[] = "+13059478667";
 
-// Refuses every operation with `refusal`, but answers GetNumber with `number`.
-class ScriptedLeaseApi final : public LeaseApi {
- public:
-  struct Script {
-    absl::Status refusal;
-    absl::StatusOr<Reply<v1::Number>> number;
-    std::vector<std::string> calls;
-  };
-  explicit ScriptedLeaseApi(Script* script) : script_(script) {}
-
-  LeaseApiResult<NumberList> ListAvailableNumbers(CallContext) override {
-    return Refuse<NumberList>("ListAvailableNumbers");
-  }
-  LeaseApiResult<v1::Number> GetNumber(CallContext, std::string) override {
-    script_->calls.push_back("GetNumber");
-    co_return script_->number;
-  }
-  LeaseApiResult<v1::Lease> CreateLease(CallContext, std::string, v1::BillingMethod) override {
-    return Refuse<v1::Lease>("CreateLease");
-  }
-  LeaseApiResult<LeaseList> ListLeases(CallContext) override {
-    return Refuse<LeaseList>("ListLeases");
-  }
-  LeaseApiResult<v1::Lease> GetLease(CallContext, std::string) override {
-    return Refuse<v1::Lease>("GetLease");
-  }
-  LeaseApiResult<v1::Termination> TerminateLease(CallContext, std::string) override {
-    return Refuse<v1::Termination>("TerminateLease");
-  }
-  LeaseApiResult<v1::Failover> ConfigureFailover(CallContext, std::string, v1::Failover) override {
-    return Refuse<v1::Failover>("ConfigureFailover");
-  }
-  LeaseApiResult<v1::CallForwarding> GetCallForwarding(CallContext, std::string) override {
-    return Refuse<v1::CallForwarding>("GetCallForwarding");
-  }
-  LeaseApiResult<v1::CallForwarding> EnableCallForwarding(CallContext, std::string,
-                                                          std::string) override {
-    return Refuse<v1::CallForwarding>("EnableCallForwarding");
-  }
-  LeaseApiResult<v1::CallForwarding> DisableCallForwarding(CallContext, std::string) override {
-    return Refuse<v1::CallForwarding>("DisableCallForwarding");
-  }
-
- private:
-  template <typename T>
-  LeaseApiResult<T> Refuse(std::string call) {
-    script_->calls.push_back(call);
-    co_return script_->refusal;
-  }
-  Script* const script_;
-};
-
 class ExplainingLeaseApiTest : public testing::Test {
  protected:
   ExplainingLeaseApiTest() : api_(std::make_unique<ScriptedLeaseApi>(&script_)) {
-    script_.refusal = MakeError(absl::StatusCode::kInvalidArgument, reason::kUpstreamRejected, "no",
-                                {{"upstream_error_id", "err_1"}});
+    script_.Refuse(MakeError(absl::StatusCode::kInvalidArgument, reason::kUpstreamRejected, "no",
+                             {{"upstream_error_id", "err_1"}}));
     script_.number = Reply<v1::Number>();
   }
   template <typename T>
@@ -83,7 +31,7 @@ class ExplainingLeaseApiTest : public testing::Test {
   }
   v1::Number& number() { return script_.number->value; }
 
-  ScriptedLeaseApi::Script script_;
+  LeaseApiScript script_;
   ExplainingLeaseApi api_;
   boost::asio::io_context asio_;
 };
@@ -124,7 +72,7 @@ TEST_F(ExplainingLeaseApiTest, FailedLookLeavesTheError) {
 }
 
 TEST_F(ExplainingLeaseApiTest, OtherErrorsAreNotLookedInto) {
-  script_.refusal = MakeError(absl::StatusCode::kAborted, reason::kOutcomeUnknown, "?");
+  script_.lease = MakeError(absl::StatusCode::kAborted, reason::kOutcomeUnknown, "?");
   EXPECT_EQ(ReasonOf(Run(api_.CreateLease({}, kNumber, v1::BILLING_METHOD_UNSPECIFIED))),
             reason::kOutcomeUnknown);
   EXPECT_THAT(script_.calls, testing::ElementsAre("CreateLease"));

@@ -7,11 +7,13 @@
 #include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/value.hpp>
+#include <cstddef>
 #include <functional>
 #include <initializer_list>
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/status/status.h"
@@ -24,6 +26,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Not;
+using ::testing::StartsWith;
 
 // A leased number as the provider gives it today. `{` and `}` are left off, for more fields.
 constexpr std::string_view kNumberFields = R"(
@@ -726,21 +729,252 @@ TEST(JsonCodecTest, RefusesWhatLacksItsData) {
                   "data.lease_id: is missing");
 }
 
-TEST(JsonCodecTest, RefusesALeasedEntryWithoutItsLease) {
-  ExpectMalformed(
-      DecodeLeases(Envelope(Concat({R"({"numbers": [{)", kNumberFields, "}]}"}))).status(),
-      "data.numbers[0].lease_id: is missing");
+// --- items that can't be read --------------------------------------------------------------------
+
+std::string GoodItem(size_t index) {
+  return Concat({R"({"id": "+)", std::to_string(13'050'000'000 + index), R"(", "lease_id": "l"})"});
 }
 
-TEST(JsonCodecTest, OneBadItemFailsTheList) {
-  ExpectMalformed(
-      DecodeAvailableNumbers(Envelope(R"({"numbers": [{"id": "+13059478667"}, {"id": "+13059478668",
-                                   "pricing": {"monthly_rate": "free"}}]})"))
-          .status(),
-      "data.numbers[1].pricing.monthly_rate: an amount");
-  ExpectMalformed(DecodeAvailableNumbers(Envelope(R"({"numbers": [null]})")).status(),
-                  "data.numbers[0]: an object is wanted, not null");
+std::vector<std::string> GoodItems(size_t count) {
+  std::vector<std::string> items;
+  for (size_t i = 0; i < count; ++i) items.push_back(GoodItem(i));
+  return items;
 }
+
+// What is after the list must be read after a bad item too.
+std::string ListBody(const std::vector<std::string>& items) {
+  std::string list;
+  for (const std::string& item : items) list += Concat({&item == &items[0] ? "" : ",\n", item});
+  return Concat({R"({"data": {"numbers": [)", list, R"( ], "available": 7}, "id": "req_1"})"});
+}
+
+std::vector<std::string> PhoneNumbersOf(const NumberList& numbers) {
+  std::vector<std::string> result;
+  for (const v1::Number& number : numbers) result.push_back(number.phone_number());
+  return result;
+}
+
+struct BadItem {
+  std::string json;
+  std::string problem;  // after "data.numbers[INDEX]"
+};
+
+// With arrays in one another, so many levels with the item's own.
+std::string DeepItem(size_t levels) {
+  return Concat({R"({"id": "+13059478667", "deep": )", std::string(levels - 1, '['),
+                 std::string(levels - 1, ']'), "}"});
+}
+
+std::vector<BadItem> BadItems() {
+  return {
+      {"null", ": an object is wanted, not null"},
+      {"true", ": an object is wanted, not true"},
+      {"-1.5e3", ": an object is wanted, not -1.5e3"},
+      {R"("x,]}")", R"(: an object is wanted, not "x,]}")"},
+      {R"([{"id": "+13059478667"}, 2])", ": an object is wanted, not ["},
+      {"[]", ": an object is wanted, not ["},
+      {"{}", ".id: is missing"},
+      {R"({"id": null, "carrier": "x"})", ".id: is missing"},
+      {R"({"id": 13059478667, "data": {"x": [1, {"y": "]}"}]}})", ".id: a string is wanted"},
+      {R"({"id": ["+13059478667"], "carrier": "x"})", ".id: a string is wanted, not ["},
+      {R"({"id": "3059478667"})", ": an E.164 number is wanted, not 3059478667"},
+      {R"({"id": "+13059478667", "number": "+13059478668"})", ": id and number.e164 differ"},
+      {R"({"id": "+13059478667", "carrier": "a", "id": "+13059478667"})",
+       ": the key id is there twice"},
+      {R"({"id": "+13059478667", "x": [{"a": 1, "\u0061": {}}], "y": 1})",
+       ".x[0]: the key a is there twice"},
+      {R"({"id": "+13059478667", "pricing": {"monthly_rate": "free"}, "carrier": "a"})",
+       ".pricing.monthly_rate: an amount of at most 9 decimals is wanted, not free"},
+      {R"({"id": "+13059478667", "health": {"previous_owners": -1}})",
+       ".health.previous_owners: a count is wanted, not -1"},
+      {R"({"id": "+13059478667", "health": {"reputation": 1e400}, "x": 12345678901234567890123})",
+       ".health.reputation: a number"},
+      {R"({"id": "+13059478667", "later": [1e999, 2]})", ".later[0]: a number"},
+      {R"({"id": "+13059478667", "capabilities": ["sms", {}, "mms"]})",
+       ".capabilities[1]: a string is wanted, not {"},
+      {R"({"id": "+13059478667", "created_at": {}, "status": "leased"})",
+       ".created_at: a time is wanted, not {"},
+      {DeepItem(62), ".deep[0]"},
+      {DeepItem(509), "deeper than 64 levels"},
+  };
+}
+
+TEST(JsonCodecBadItemTest, OneIsLeftOut) {
+  const auto reply = DecodeAvailableNumbers(Envelope(R"({"numbers": [{"id": "+13059478667"},
+      {"id": "+13059478668", "carrier": "x", "pricing": {"monthly_rate": "free"}},
+      {"id": "+13059478669"}]})"));
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_THAT(PhoneNumbersOf(reply->value), ElementsAre("+13059478667", "+13059478669"));
+  EXPECT_THAT(reply->value[1].carrier(), IsEmpty());
+  EXPECT_FALSE(reply->value[1].has_pricing());
+  EXPECT_EQ(reply->bad_items, 1);
+  EXPECT_EQ(reply->first_bad_item,
+            "data.numbers[1].pricing.monthly_rate: an amount of at most 9 decimals is wanted, "
+            "not free");
+  EXPECT_EQ(reply->metadata.upstream_request_id(), "req_4f1c");
+}
+
+TEST(JsonCodecBadItemTest, GoodListsHaveNone) {
+  const auto reply = DecodeAvailableNumbers(AvailableBody());
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->bad_items, 0);
+  EXPECT_THAT(reply->first_bad_item, IsEmpty());
+}
+
+TEST(JsonCodecBadItemTest, OneAmongTenThousandIsLeftOut) {
+  constexpr size_t kCount = 10'000;
+  std::vector<std::string> items = GoodItems(kCount);
+  const std::vector<size_t> places = {0, 1, kCount / 2, kCount - 1};
+  for (const size_t bad : places) {
+    const std::string good = std::exchange(items[bad], R"({"id": "x"})");
+    const auto reply = DecodeAvailableNumbers(ListBody(items));
+    items[bad] = good;
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    ASSERT_EQ(reply->value.size(), static_cast<int>(kCount) - 1);
+    EXPECT_EQ(reply->bad_items, 1);
+    EXPECT_EQ(reply->first_bad_item, Concat({"data.numbers[", std::to_string(bad),
+                                             "]: an E.164 number is wanted, not x"}));
+    EXPECT_EQ(reply->value[static_cast<int>(kCount) - 2].phone_number(),
+              std::to_string(13'050'000'000 + kCount - (bad == kCount - 1 ? 2 : 1)).insert(0, "+"));
+  }
+}
+
+TEST(JsonCodecBadItemTest, EveryKindIsLeftOutAtEveryPlace) {
+  for (const BadItem& bad : BadItems()) {
+    for (size_t place = 0; place < 3; ++place) {
+      std::vector<std::string> items = GoodItems(3);
+      std::vector<std::string> want = {"+13050000000", "+13050000001", "+13050000002"};
+      items[place] = bad.json;
+      want.erase(want.begin() + static_cast<std::ptrdiff_t>(place));
+      const std::string body = ListBody(items);
+      SCOPED_TRACE(body);
+      const auto numbers = DecodeAvailableNumbers(body);
+      ASSERT_TRUE(numbers.ok()) << numbers.status();
+      EXPECT_EQ(PhoneNumbersOf(numbers->value), want);
+      EXPECT_EQ(numbers->bad_items, 1);
+      EXPECT_THAT(numbers->first_bad_item,
+                  StartsWith(Concat({"data.numbers[", std::to_string(place), "]"})));
+      EXPECT_THAT(numbers->first_bad_item, HasSubstr(bad.problem));
+      EXPECT_EQ(numbers->metadata.upstream_request_id(), "req_1");
+      const auto leases = DecodeLeases(body);
+      ASSERT_TRUE(leases.ok()) << leases.status();
+      EXPECT_EQ(leases->value.size(), 2);
+      EXPECT_EQ(leases->bad_items, 1);
+    }
+  }
+}
+
+TEST(JsonCodecBadItemTest, NeighboursAreLeftOutTogether) {
+  std::vector<std::string> items = GoodItems(2);
+  for (const BadItem& bad : BadItems()) {
+    if (items.size() < 12) items.insert(items.begin() + 1, bad.json);
+  }
+  const auto reply = DecodeAvailableNumbers(ListBody(items));
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_THAT(PhoneNumbersOf(reply->value), ElementsAre("+13050000000", "+13050000001"));
+  EXPECT_EQ(reply->bad_items, 10);
+  EXPECT_THAT(reply->first_bad_item, StartsWith("data.numbers[1]"));
+}
+
+TEST(JsonCodecBadItemTest, ALeasedEntryWithoutItsLeaseIsLeftOut) {
+  const auto reply = DecodeLeases(ListBody({GoodItem(0), R"({"id": "+13059478667"})"}));
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->value.size(), 1);
+  EXPECT_EQ(reply->bad_items, 1);
+  EXPECT_EQ(reply->first_bad_item, "data.numbers[1].lease_id: is missing");
+}
+
+TEST(JsonCodecBadItemTest, AListOfNothingElseIsMalformed) {
+  for (const size_t count : {1, 2, 11, 500}) {
+    const std::string body = ListBody(std::vector<std::string>(count, R"({"number": 7})"));
+    const std::string problem =
+        Concat({"data.numbers[0].number: an object is wanted, not 7 (", std::to_string(count),
+                " of ", std::to_string(count), " items can not be read)"});
+    ExpectMalformed(DecodeAvailableNumbers(body).status(), problem);
+    ExpectMalformed(DecodeLeases(body).status(), problem);
+  }
+}
+
+TEST(JsonCodecBadItemTest, AListWithTooManyIsMalformed) {
+  struct Case {
+    size_t bad;
+    size_t count;
+    bool ok;
+  };
+  for (const Case& c : std::vector<Case>{{10, 11, true},
+                                         {10, 100, true},
+                                         {11, 12, false},
+                                         {11, 109, false},
+                                         {11, 110, true},
+                                         {12, 110, false},
+                                         {1000, 10'000, true},
+                                         {1001, 10'000, false}}) {
+    std::vector<std::string> items = GoodItems(c.count);
+    for (size_t i = 0; i < c.bad; ++i) items[c.count - 1 - i] = "{}";
+    const auto reply = DecodeAvailableNumbers(ListBody(items));
+    SCOPED_TRACE(Concat({std::to_string(c.bad), " of ", std::to_string(c.count)}));
+    if (c.ok) {
+      ASSERT_TRUE(reply.ok()) << reply.status();
+      EXPECT_EQ(reply->bad_items, static_cast<int>(c.bad));
+      EXPECT_EQ(reply->value.size(), static_cast<int>(c.count - c.bad));
+    } else {
+      ExpectMalformed(reply.status(), Concat({"data.numbers[", std::to_string(c.count - c.bad),
+                                              "].id: is missing (", std::to_string(c.bad)}));
+    }
+  }
+}
+
+TEST(JsonCodecBadItemTest, WhatIsNotJsonFailsTheList) {
+  for (const char* item :
+       {"nul", "nulls", "truex", "01", "+1", "\"\\q\"", "\"\\ud800\"", "x", "", "{]", "[}", "{",
+        "}", "]", "[1 2]", "1 2", "{} {}", "[1,]", R"({"id": nul})", R"({"id": 1 "a": 2})",
+        // What comes after the first thing that can't be read counts too.
+        R"({"id": 7, "x": tru})", R"({"id": 7, "x": [1}})", R"({"id": 7, "x": {]})",
+        R"({"id": 7, "x": 01})", R"({"id": 7, "x": "\q"})", R"({"id": 7, "\q": 1})",
+        R"({"id": 7,})", R"({"id": 7 "x": 1})", R"({"id": 7, "x" 1})", R"({"id": 7, 1})",
+        R"({"id": 7, "x": 1}})", R"({"id": 7, "x": [[1])", R"({"id": 7, "x": [1]]})", "[7, tru]",
+        "[7 8]", R"([{"id": 7})", R"({"id": 7, "x": 1e400x})", R"({"id": 7} 1)"}) {
+    for (size_t place = 0; place < 3; ++place) {
+      std::vector<std::string> items = GoodItems(3);
+      items[place] = item;
+      const std::string body = ListBody(items);
+      SCOPED_TRACE(body);
+      ExpectMalformed(DecodeAvailableNumbers(body).status());
+      ExpectMalformed(DecodeLeases(body).status());
+    }
+  }
+  ExpectMalformed(
+      DecodeAvailableNumbers(ListBody({GoodItem(0), R"({"id": 7, "x": tru})"})).status(),
+      "data.numbers[1].x: ");
+  // Levels that the stack would not bear.
+  ExpectMalformed(DecodeAvailableNumbers(ListBody({GoodItem(0), DeepItem(510)})).status(),
+                  "deeper than 512 levels");
+  ExpectMalformed(DecodeAvailableNumbers(ListBody({DeepItem(100'000), GoodItem(0)})).status(),
+                  "deeper than 512 levels");
+}
+
+TEST(JsonCodecBadItemTest, EveryTruncationOfTheListIsMalformed) {
+  for (const BadItem& bad : BadItems()) {
+    const std::string body = ListBody({GoodItem(0), bad.json, GoodItem(1), bad.json});
+    ASSERT_TRUE(DecodeAvailableNumbers(body).ok());
+    for (size_t size = 0; size < body.size(); ++size) {
+      SCOPED_TRACE(body.substr(0, size));
+      ExpectMalformed(DecodeAvailableNumbers(body.substr(0, size)).status());
+    }
+  }
+}
+
+TEST(JsonCodecBadItemTest, WhatFollowsTheListIsStillChecked) {
+  const std::string good = ListBody({GoodItem(0), "{}"});
+  const std::string open = good.substr(0, good.size() - 1);
+  EXPECT_TRUE(DecodeAvailableNumbers(good).ok());
+  ExpectMalformed(DecodeAvailableNumbers(good + "x").status());
+  ExpectMalformed(DecodeAvailableNumbers(open + R"(, "id": "req_2"})").status(),
+                  "id is there twice");
+  ExpectMalformed(DecodeAvailableNumbers(open + R"(, "timestamp": "soon"})").status(), "timestamp");
+}
+
+// --- more that is refused ------------------------------------------------------------------------
 
 TEST(JsonCodecTest, RefusesAnErrorThatComesWithSuccess) {
   for (const Sample& sample : Samples()) {

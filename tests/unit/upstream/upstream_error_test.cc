@@ -91,6 +91,22 @@ TEST(UpstreamError, RetryAfterBecomesRetryInfo) {
   EXPECT_EQ(RetryDelayOf(Http(503, true, "", "2")), std::nullopt);
 }
 
+TEST(UpstreamError, ProvidersRetryAfterIsToldFromTheDefault) {
+  EXPECT_EQ(RetryAfterOf(Http(429, true, "", "7")), milliseconds(7000));
+  EXPECT_EQ(RetryAfterOf(Http(503, false, "", "0")), milliseconds(0));
+  EXPECT_EQ(RetryAfterOf(Http(429, false)), std::nullopt);
+  EXPECT_EQ(RetryAfterOf(Http(429, false, "", "soon")), std::nullopt);
+}
+
+TEST(UpstreamError, LongerMessageKeepsCodeAndDetails) {
+  auto status = Http(429, false, "", "7");
+  AppendToMessage(status, " (twice)");
+  EXPECT_EQ(status.code(), StatusCode::kResourceExhausted);
+  EXPECT_EQ(status.message(), "the provider answered 429 to GET /x (twice)");
+  EXPECT_EQ(ReasonOf(status), reason::kUpstreamRateLimited);
+  EXPECT_EQ(RetryDelayOf(status), milliseconds(7000));
+}
+
 TEST(ParseRetryAfter, SecondsDatesAndNonsense) {
   EXPECT_EQ(ParseRetryAfter("0", kNow), milliseconds(0));
   EXPECT_EQ(ParseRetryAfter("120", kNow), milliseconds(120'000));

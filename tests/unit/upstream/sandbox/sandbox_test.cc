@@ -24,9 +24,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <future>
+#include <map>
 #include <memory>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "upstream/sandbox/inventory.h"
@@ -409,7 +411,7 @@ TEST_F(SandboxTest, FaultDelayHoldsNobodyElseUp) {
   EXPECT_GE(steady_clock::now() - start, std::chrono::milliseconds(600));
 }
 
-TEST_F(SandboxTest, ARequestWhoseSenderLeftDuringADelayIsNotApplied) {
+TEST_F(SandboxTest, ARequestWhoseSenderLeftDuringADelayIsAppliedInItsTime) {
   Control("POST", "faults", R"([{"route":"POST /lease/{number}","kind":"delay","delay_ms":300}])");
   {
     Client client(*sandbox_, kFirst);
@@ -417,8 +419,38 @@ TEST_F(SandboxTest, ARequestWhoseSenderLeftDuringADelayIsNotApplied) {
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
     client.Close();
   }
-  std::this_thread::sleep_for(std::chrono::milliseconds(400));
   EXPECT_EQ(Booked("lease"), 0);
+  for (int i = 0; i < 400 && Booked("lease") == 0; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  EXPECT_EQ(Booked("lease"), 1);
+}
+
+TEST_F(SandboxTest, FaultsOfOneNumberLeaveTheOthersAlone) {
+  const std::string other = MakeInventory(1, 20)[1].e164;
+  Control("POST", "faults",
+          R"([{"kind":"status","count":3,"number":")" + number_ +
+              R"("},{"kind":"status","status":503,"number":")" + other + R"("}])");
+  EXPECT_EQ(Call("GET", "/leases").status, 200);
+  EXPECT_EQ(Call("GET", "/" + other).status, 503);
+  EXPECT_EQ(Call("GET", "/" + other).status, 200);
+  EXPECT_EQ(Call("GET", "/" + number_).status, 500);
+  const json::array left = Control("GET", "faults").at("faults").as_array();
+  ASSERT_EQ(left.size(), 1U);
+  EXPECT_EQ(left[0].at("number"), json::value(number_));
+  Control("DELETE", "faults?number=" + other);
+  EXPECT_EQ(Call("GET", "/" + number_).status, 500);
+  Control("DELETE", "faults?number=%2B" + number_.substr(1));
+  EXPECT_EQ(Call("GET", "/" + number_).status, 200);
+}
+
+TEST_F(SandboxTest, TheLedgerGoesOnAfterWhatIsKnown) {
+  Call("POST", "/lease/" + number_);
+  Call("DELETE", "/leased/" + number_);
+  const json::array all = Control("GET", "ledger").at("entries").as_array();
+  ASSERT_EQ(all.size(), 3U);
+  EXPECT_EQ(Control("GET", "ledger?after=2").at("entries").as_array(), json::array{all[2]});
+  EXPECT_EQ(Control("GET", "ledger?after=99").at("entries").as_array(), json::array());
 }
 
 TEST_F(SandboxTest, FaultsThatSpoilTheAnswer) {
@@ -500,6 +532,10 @@ TEST_F(SandboxTest, BadControlRequestsNameFieldValueAndRule) {
   EXPECT_THAT(Refusal("faults", R"({"kind":"status","retry_after":"1\r\nx: y"})"),
               HasSubstr("retry_after"));
   EXPECT_THAT(Refusal("faults", R"({"kind":"delay"})"), HasSubstr("delay_ms"));
+  EXPECT_THAT(Refusal("faults", R"({"number":"12","kind":"close"})"),
+              AllOf(HasSubstr("number"), HasSubstr("12"), HasSubstr("E.164")));
+  const auto ledger = sandbox_->Control("GET", "/_sandbox/ledger?after=x", "");
+  EXPECT_THAT(std::string(ledger.status().message()), AllOf(HasSubstr("after"), HasSubstr("x")));
   EXPECT_THAT(Refusal("faults", "{"), HasSubstr("JSON"));
   EXPECT_THAT(Refusal("faults", R"([{"kind":"hang"},{"kind":"x"}])"), HasSubstr("kind"));
   EXPECT_TRUE(Control("GET", "faults").at("faults").as_array().empty());  // all or none
@@ -507,6 +543,13 @@ TEST_F(SandboxTest, BadControlRequestsNameFieldValueAndRule) {
   EXPECT_THAT(Refusal("accounts", R"({"key":"secret"})"),
               AllOf(HasSubstr("key"), Not(HasSubstr("secret"))));
   EXPECT_THAT(Refusal("numbers/12", "{}"), HasSubstr("E.164"));
+  for (const std::string count : {"0", "-1", "100001", "1.5", "\"1\"", "null", "[1]"}) {
+    EXPECT_THAT(Refusal("churn", R"({"count":)" + count + "}"),
+                HasSubstr("count: " + count + " must be an integer from 1 to 100000"));
+  }
+  EXPECT_THAT(Refusal("churn", "{}"), HasSubstr("count: "));
+  EXPECT_THAT(Refusal("churn", "5"), HasSubstr("body: 5 must be an object"));
+  EXPECT_THAT(Refusal("churn", R"({"count":1,"typo":2})"), HasSubstr("typo: 2 is not a key"));
   EXPECT_EQ(sandbox_->Control("POST", "/_sandbox/numbers/+99999999999", "{}").status().code(),
             absl::StatusCode::kNotFound);
   EXPECT_EQ(sandbox_->Control("GET", "/_sandbox/x", "").status().code(),
@@ -531,6 +574,144 @@ TEST_F(SandboxTest, PatchedNumbersMakeOddReplies) {
   EXPECT_FALSE(Call("GET", "/" + number_).Data().as_object().contains("health"));
 }
 
+TEST_F(SandboxTest, APatchedStatusHidesANumberAndBringsItBack) {
+  const auto listed = [this] { return Call("GET", "/leases").body; };
+  ASSERT_THAT(listed(), HasSubstr(number_));
+  for (const std::string status : {"unavailable", "leased"}) {
+    Control("POST", "numbers/" + number_, R"({"status":")" + status + "\"}");
+    EXPECT_THAT(listed(), AllOf(Not(HasSubstr(number_)), HasSubstr(R"("available":19)")));
+    EXPECT_EQ(Call("GET", "/" + number_).Data().at("status"), json::value(status));
+    Control("POST", "numbers/" + number_, R"({"status":"available"})");
+    EXPECT_THAT(listed(), AllOf(HasSubstr(number_), HasSubstr(R"("available":20)")));
+    EXPECT_EQ(Call("GET", "/" + number_).Data().at("status"), "available");
+  }
+  EXPECT_EQ(Call("POST", "/lease/" + number_).status, 200);
+}
+
+TEST_F(SandboxTest, TheListShowsEveryChangeAtOnce) {
+  const auto listed = [this](const char* key) { return Call("GET", "/leases", "", key); };
+  const Result before = listed(kFirst);
+  const Result again = listed(kFirst);
+  EXPECT_EQ(before.Data(), again.Data());
+  EXPECT_NE(before.Json().at("id"), again.Json().at("id"));
+  Lease(kSecond);
+  EXPECT_THAT(listed(kFirst).body, Not(HasSubstr(number_)));
+  EXPECT_EQ(Call("DELETE", "/leased/" + number_, "", kSecond).status, 200);
+  EXPECT_EQ(listed(kFirst).Data(), before.Data());
+  Control("POST", "numbers/" + number_, R"({"carrier":"Twilio"})");
+  EXPECT_THAT(listed(kFirst).body, HasSubstr("Twilio"));
+  Control("POST", "accounts", std::string(R"({"key":")") + kSecond + R"(","entitlements":[]})");
+  EXPECT_LT(listed(kSecond).Data().at("available").as_int64(), 20);
+  EXPECT_EQ(listed(kFirst).Data().at("available"), 20);
+  Control("POST", "accounts", std::string(R"({"key":")") + kSecond + R"(","entitlements":null})");
+  EXPECT_EQ(listed(kSecond).Data(), listed(kFirst).Data());
+  Control("POST", "reset");
+  EXPECT_EQ(listed(kFirst).Data(), before.Data());
+}
+
+// What GET /leases says of each number.
+std::map<std::string, json::value> ByNumber(const Result& list) {
+  std::map<std::string, json::value> numbers;
+  if (list.status == 404) return numbers;
+  const json::value data = list.Data();
+  for (const json::value& number : data.at("numbers").as_array()) {
+    numbers.emplace(number.at("id").as_string(), number);
+  }
+  return numbers;
+}
+
+// How many are in `a` but not in `b`, and in both but different.
+std::pair<std::int64_t, std::int64_t> Difference(const std::map<std::string, json::value>& a,
+                                                 const std::map<std::string, json::value>& b) {
+  std::pair<std::int64_t, std::int64_t> result;
+  for (const auto& [number, value] : a) {
+    const auto found = b.find(number);
+    result.first += found == b.end();
+    result.second += found != b.end() && found->second != value;
+  }
+  return result;
+}
+
+TEST(SandboxChurnTest, ChangesAsManyNumbersAsItSays) {
+  SandboxOptions options;
+  options.numbers = 600;
+  options.keys = {kFirst};
+  std::vector<std::string> runs[2];
+  for (std::vector<std::string>& run : runs) {
+    const auto sandbox = Sandbox::Start(options);
+    ASSERT_TRUE(sandbox.ok()) << sandbox.status();
+    Client client(**sandbox, kFirst);
+    const std::vector<InventoryNumber> inventory = MakeInventory(1, 600);
+    for (int i = 0; i < 50; ++i) {
+      EXPECT_EQ(client.Call("POST", "/lease/" + inventory[static_cast<size_t>(i)].e164).status,
+                200);
+    }
+    auto before = ByNumber(client.Call("GET", "/leases"));
+    ASSERT_EQ(before.size(), 550U);
+    for (int round = 0; round < 3; ++round) {
+      const auto reply = (*sandbox)->Control("POST", "/_sandbox/churn", R"({"count":150})");
+      ASSERT_TRUE(reply.ok()) << reply.status();
+      const json::value done = json::parse(*reply);
+      const std::int64_t gone = done.at("became_unavailable").as_int64();
+      const std::int64_t back = done.at("came_back").as_int64();
+      const std::int64_t prices = done.at("changed_price").as_int64();
+      const std::int64_t reputations = done.at("changed_reputation").as_int64();
+      EXPECT_EQ(gone + back + prices + reputations, 150);
+      for (const std::int64_t third : {gone, prices + reputations}) {
+        EXPECT_NEAR(static_cast<double>(third), round == 0 ? 75 : 50, 25);
+      }
+      EXPECT_NEAR(static_cast<double>(back), round == 0 ? 0 : 50, round == 0 ? 0 : 25);
+      EXPECT_GT(prices, 0);
+      EXPECT_GT(reputations, 0);
+      const Result list = client.Call("GET", "/leases");
+      const auto after = ByNumber(list);
+      EXPECT_EQ(Difference(before, after), std::pair(gone, prices + reputations));
+      EXPECT_EQ(Difference(after, before), std::pair(back, prices + reputations));
+      EXPECT_EQ(list.Data().at("available"), static_cast<std::int64_t>(after.size()));
+      for (const auto& [number, value] : before) {
+        if (after.contains(number)) continue;
+        EXPECT_EQ(client.Call("GET", "/" + number).Data().at("status"), "unavailable");
+        EXPECT_EQ(client.Call("POST", "/lease/" + number).status, 400);
+        break;
+      }
+      before = after;
+      run.push_back(json::serialize(list.Data()));
+    }
+    EXPECT_EQ(ByNumber(client.Call("GET", "/leased")).size(), 50U);
+  }
+  EXPECT_EQ(runs[0], runs[1]);  // the seed decides
+}
+
+TEST_F(SandboxTest, ChurnGoesAsFarAsThereAreNumbers) {
+  const json::value before = Call("GET", "/leases").Data();
+  Control("POST", "numbers/" + number_, R"({"carrier":"Twilio"})");
+  const json::value done = Control("POST", "churn", R"({"count":100000})");
+  std::int64_t sum = 0;
+  for (const auto& kind : done.as_object()) sum += kind.value().as_int64();
+  EXPECT_EQ(sum, 19);
+  EXPECT_THAT(json::serialize(Control("GET", "")), HasSubstr("\"POST /_sandbox/churn\""));
+  EXPECT_EQ(Call("GET", "/leases").Data().at("available"),
+            20 - done.at("became_unavailable").as_int64());
+  EXPECT_THAT(Call("GET", "/leases").body, HasSubstr("Twilio"));
+  Control("POST", "reset");
+  EXPECT_EQ(Call("GET", "/leases").Data(), before);
+}
+
+TEST_F(SandboxTest, APatchBringsBackWhatChurnHid) {
+  std::string hidden;
+  for (const InventoryNumber& number : MakeInventory(1, 20)) {
+    while (hidden.empty()) {
+      Control("POST", "churn", R"({"count":1})");
+      if (Call("GET", "/" + number.e164).Data().at("status") == "unavailable") hidden = number.e164;
+    }
+  }
+  Control("POST", "numbers/" + hidden, R"({"carrier":"Twilio"})");
+  EXPECT_THAT(Call("GET", "/leases").body, Not(HasSubstr(hidden)));
+  Control("POST", "numbers/" + hidden, R"({"status":"available"})");
+  EXPECT_THAT(Call("GET", "/leases").body, HasSubstr(hidden));
+  EXPECT_EQ(Call("POST", "/lease/" + hidden).status, 200);
+}
+
 TEST_F(SandboxTest, CountsRequestsAndConnections) {
   {
     Client one(*sandbox_, kFirst);
@@ -543,6 +724,7 @@ TEST_F(SandboxTest, CountsRequestsAndConnections) {
   const json::value counts = Control("GET", "requests");
   EXPECT_EQ(counts.at("total"), 3);
   EXPECT_EQ(counts.at("routes").at("GET /{number}"), 2);
+  EXPECT_EQ(counts.at("routes").at("GET /leases"), 1);
   EXPECT_EQ(counts.at("connections"), 2);
   EXPECT_EQ(counts.at("max_open_connections"), 2);
   EXPECT_EQ(counts.at("open_connections"), 0);
@@ -565,11 +747,11 @@ TEST_F(SandboxTest, ControlPortSpeaksPlainHttp) {
   tcp::socket socket(context);
   socket.connect({net::ip::address_v4::loopback(), PortOf(sandbox_->control_url())});
   beast::flat_buffer buffer;
-  const std::pair<std::string, int> expected[] = {{"GET /_sandbox/", 200},
-                                                  {"GET /_sandbox/ledger", 200},
-                                                  {"GET /nothing", 404},
-                                                  {"DELETE /_sandbox/ledger", 405},
-                                                  {"POST /_sandbox/faults", 400}};
+  const std::pair<std::string, int> expected[] = {
+      {"GET /_sandbox/", 200},       {"GET /_sandbox/ledger", 200},
+      {"GET /nothing", 404},         {"GET /_sandbox/churn", 405},
+      {"POST /_sandbox/churn", 400}, {"DELETE /_sandbox/ledger", 405},
+      {"POST /_sandbox/faults", 400}};
   for (const auto& [line, status] : expected) {
     net::write(socket, net::buffer(line + " HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n"));
     http::response<http::string_body> response;

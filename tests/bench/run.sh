@@ -1,0 +1,31 @@
+#!/usr/bin/env bash
+# Measures the gateway against bare servers and other software on this machine, in one run: installs
+# what is missing, builds, then runs run.py, which has the arguments (--help). Writes
+# build/bench/results.json and build/bench/results.svg. Exit status 1 when a bar is missed, 2 when
+# it could not be measured.
+script_name=tests/bench/run.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../deploy/common.sh"
+
+step "Install"
+"$root/deploy/install.sh" --bench
+mkdir -p "$root/build/bench"
+
+# Debian's package would start a web server on port 80, so its program is only unpacked.
+nginx=$(command -v nginx || true)
+if [ -z "$nginx" ]; then
+  nginx=$root/build/bench/nginx/usr/sbin/nginx
+  if [ ! -x "$nginx" ]; then
+    step "Fetch nginx" "$root/build/bench/nginx.log"
+    mkdir -p "$root/build/bench/nginx"
+    (cd "$root/build/bench/nginx" && logged apt-get -q download nginx && dpkg -x nginx_*.deb .)
+  fi
+fi
+if [ ! -d "$root/build/npm/node_modules/@grpc/grpc-js" ]; then
+  step "Install grpc-js" "$root/build/npm-grpc-js.log"
+  mkdir -p "$root/build/npm"
+  logged timeout 300 npm install --prefix "$root/build/npm" --no-audit --no-fund @grpc/grpc-js@1
+fi
+
+build release lease-gateway lease-sandbox bench_client bench_floor bench_https bench_refresh \
+  bench_typed
+exec /usr/bin/python3 "$root/tests/bench/run.py" --nginx "$nginx" "$@"

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Leases through every fault of the sandbox and killed gateways, and compares what callers were told,
+# the journal and the ledger. README.md, "Chaos suite".
+#   tests/chaos/run.sh [--trials N] [--seed S] [--jobs J] [--only INDEX [--alone]] [--keep FOLDER]
+script_name=tests/chaos/run.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../deploy/common.sh"
+
+step "Test the checker"
+/usr/bin/python3 "$root/tests/chaos/checker_test.py"
+
+step "Install"
+"$root/deploy/install.sh" --tests
+build release lease-gateway lease-sandbox
+
+step "Generate the messages"
+generated=$root/build/chaos
+googleapis=/usr/share/gocode/src/github.com/gogo/googleapis
+mkdir -p "$generated"
+protoc --python_out "$generated" -I "$root/proto" -I "$googleapis" \
+  "$root"/proto/leasegateway/v1/*.proto "$googleapis"/google/rpc/{status,error_details}.proto \
+  "$googleapis"/google/type/money.proto
+
+step "Chaos"
+trap - ERR
+PYTHONPATH=$generated exec /usr/bin/python3 "$root/tests/chaos/chaos.py" \
+  --binaries "$root/build/release/bin" "$@"

@@ -1,0 +1,82 @@
+#ifndef LEASE_GATEWAY_UPSTREAM_UPSTREAM_STATS_H_
+#define LEASE_GATEWAY_UPSTREAM_UPSTREAM_STATS_H_
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+#include "upstream/time_histogram.h"
+
+namespace leasegateway {
+
+// The parts of an exchange with the provider, in their order.
+enum class Phase { kResolve, kConnect, kHandshake, kSend, kWait, kRead };
+inline constexpr std::array<std::string_view, 6> kPhaseNames{"resolve", "connect", "handshake",
+                                                             "send",    "wait",    "read"};
+// How long each took, whether it succeeded or not.
+struct PhaseTimes {
+  std::array<TimeHistogram, kPhaseNames.size()> times;
+  void Observe(Phase phase, std::chrono::nanoseconds time) {
+    times[static_cast<std::size_t>(phase)].Observe(time);
+  }
+};
+
+enum class UpstreamOperation {
+  kListAvailableNumbers,
+  kGetNumber,
+  kCreateLease,
+  kListLeases,
+  kGetLease,
+  kTerminateLease,
+  kConfigureFailover,
+  kGetCallForwarding,
+  kEnableCallForwarding,
+  kDisableCallForwarding,
+};
+inline constexpr std::array<std::string_view, 10> kUpstreamOperationNames{
+    "list_available_numbers",
+    "get_number",
+    "create_lease",
+    "list_leases",
+    "get_lease",
+    "terminate_lease",
+    "configure_failover",
+    "get_call_forwarding",
+    "enable_call_forwarding",
+    "disable_call_forwarding"};
+
+// How an attempt ended.
+enum class AttemptOutcome {
+  kOk,
+  kRejected,             // 4xx that is about the request
+  kCredentialsRejected,  // 401
+  kRateLimited,          // 429
+  kFailed,               // 5xx
+  kMalformed,            // an answer that is none
+  kUnreachable,          // no answer
+  kTls,                  // no TLS connection
+  kUnknown,              // a write whose answer got lost
+  kDeadline,
+  kCancelled,
+  kOther,
+};
+inline constexpr std::array<std::string_view, 12> kAttemptOutcomeNames{
+    "ok",           "rejected",  "credentials_rejected",
+    "rate_limited", "failed",    "malformed",
+    "unreachable",  "tls",       "unknown",
+    "deadline",     "cancelled", "other"};
+
+// The attempts of ObservedLeaseApi.
+struct AttemptStats {
+  using Outcomes = std::array<std::atomic<std::uint64_t>, kAttemptOutcomeNames.size()>;
+  std::array<Outcomes, kUpstreamOperationNames.size()> outcomes{};
+  std::array<TimeHistogram, kUpstreamOperationNames.size()> times;
+  // The latest answer of the provider was that it doesn't know the gateway's key.
+  std::atomic<bool> credentials_rejected{false};
+};
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_UPSTREAM_UPSTREAM_STATS_H_
