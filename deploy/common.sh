@@ -37,10 +37,11 @@ trap on_error ERR
 
 listening() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
-# free_port FIRST: the first port from FIRST on that nobody listens on.
+# free_port FIRST: the first port from FIRST on that no socket has, connections that ended a minute ago included: no
+# server could bind it. Below 32768, where the system takes no ports for connections, it stays free.
 free_port() {
   local port=$1
-  while listening "$port"; do
+  while grep -qsE "^ *[0-9]+: [0-9A-F]+:$(printf %04X "$port") " /proc/net/tcp /proc/net/tcp6; do
     port=$((port + 1))
     [ "$port" -lt $(($1 + 200)) ] || return 1
   done
@@ -76,6 +77,31 @@ build() {
   (cd "$root" && logged cmake --preset "$preset")
   step "Build $preset: ${*:-everything}" "$root/build/$preset-build.log"
   (cd "$root" && logged cmake --build "build/$preset" "${targets[@]}")
+}
+
+# What a check exits with that can't run here; it has said why in a line that begins with "skipped: ".
+skipped=77
+
+# npm_packages PACKAGE…: sees that build/npm has them, and tries twice. When it can't, says so and returns 1.
+npm_packages() {
+  local npm=$root/build/npm log=$root/build/npm.log missing=() package tries=2
+  command -v npm >/dev/null || { echo "skipped: $script_name: npm is missing"; return 1; }
+  mkdir -p "$npm"
+  for package in "$@"; do
+    grep -qxF "$package" "$npm/installed" 2>/dev/null || missing+=("$package")
+  done
+  [ "${#missing[@]}" != 0 ] || return 0
+  step "Install from npm: ${missing[*]}"
+  until timeout 300 npm install --prefix "$npm" --no-audit --no-fund "${missing[@]}" </dev/null >"$log" 2>&1; do
+    tries=$((tries - 1))
+    if [ "$tries" = 0 ]; then
+      tail -n 8 "$log"
+      echo "skipped: $script_name: npm could not install ${missing[*]}; its log: $log"
+      return 1
+    fi
+    sleep 10
+  done
+  printf '%s\n' "${missing[@]}" >>"$npm/installed"
 }
 
 # ctest_counts LOG: "PASSED FAILED" as ctest's closing line has it.

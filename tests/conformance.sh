@@ -1,24 +1,19 @@
 #!/usr/bin/env bash
 # Checks the wire between the gateway and its sandbox against the provider's own OpenAPI document:
 # leasectl -> lease-gateway -> TLS -> Prism (validating proxy) -> lease-sandbox. Fails when Prism sees
-# a violation in a request or in a reply. Skipped, with exit status 0, where npm or the document is
+# a violation in a request or in a reply. Exit status 77 where npm can't bring Prism or the document is
 # missing: LEASE_GATEWAY_OPENAPI names it; default: in shared/ beside this folder.
 script_name=tests/conformance.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../deploy/common.sh"
 
 document=${LEASE_GATEWAY_OPENAPI:-$root/../shared/upstream-api/openapi-numbers.json}
 unset LEASE_GATEWAY_OPENAPI # no option of the gateway, which would refuse it
-[ -f "$document" ] || { echo "skipped: conformance, there is no OpenAPI document"; exit 0; }
-command -v npm >/dev/null || { echo "skipped: conformance, npm is missing"; exit 0; }
+[ -f "$document" ] || { echo "skipped: $script_name: there is no $document"; exit "$skipped"; }
+npm_packages @stoplight/prism-cli@5 || exit "$skipped"
 
 build release lease-gateway leasectl lease-sandbox
 bin=$root/build/release/bin
 prism=$root/build/npm/node_modules/.bin/prism
-if [ ! -x "$prism" ]; then
-  step "Install Prism" "$root/build/npm-prism.log"
-  mkdir -p "$root/build/npm"
-  logged timeout 300 npm install --prefix "$root/build/npm" --no-audit --no-fund @stoplight/prism-cli@5
-fi
 
 work=$(mktemp -d)
 logs=$root/build/conformance
@@ -34,7 +29,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM
 
 step "Start the sandbox" "$logs/sandbox.log"
-sandbox_port=$(free_port 52051)
+sandbox_port=$(free_port 24051)
 control_port=$(free_port $((sandbox_port + 1)))
 "$bin/lease-sandbox" --port "$sandbox_port" --control-port "$control_port" \
   --ca-out "$work/sandbox-ca.pem" >"$step_log" 2>&1 &

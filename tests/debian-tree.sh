@@ -1,6 +1,19 @@
 # shellcheck shell=bash
 # Sourced after deploy/common.sh by what needs bare Debian systems in folders. Needs root and debootstrap.
 
+room() { df -BM --output=avail "$1" | tail -n 1 | tr -dc 0-9; }
+
+# find_room MEGABYTES: sets `place`, a folder for trees: TMPDIR, else build/ or /var/tmp, whichever has more room. Ends
+# the script as skipped where there is too little.
+find_room() {
+  place=${TMPDIR:-/var/tmp}
+  if [ -z "${TMPDIR:-}" ] && [ "$(room "$root/build")" -gt "$(room "$place")" ]; then place=$root/build; fi
+  [ "$(room "$place")" -ge "$1" ] || {
+    echo "skipped: $script_name: needs $1 MB in $place, which has $(room "$place"); TMPDIR names another folder"
+    exit "$skipped"
+  }
+}
+
 # find_mirrors: sets `mirror` and `security`. DEBIAN_MIRROR: where to take packages from; default: where
 # this machine does.
 find_mirrors() {

@@ -2,14 +2,15 @@
 # Follows deploy/Dockerfile in bare Debian 13 trees, as no container engine is needed for that: FROM, WORKDIR,
 # COPY (of HEAD, as .dockerignore lets through), RUN, USER and ENTRYPOINT of both stages. Then starts
 # what came out as Kubernetes does: not as root, root file system read-only, all shells gone.
-# Ends with a line "N passed, N failed". Needs root and debootstrap.
+# Ends with a line "N passed, N failed"; exit status 77 where the disk has too little room. Needs root and debootstrap.
 script_name=tests/dockerfile.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../deploy/common.sh"
 . "$root/tests/debian-tree.sh"
 [ "$(id -u)" = 0 ] || fail "needs root"
 command -v debootstrap >/dev/null || fail "debootstrap is missing: run deploy/install.sh --ci"
 
-work=$(mktemp -d -p "${TMPDIR:-/var/tmp}" lease-gateway-image.XXXXXX)
+find_room 4000
+work=$(mktemp -d -p "$place" lease-gateway-image.XXXXXX)
 gateway=
 declare -A trees=()
 cleanup() {
@@ -131,7 +132,7 @@ check "no shell is left" test ! -e "$tree/usr/bin/sh" -a ! -e "$tree/usr/bin/bas
 mount --bind "$tree" "$tree"
 mount -o remount,ro,bind "$tree"
 mount -t tmpfs -o mode=1777,size=16m tmpfs "$tree/tmp"
-port=$(free_port 52051)
+port=$(free_port 22051)
 as_user=(env -i "$(command -v chroot)" "--userspec=$user" --groups= "$tree")
 "${as_user[@]}" "${command[@]}" --sandbox --listen "127.0.0.1:$port" >"$step_log" 2>&1 &
 gateway=$!

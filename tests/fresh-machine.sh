@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Shows that a new machine needs nothing by hand: a minimal Debian in a folder, a clone of HEAD in
-# it, deploy/run.sh --once twice, then tests/kubernetes.sh and tests/run.sh. Needs root and debootstrap.
+# it, deploy/run.sh --once twice, then tests/kubernetes.sh and tests/run.sh. Needs root and debootstrap; exit status 77
+# where the disk has too little room.
 #   tests/fresh-machine.sh bookworm|trixie
 # DEBIAN_MIRROR: where to take packages from; default: where this machine does.
 script_name=tests/fresh-machine.sh
@@ -16,7 +17,8 @@ command -v debootstrap >/dev/null || fail "debootstrap is missing: run deploy/in
 
 . "$root/tests/debian-tree.sh"
 find_mirrors
-tree=$(mktemp -d -p "${TMPDIR:-/var/tmp}" lease-gateway-fresh.XXXXXX)
+find_room 4000
+tree=$(mktemp -d -p "$place" lease-gateway-fresh.XXXXXX)
 trap 'remove_tree "$tree"' EXIT
 trap 'exit 130' INT
 trap 'exit 143' TERM

@@ -71,17 +71,9 @@ if [ -n "$rendered" ]; then
   python rules "$out" "$bin/lease-gateway"
 
   step "Types of the Kubernetes API, of the Prometheus operator and of Istio"
-  npm=$root/build/npm-kubernetes
-  packages=(kubernetes-models@5.1.0 @kubernetes-models/prometheus-operator@6.0.0 @kubernetes-models/istio@2.3.0 typescript@5.9.3)
-  if ! command -v npm >/dev/null; then
-    echo "skipped: npm is missing"
-  else
-    if [ "$(cat "$npm/installed" 2>/dev/null)" != "${packages[*]}" ]; then
-      mkdir -p "$npm"
-      timeout 300 npm install --prefix "$npm" --no-audit --no-fund "${packages[@]}" >"$out/npm.log" 2>&1 ||
-        fail "npm could not install ${packages[*]}; see $out/npm.log"
-      echo "${packages[*]}" >"$npm/installed"
-    fi
+  npm=$root/build/npm
+  if npm_packages kubernetes-models@5.1.0 @kubernetes-models/prometheus-operator@6.0.0 \
+    @kubernetes-models/istio@2.3.0 typescript@5.9.3; then
     types=$npm/types
     rm -rf "$types"
     mkdir -p "$types/good" "$types/bad"
@@ -110,7 +102,7 @@ else
 fi
 
 step "A running gateway" "$out/gateway.log"
-port=$(free_port 53051)
+port=$(free_port 23051)
 admin=$(free_port $((port + 1)))
 "$bin/lease-gateway" --sandbox --listen "127.0.0.1:$port" --admin-listen "127.0.0.1:$admin" \
   --drain-wait 5s >"$step_log" 2>&1 &

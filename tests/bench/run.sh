@@ -20,11 +20,7 @@ if [ -z "$nginx" ]; then
     (cd "$root/build/bench/nginx" && logged apt-get -q download nginx && dpkg -x nginx_*.deb .)
   fi
 fi
-if [ ! -d "$root/build/npm/node_modules/@grpc/grpc-js" ]; then
-  step "Install grpc-js" "$root/build/npm-grpc-js.log"
-  mkdir -p "$root/build/npm"
-  logged timeout 300 npm install --prefix "$root/build/npm" --no-audit --no-fund @grpc/grpc-js@1
-fi
+npm_packages @grpc/grpc-js@1 || exit 2
 
 build release lease-gateway lease-sandbox bench_client bench_floor bench_https bench_refresh \
   bench_typed

@@ -4,6 +4,7 @@ import collections
 import http.client
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -84,14 +85,24 @@ class Sandbox:
             self.process.wait()
 
 
+def free_port():
+    """One that stays free for a gateway that starts again: the system takes none below 32768 for connections."""
+    while True:
+        port = random.SystemRandom().randrange(20_000, 32_000)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+                return port
+            except OSError:
+                pass
+
+
 class Gateway:
     def __init__(self, binary, folder, sandbox):
         self.binary, self.folder, self.sandbox = binary, folder, sandbox
         self.journal = os.path.join(folder, "journal.db")
         self.log = open(os.path.join(folder, "gateway.log"), "ab")
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.process = None
         self.incarnation = 0
         self.up = False

@@ -29,6 +29,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <random>
 #include <set>
 #include <sstream>
 #include <stdexcept>
@@ -132,9 +133,18 @@ class Processes {
   std::set<pid_t> running_;
 };
 
+// One that stays free for a gateway that starts again: the system takes none below 32768 for
+// connections.
 int FreePort() {
   asio::io_context io;
-  return tcp::acceptor(io, {asio::ip::address_v4::loopback(), 0}).local_endpoint().port();
+  std::random_device random;
+  for (;;) {
+    const auto port = static_cast<asio::ip::port_type>(20'000 + random() % 12'000);
+    tcp::acceptor acceptor(io, tcp::v4());
+    boost::system::error_code taken;
+    acceptor.bind({asio::ip::address_v4::loopback(), port}, taken);
+    if (!taken) return port;
+  }
 }
 
 // The gateways that share the provider.
