@@ -27,7 +27,9 @@ SHOWN = 10  # violations of each invariant, at once
 
 
 def parse(arguments):
-    parser = argparse.ArgumentParser(usage=__doc__, add_help=False)
+    parser = argparse.ArgumentParser(usage=__doc__, add_help=False,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--help", "-h", action="version", version=__doc__)
     parser.add_argument("--binaries", required=True)
     parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--seed", default="1")

@@ -5,6 +5,10 @@
 script_name=tests/chaos/run.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../deploy/common.sh"
 
+if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
+  exec /usr/bin/python3 "$root/tests/chaos/chaos.py" --help
+fi
+
 step "Test the checker"
 /usr/bin/python3 "$root/tests/chaos/checker_test.py"
 
