@@ -69,7 +69,9 @@ Page SetLevel(const std::string& body) {
 
 http::status StatusOf(const boost::system::error_code& error) {
   if (error == http::error::header_limit) return http::status::request_header_fields_too_large;
-  if (error == http::error::body_limit) return http::status::payload_too_large;
+  if (error == http::error::body_limit || error == http::error::buffer_overflow) {
+    return http::status::payload_too_large;
+  }
   return http::status::bad_request;
 }
 
@@ -144,7 +146,8 @@ asio::awaitable<void> AdminServer::State::Accept() {
 
 asio::awaitable<void> AdminServer::State::Serve(tcp::socket socket) {
   beast::tcp_stream stream(std::move(socket));
-  beast::flat_buffer buffer;
+  // The parser's limits leave out what is between chunks.
+  beast::flat_buffer buffer(options.max_header_bytes + options.max_body_bytes + 4096);
   boost::system::error_code error;
   for (bool goes_on = true; goes_on;) {
     http::request_parser<http::string_body> parser;

@@ -203,7 +203,8 @@ void Server::Parts::DetachAdmin() {
 }
 
 // A provider that is down does not make a gateway unready: others could do no better, and memory
-// may have answers.
+// may have answers. Neither does a journal that can't be written: reads go on, and those who lease
+// are told why not.
 Readiness Server::Parts::Ready() {
   if (phase == Phase::kStarting) return {false, "it starts\n"};
   if (phase == Phase::kDraining) return {false, "it drains: new calls go to another one\n"};
@@ -212,12 +213,13 @@ Readiness Server::Parts::Ready() {
   Readiness readiness{true, ""};
   const absl::Status last_write = journal->stats().last_write;
   if (!last_write.ok()) {
-    readiness.ready = false;
     absl::StrAppend(&readiness.words, "purchases can't be written down: ", last_write.message(),
                     "\n");
   }
   if (upstream_stats->attempts.credentials_rejected.load(std::memory_order_relaxed)) {
-    const bool warm = api->stats().available_age.has_value();
+    // As long as it answers: the provider's refusal is no outage, which would make that longer.
+    const auto age = api->stats().available_age;
+    const bool warm = age && *age <= config.cache_fresh + config.cache_stale_while_revalidate;
     readiness.ready = readiness.ready && warm;
     absl::StrAppend(&readiness.words, "the provider does not take the gateway's API key",
                     warm ? "; memory still answers" : "", "\n");

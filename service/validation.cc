@@ -19,6 +19,7 @@ constexpr int kMaxFilterValues = 100;
 constexpr std::size_t kMaxFilterBytes = 64;
 constexpr std::size_t kMaxDigits = 15;
 constexpr std::size_t kMaxLeaseIdBytes = 128;
+constexpr std::size_t kMaxDetailBytes = 3'000;  // of violations
 
 bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
@@ -34,6 +35,12 @@ class Violations {
  public:
   void Add(const std::string& field, std::string_view reason, const std::string& description) {
     if (reason_.empty()) reason_ = reason;
+    // A client takes 8 KiB of metadata at most (gRPC's default), which these become.
+    bytes_ += field.size() + description.size();
+    if (bytes_ > kMaxDetailBytes) {
+      ++left_out_;
+      return;
+    }
     auto& violation = *bad_request_.add_field_violations();
     violation.set_field(field);
     violation.set_description(description);
@@ -119,18 +126,26 @@ class Violations {
     for (const auto& violation : bad_request_.field_violations()) {
       absl::StrAppend(&message, message.empty() ? "" : "; ", violation.field(), ": ",
                       violation.description());
-      if (message.size() > 1024) break;  // the details have them all
+      if (message.size() > 1024) break;  // the details have more
     }
     auto status = MakeError(absl::StatusCode::kInvalidArgument, reason_, message,
                             {{"field", bad_request_.field_violations(0).field()}});
+    google::rpc::BadRequest details = bad_request_;
+    if (left_out_ > 0) {
+      auto& rest = *details.add_field_violations();
+      rest.set_field("...");
+      rest.set_description(absl::StrCat("and ", left_out_, " more violations"));
+    }
     status.SetPayload("type.googleapis.com/google.rpc.BadRequest",
-                      absl::Cord(bad_request_.SerializeAsString()));
+                      absl::Cord(details.SerializeAsString()));
     return status;
   }
 
  private:
   std::string reason_;  // of the first violation
   google::rpc::BadRequest bad_request_;
+  std::size_t bytes_ = 0;
+  std::size_t left_out_ = 0;
 };
 
 // Without the plus sign that a prefix or pattern may have.

@@ -212,13 +212,19 @@ class WatchHub::Watcher final : public grpc::ServerWriteReactor<grpc::ByteBuffer
       answer = *std::move(found);
     }
     const std::uint64_t version = answer->version;
-    const Availability& numbers = *answer->numbers;
-    self->held_ = std::move(answer->numbers);
+    struct Held {
+      std::shared_ptr<const Availability> numbers;
+      std::vector<std::uint32_t> rows;
+    };
+    auto held = std::make_shared<Held>();
+    held->numbers = std::move(answer->numbers);
     answer.reset();
-    std::vector<std::uint32_t> rows =
-        self->filter_.matches_all()
-            ? numbers.AllRows()
-            : numbers.Search(self->request_.filter(), {}, 0, numbers.size()).rows;
+    const Availability& numbers = *held->numbers;
+    held->rows = self->filter_.matches_all()
+                     ? numbers.AllRows()
+                     : numbers.Search(self->request_.filter(), {}, 0, numbers.size()).rows;
+    const std::vector<std::uint32_t>& rows = held->rows;
+    self->held_ = std::move(held);
     std::size_t sent = 0;
     do {
       const std::size_t count = std::min(kNumbersPerMessage, rows.size() - sent);
@@ -258,9 +264,10 @@ class WatchHub::Watcher final : public grpc::ServerWriteReactor<grpc::ByteBuffer
       const bool after = number.after && self->filter_.Matches(*number.after);
       if (!before && !after) continue;
       if (count == kNumbersPerMessage) {
-        absl::Status status = co_await Write(self, message.SerializeAsString());
+        // Empty while it waits for a reader who may be slow.
+        std::string bytes = std::exchange(message, {}).SerializeAsString();
+        absl::Status status = co_await Write(self, std::move(bytes));
         if (!status.ok() || !self->held_) co_return status;
-        message.Clear();
         count = 0;
       }
       ++count;

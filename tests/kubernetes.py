@@ -440,6 +440,9 @@ def rule_mesh_routes(r):
     service = r.one("VirtualService")
     if service is None:
         return ["VirtualService is missing"]
+    names = {item["metadata"]["name"] for item in r.all("Service")}
+    if set(service["spec"]["hosts"]) != names:
+        return [f"the hosts of VirtualService are {service['spec']['hosts']}, the Services {sorted(names)}"]
     routes = []
     for route in service["spec"]["http"]:
         listed = {m["uri"]["exact"].rpartition("/")[2] for m in route["match"]} if "match" in route else None
@@ -543,6 +546,7 @@ MUTATIONS = [
     ("production", configure("drain_wait: 10s", "drain_wait: soon"), "drain_wait"),
     ("production", configure("grace: 20s", "grace: 40s"), "the end takes up to"),
     ("production", configure("max_connection_age: 30s", "max_connection_age: 10m"), "share within a minute"),
+    ("mesh", change(("VirtualService", "hosts"), ["lease-gateway"]), "the hosts of VirtualService"),
     ("mesh", configure("allow_plaintext: true", "allow_plaintext: false"), "beyond loopback"),
     ("sandbox", configure("allow_plaintext: true", "allow_plaintext: false"), "beyond loopback"),
     ("production", configure("tls_key_file: .*", ""), "tls_key_file: must be set"),

@@ -385,7 +385,7 @@ struct CachingLeaseApi::State : std::enable_shared_from_this<State> {
         ++refreshes.failed;
         ++cell->pace.failures;
         cell->pace.retry_at = now + Pause(cell->pace.failures);
-        cell->pace.outage = IsOutage(flight.result.status());
+        cell->pace.outage = IsOutage(flight.result.status()) && !Yielded(flight);
       }
       for (auto& waiter : flight.waiters) Wakeup::Wake(std::move(waiter));
       flight.waiters.clear();
@@ -406,6 +406,17 @@ struct CachingLeaseApi::State : std::enable_shared_from_this<State> {
     const absl::Status& status = flight.result.status();
     return flight.until && (status.code() == absl::StatusCode::kDeadlineExceeded ||
                             ReasonOf(status) == reason::kOverloaded);
+  }
+
+  // Whether it was a refresh that the gateway itself refused, for callers' sake: they may have a
+  // turn at the provider where a refresh has none.
+  template <typename Value>
+  static bool Yielded(const Flight<Value>& flight) {
+    const absl::Status& status = flight.result.status();
+    if (!flight.refreshes || status.code() != absl::StatusCode::kResourceExhausted) return false;
+    const auto metadata = MetadataOf(status);
+    const auto sent = metadata.find("request_sent");
+    return sent != metadata.end() && sent->second == "false";
   }
 
   // With the lock held, when a caller went away: a request that nobody waits for any more does not
@@ -686,7 +697,16 @@ struct CachingLeaseApi::State : std::enable_shared_from_this<State> {
   static asio::awaitable<absl::StatusOr<std::shared_ptr<const LeasesValue>>> Fetch(
       std::shared_ptr<State> self, std::shared_ptr<Cell<LeasesValue>>, std::string,
       CallContext context, Stamp stamp) {
-    auto reply = co_await self->inner->ListLeases(std::move(context));
+    auto reply = co_await self->inner->ListLeases(context);
+    if (reply.ok() && reply->value.empty() && self->HasLeases()) {
+      spdlog::warn("the provider lists no lease any more (exchange {}): asking again",
+                   reply->metadata.upstream_request_id());
+      reply = co_await self->inner->ListLeases(std::move(context));
+      if (reply.ok() && reply->value.empty()) {
+        spdlog::warn("the provider still lists no lease (exchange {}): the list is empty now",
+                     reply->metadata.upstream_request_id());
+      }
+    }
     if (!reply.ok()) co_return reply.status();
     v1::ListLeasesResponse list;
     list.mutable_leases()->Swap(&reply->value);
@@ -723,6 +743,19 @@ struct CachingLeaseApi::State : std::enable_shared_from_this<State> {
   bool HasNumbers() {
     const std::lock_guard lock(mutex);
     return available->value && available->value->numbers->size() > 0;
+  }
+
+  bool HasLeases() {
+    std::shared_ptr<const LeasesValue> list;
+    {
+      const std::lock_guard lock(mutex);
+      list = leases->value;
+    }
+    if (!list) return false;
+    v1::ListLeasesResponse parsed;
+    const auto view = list->reply->view();
+    return parsed.ParseFromArray(view.data(), static_cast<int>(view.size())) &&
+           parsed.leases_size() > 0;
   }
 
   // With the lock held: the writes after `sequence`.

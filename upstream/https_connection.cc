@@ -61,6 +61,10 @@ class PhaseTimer {
   const Deadline began_ = std::chrono::steady_clock::now();
 };
 
+// Answers that come before the final one (RFC 9110, 15.2); more of them are no HTTP any more.
+constexpr int kMaxInterim = 16;
+bool IsInterim(unsigned status) { return status >= 100 && status < 200 && status != 101; }
+
 bool IsIpLiteral(const std::string& host) {
   boost::system::error_code error;
   asio::ip::make_address(host, error);
@@ -193,8 +197,8 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpReq
                                                                          Deadline deadline) {
   Result result;
   auto& socket = beast::get_lowest_layer(stream_);
-  http::response_parser<http::string_body> parser;
-  parser.body_limit(static_cast<std::uint64_t>(options_.max_body_bytes));
+  std::optional<http::response_parser<http::string_body>> parser;
+  bool interim = false;
   boost::system::error_code error;
   const char* phase = nullptr;
   Deadline expiry;
@@ -209,24 +213,32 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpReq
   co_await http::async_write(stream_, request, asio::redirect_error(asio::use_awaitable, error));
   if (!error) {
     begin(Phase::kWait, "waiting for the answer", options_.response_timeout);
-    co_await http::async_read_header(stream_, buffer_, parser,
-                                     asio::redirect_error(asio::use_awaitable, error));
+    for (int left = kMaxInterim; left >= 0; --left) {
+      parser.emplace();
+      parser->body_limit(static_cast<std::uint64_t>(options_.max_body_bytes));
+      co_await http::async_read_header(stream_, buffer_, *parser,
+                                       asio::redirect_error(asio::use_awaitable, error));
+      if (error || !IsInterim(parser->get().result_int())) break;
+      interim = true;
+    }
   }
   if (!error) {
     begin(Phase::kRead, "reading the answer", options_.read_timeout);
-    co_await http::async_read(stream_, buffer_, parser,
+    co_await http::async_read(stream_, buffer_, *parser,
                               asio::redirect_error(asio::use_awaitable, error));
   }
   timer.reset();
-  result.got_byte = parser.got_some() || buffer_.size() > 0;
+  result.got_byte = interim || (parser && parser->got_some()) || buffer_.size() > 0;
   if (!error) {
     // Its timer may have run out just now and look at the stream later, on this call's strand: then
     // no other call may use it.
     const bool on_time = std::chrono::steady_clock::now() < expiry;
     // Otherwise the time-out of this exchange would end the next one (Beast's timers stay armed).
     socket.expires_never();
-    result.reusable = parser.keep_alive() && buffer_.size() == 0 && on_time;
-    result.response = parser.release();
+    result.reusable =
+        parser->keep_alive() && buffer_.size() == 0 && on_time &&
+        http::to_status_class(parser->get().result_int()) != http::status_class::informational;
+    result.response = parser->release();
     co_return result;
   }
   connected_ = false;

@@ -212,7 +212,14 @@ LeaseApiResult<v1::Lease> HttpsLeaseApi::CreateLease(CallContext context, std::s
                       EncodeCreateLease(method)};
   const auto stats = context.stats;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(*stats, body, DecodeLease);
+  auto reply = Decode(*stats, body, DecodeLease);
+  if (reply.ok() && !reply->value.phone_number().empty() &&
+      reply->value.phone_number() != phone_number) {
+    co_return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
+                        absl::StrCat("the provider's answer to the lease of ", phone_number,
+                                     " is of ", reply->value.phone_number()));
+  }
+  co_return reply;
 }
 
 LeaseApiResult<LeaseList> HttpsLeaseApi::ListLeases(CallContext context) {

@@ -394,7 +394,6 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
       Settled settled = co_await std::move(settling);
       flight->open = false;
       if (settled.status.ok() || settled.stopped) co_return settled;
-      Unlock(*flight);
       if (!IsWanted(*flight)) {
         // Another number can be had under the same name.
         if (IsGone(settled.status)) {
@@ -402,6 +401,9 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
         }
         co_return settled;
       }
+      auto leaving = Leave(flight);
+      const absl::Status left = co_await std::move(leaving);
+      if (!left.ok()) co_return NotSent(NotSentError(left));
     }
 
     const v1::LeaseAnyNumberRequest request = AnyRequestOf(*flight);
@@ -434,14 +436,31 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
           auto trying = Try(flight, phone_number);
           Settled settled = co_await std::move(trying);
           if (settled.stopped || settled.status.ok()) co_return settled;
-          Unlock(*flight);
           if (!IsGone(settled.status)) co_return settled;
+          auto leaving = Leave(flight);
+          const absl::Status left = co_await std::move(leaving);
+          if (!left.ok()) co_return NotSent(NotSentError(left));
           // A refusal says more than that there is nothing.
           if (ReasonOf(settled.status) == reason::kUpstreamRejected) last = std::move(settled);
         }
       }
     }
     co_return last;
+  }
+
+  // Gives up the number's lock, once the journal no longer says that a request for the number may
+  // be on its way: after a restart, what another one leases there now would be taken for this
+  // one's.
+  asio::awaitable<absl::Status> Leave(FlightPtr flight) {
+    if (flight->record.state() != v1::OPERATION_STATE_INTENDED) {
+      v1::Operation intended = flight->record;
+      intended.set_state(v1::OPERATION_STATE_INTENDED);
+      auto writing = Write(flight, std::move(intended));
+      const absl::Status written = co_await std::move(writing);
+      if (!written.ok()) co_return written;
+    }
+    Unlock(*flight);
+    co_return absl::OkStatus();
   }
 
   // Looks at the number, writes down that a request goes out, sends it, and finds out what became
@@ -484,7 +503,10 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
     if (const auto* any = std::get_if<v1::LeaseAnyNumberRequest>(&*flight.arguments)) {
       return CheckMatching(*any, number);
     }
-    return CheckLease(number, std::get<v1::TerminateLeaseRequest>(*flight.arguments).lease_id());
+    // Without a word of the caller's, the lease that it tried to end before: a newer one is not
+    // meant.
+    const std::string& asked = std::get<v1::TerminateLeaseRequest>(*flight.arguments).lease_id();
+    return CheckLease(number, asked.empty() ? flight.record.lease_id() : asked);
   }
 
   static absl::Status CheckMatching(const v1::LeaseAnyNumberRequest& request,
@@ -645,6 +667,11 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
     CallContext context = MakeContext(*flight);
     context.deadline = std::min(context.deadline, environment.now() + kLookTimeout);
     context.max_staleness = milliseconds(0);
+    // While nobody knows what was bought, it does not wait for all callers to have had their turn.
+    const auto state = flight->record.state();
+    if (state == v1::OPERATION_STATE_SENT || state == v1::OPERATION_STATE_UNKNOWN) {
+      context.background = false;
+    }
     auto getting = api->GetNumber(std::move(context), std::move(phone_number));
     co_return co_await std::move(getting);
   }

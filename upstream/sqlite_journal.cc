@@ -81,7 +81,7 @@ constexpr std::string_view kAdvice =
     "what was bought is at the provider";
 
 constexpr std::size_t kMaxBatch = 1'000;      // writes in a transaction
-constexpr std::size_t kReadsAtATime = 100;    // before writes have their turn again
+constexpr std::size_t kReadsAtATime = 1;      // before writes have their turn again
 constexpr std::int64_t kPrunedAtATime = 200;  // likewise
 constexpr int kMaxPage = 1'000;
 
@@ -226,7 +226,8 @@ struct SqliteJournal::Shared {
   absl::Status Add(const std::shared_ptr<Write>& write) {
     {
       const std::lock_guard lock(mutex);
-      if (!write->is_update && writes.size() + reads.size() >= max_queued) return Overloaded();
+      // Reads are no reason to refuse a purchase.
+      if (!write->is_update && writes.size() >= max_queued) return Overloaded();
       writes.push_back(write);
     }
     wake.notify_one();
@@ -236,7 +237,7 @@ struct SqliteJournal::Shared {
   absl::Status Add(const std::shared_ptr<Read>& read) {
     {
       const std::lock_guard lock(mutex);
-      if (writes.size() + reads.size() >= max_queued) return Overloaded();
+      if (reads.size() >= max_queued) return Overloaded();
       reads.push_back(read);
     }
     wake.notify_one();
@@ -260,7 +261,11 @@ struct SqliteJournal::Shared {
     const auto waiter = read->wakeup;
     if (auto status = shared->Add(std::shared_ptr<Read>(read)); !status.ok()) co_return status;
     co_await waiter->WaitUntil(SteadyClock::time_point::max());
-    if (!read->done) co_return CancelledError("reading the operation journal");
+    if (!read->done) {
+      const std::lock_guard lock(shared->mutex);
+      std::erase(shared->reads, read);
+      co_return CancelledError("reading the operation journal");
+    }
     co_return std::move(read->result);
   }
 
@@ -313,12 +318,13 @@ class SqliteJournal::Thread {
   absl::Status Count();
 
   void WriteAll(const std::vector<std::shared_ptr<Write>>& writes);
+  // Without any it writes all the same, but nothing new.
   absl::Status Transact(const std::vector<Write*>& writes);
   int Insert(Write& write);
   int Replace(Write& write);
   absl::StatusOr<std::int64_t> PruneSome();
   void FindOldest();
-  void NoteWrite(const absl::Status& status);
+  void NoteState(const absl::Status& status);
   void Publish();
 
   const Options options_;
@@ -543,6 +549,7 @@ absl::Status SqliteJournal::Thread::Count() {
 
 void SqliteJournal::Thread::Run() {
   auto prune_at = SteadyClock::now() + options_.prune_interval;
+  auto recheck_at = SteadyClock::time_point::max();  // while it can't be written
   const auto take = [](auto& from, auto& to, std::size_t most) {
     while (!from.empty() && to.size() < most) {
       to.push_back(std::move(from.front()));
@@ -559,7 +566,7 @@ void SqliteJournal::Thread::Run() {
     bool stopping = false;
     {
       std::unique_lock lock(shared_->mutex);
-      shared_->wake.wait_until(lock, prune_at, [&] {
+      shared_->wake.wait_until(lock, std::min(prune_at, recheck_at), [&] {
         return shared_->stopping || !shared_->writes.empty() || !shared_->reads.empty();
       });
       stopping = shared_->stopping;
@@ -574,7 +581,17 @@ void SqliteJournal::Thread::Run() {
       read->Run(*this);
       finish(*read);
     }
-    if (const auto now = SteadyClock::now(); now >= prune_at && !stopping) {
+    const auto now = SteadyClock::now();
+    if (stats_.last_write.ok()) {
+      recheck_at = SteadyClock::time_point::max();
+    } else if (!writes.empty() || now >= recheck_at) {
+      if (writes.empty()) {
+        NoteState(Transact({}));
+        Publish();
+      }
+      recheck_at = now + options_.recheck_interval;
+    }
+    if (now >= prune_at && !stopping) {
       const auto pruned = PruneSome();
       const bool more = pruned.ok() && *pruned == kPrunedAtATime;
       prune_at = more ? now : now + options_.prune_interval;
@@ -603,7 +620,8 @@ void SqliteJournal::Thread::WriteAll(const std::vector<std::shared_ptr<Write>>& 
   if (pending.empty()) return;
   change_.clear();
   const absl::Status status = Transact(pending);
-  NoteWrite(status);
+  ++(status.ok() ? stats_.commits : stats_.failures);
+  NoteState(status);
   if (status.ok()) {
     for (const auto& [state, change] : change_) stats_.entries[state] += change;
     FindOldest();
@@ -626,6 +644,9 @@ absl::Status SqliteJournal::Thread::Transact(const std::vector<Write*>& writes) 
     return status;
   };
   int code = db_.Execute("BEGIN IMMEDIATE");
+  if (code == SQLITE_OK && writes.empty()) {
+    code = db_.Execute(absl::StrCat("PRAGMA user_version = ", kVersion));
+  }
   if (code != SQLITE_OK) return abort(code);
   for (Write* write : writes) {
     code = write->is_update ? Replace(*write) : Insert(*write);
@@ -763,8 +784,7 @@ void SqliteJournal::Thread::FindOldest() {
   }
 }
 
-void SqliteJournal::Thread::NoteWrite(const absl::Status& status) {
-  ++(status.ok() ? stats_.commits : stats_.failures);
+void SqliteJournal::Thread::NoteState(const absl::Status& status) {
   // Once a spell, not once a call.
   if (!status.ok() && stats_.last_write.ok()) {
     spdlog::error("{} ({}): nothing is leased or given back until it can be",
@@ -841,9 +861,10 @@ absl::StatusOr<std::vector<Entry>> SqliteJournal::Thread::Unresolved(SystemTime 
 
 absl::StatusOr<std::unique_ptr<SqliteJournal>> SqliteJournal::Open(Options options) {
   if (options.path.empty() || options.retention < std::chrono::hours(24) ||
-      options.prune_interval <= std::chrono::milliseconds(0)) {
+      options.prune_interval <= std::chrono::milliseconds(0) ||
+      options.recheck_interval <= std::chrono::milliseconds(0)) {
     return absl::InvalidArgumentError(
-        "the operation journal needs a path, a retention of 24 h or more and a prune interval");
+        "the operation journal needs a path, a retention of 24 h or more and intervals above 0");
   }
   const std::size_t max_queued = options.max_queued;
   auto shared = std::make_shared<Shared>(max_queued);

@@ -29,8 +29,9 @@ namespace leasegateway {
 // may be there after all, as if the process had ended before it could tell.
 //
 // When the disk is full or broken, writes fail and reads go on as far as the file can be read; the
-// next write tries anew, so there is nothing to do once the cause is gone. Every row has a
-// checksum: what was damaged is reported, never returned.
+// next write tries anew, and so does the journal by itself every `recheck_interval`, so there is
+// nothing to do once the cause is gone. Every row has a checksum: what was damaged is reported,
+// never returned.
 class SqliteJournal final : public OperationJournal {
  public:
   struct Options {
@@ -38,9 +39,11 @@ class SqliteJournal final : public OperationJournal {
     // Of resolved operations, since their last change; 24 h at least. Others stay until resolved.
     std::chrono::hours retention{24};
     std::chrono::milliseconds prune_interval{60'000};
+    // From a write that failed to a try whether the file can be written again.
+    std::chrono::milliseconds recheck_interval{5'000};
     // About how long Open may look for damage; what is not looked at by then is taken as sound.
     std::chrono::milliseconds check_limit{10'000};
-    // Of Begins and reads. Updates are taken always: they say what became of money.
+    // Of Begins, and of reads. Updates are taken always: they say what became of money.
     std::size_t max_queued = 10'000;
     // Called on the journal's thread.
     std::function<std::chrono::system_clock::time_point()> now = &std::chrono::system_clock::now;

@@ -63,6 +63,8 @@ Context MakeContext(const GlobalOptions& options) {
     SSL_CTX_load_verify_file(context.get(), options.ca_file.c_str());
   }
   if (!options.cert_file.empty()) {
+    // OpenSSL would ask the terminal for the passphrase of a key.
+    SSL_CTX_set_default_passwd_cb(context.get(), [](char*, int, int, void*) { return -1; });
     SSL_CTX_use_certificate_chain_file(context.get(), options.cert_file.c_str());
     SSL_CTX_use_PrivateKey_file(context.get(), options.key_file.c_str(), SSL_FILETYPE_PEM);
   }

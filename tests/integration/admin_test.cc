@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <filesystem>
 #include <map>
 #include <regex>
 #include <sstream>
@@ -178,6 +179,39 @@ TEST_F(AdminTest, WarmGatewayStaysReadyWithARefusedKey) {
   const HttpAnswer answer = Ask("/readyz");
   EXPECT_EQ(answer.status, 200);
   EXPECT_THAT(answer.body, HasSubstr("memory still answers"));
+}
+
+TEST_F(AdminTest, GatewayWithARefusedKeyIsUnreadyOnceMemoryAnswersNoMore) {
+  StartWithAdmin([](Config& config) {
+    config.cache_fresh = config.cache_stale_while_revalidate = milliseconds(50);
+  });
+  const std::string number = FirstAvailable();
+  Fault(R"({"route":"*","kind":"status","status":401,"fraction":1})");
+  EXPECT_FALSE(Get(number).ok());
+  std::this_thread::sleep_for(milliseconds(150));
+  EXPECT_EQ(Ask("/readyz").status, 503);
+}
+
+TEST_F(AdminTest, JournalThatCanNotBeWrittenIsSaidAndLeavesTheGatewayReady) {
+  const auto folder =
+      std::filesystem::path(testing::TempDir()) / ("admin-journal-" + std::to_string(getpid()));
+  std::filesystem::create_directories(folder);
+  StartWithAdmin([&](Config& config) { config.journal = folder / "journal.db"; });
+  const std::string number = FirstAvailable();
+  std::filesystem::rename(folder / "journal.db", folder / "moved.db");
+  EXPECT_EQ(Lease(number).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  HttpAnswer answer = Ask("/readyz");
+  EXPECT_EQ(answer.status, 200);
+  EXPECT_THAT(answer.body, HasSubstr("purchases can't be written down"));
+  std::filesystem::rename(folder / "moved.db", folder / "journal.db");
+  for (int i = 0; i < 3'000 && answer.body.find("written down") != answer.body.npos; ++i) {
+    std::this_thread::sleep_for(milliseconds(10));
+    answer = Ask("/readyz");
+  }
+  EXPECT_THAT(answer.body, Not(HasSubstr("written down")));
+  EXPECT_TRUE(Lease(number).ok());
+  server_.reset();
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(AdminTest, UnreadyFromTheBeginningOfTheDrainAndThereUntilTheEnd) {

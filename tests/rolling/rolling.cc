@@ -108,9 +108,11 @@ class Processes {
   void Terminate(pid_t pid) {
     kill(pid, SIGTERM);
     int status = 0;
-    for (int i = 0; i < 3000 && waitpid(pid, &status, WNOHANG) == 0; ++i) {
+    pid_t ended = 0;
+    for (int i = 0; i < 3000 && (ended = waitpid(pid, &status, WNOHANG)) == 0; ++i) {
       std::this_thread::sleep_for(milliseconds(10));
     }
+    if (ended != pid) Fail("a gateway did not end");
     running_.erase(pid);
     if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) Fail("a gateway ended badly");
   }

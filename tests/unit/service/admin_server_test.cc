@@ -106,6 +106,10 @@ TEST_F(AdminServerTest, RefusesWhatIsTooLong) {
   EXPECT_EQ(Http(admin_->port(), "GET", "/", "", "x: " + std::string(20'000, 'y') + "\r\n").status,
             431);
   EXPECT_EQ(Ask("PUT", "/loglevel", "level=" + std::string(2'000, 'x')).status, 413);
+  HttpClient chunks(admin_->port());
+  chunks.Send("PUT /loglevel HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\n1;" +
+              std::string(100'000, 'a'));
+  EXPECT_THAT(chunks.ReadAll(), HasSubstr("HTTP/1.1 413 "));
   HttpClient client(admin_->port());
   client.Send("this is no HTTP\r\n\r\n");
   EXPECT_THAT(client.ReadAll(), HasSubstr("HTTP/1.1 400 "));

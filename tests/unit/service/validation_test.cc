@@ -205,6 +205,25 @@ TEST(Validation, Failover) {
   EXPECT_EQ(Violations(Validate(request)).field_violations_size(), 1);
 }
 
+// gRPC's clients take 8 KiB of metadata by default.
+TEST(Validation, DetailsStaySmallHoweverMuchIsWrong) {
+  v1::ConfigureFailoverRequest request;
+  request.set_phone_number(kNumber);
+  auto& failover = *request.mutable_failover();
+  failover.set_enabled(true);
+  failover.set_mode(v1::FAILOVER_MODE_SELECTIVE);
+  for (int i = 0; i < 1'000; ++i) failover.add_phone_numbers("13059478667");
+  const absl::Status status = Validate(request);
+  EXPECT_LT(status.message().size(), 1'500u);
+  const auto violations = Violations(status);
+  EXPECT_LT(violations.ByteSizeLong(), 4'000u);
+  EXPECT_EQ(violations.field_violations(0).field(), "failover.phone_numbers[0]");
+  const int named = violations.field_violations_size() - 1;
+  EXPECT_GT(named, 10);
+  EXPECT_EQ(violations.field_violations(named).description(),
+            "and " + std::to_string(1'000 - named) + " more violations");
+}
+
 TEST(Validation, CallForwarding) {
   v1::EnableCallForwardingRequest request;
   request.set_phone_number(kNumber);

@@ -1110,6 +1110,17 @@ TEST_F(CachingLeaseApiTest, FirstListMayBeEmpty) {
   EXPECT_EQ(ListRequests(), 1);
 }
 
+TEST_F(CachingLeaseApiTest, EmptyListOfLeasesIsAskedForAgainAndAcceptedWhenConfirmed) {
+  Warm();
+  EXPECT_EQ(LeasesRequests(), 1);
+  script_.leases = Reply<LeaseList>();
+  EXPECT_TRUE(StartLeases(Context(milliseconds(0)))->status().ok());
+  EXPECT_EQ(LeasesRequests(), 3);
+  EXPECT_THAT(LeasesInMemory(), IsEmpty());
+  EXPECT_TRUE(StartLeases(Context(milliseconds(0)))->status().ok());
+  EXPECT_EQ(LeasesRequests(), 4);
+}
+
 TEST_F(CachingLeaseApiTest, MalformedListKeepsTheOldOne) {
   Warm();
   Pass(kWindow + milliseconds(1));
@@ -1508,6 +1519,18 @@ TEST_F(CachingLeaseApiTest, AfterATerminationReadersWaitForTheNewList) {
   EXPECT_THAT(AvailableInMemory(), ElementsAre(kA, kB, kC));
   Release("ListAvailableNumbers");
   EXPECT_THAT(AvailableInMemory(), ElementsAre(kA, kB, kC));
+}
+
+// The gateway refuses refreshes before it refuses callers, so their failing is no outage.
+TEST_F(CachingLeaseApiTest, RefreshThatYieldsAfterATerminationLeavesReadersToAskThemselves) {
+  Warm();
+  script_.available_first = {MakeError(absl::StatusCode::kResourceExhausted,
+                                       reason::kUpstreamRateLimited, "for callers",
+                                       {{"request_sent", "false"}})};
+  script_.available = Numbers({kA, kB, kC});
+  ASSERT_TRUE(Terminate(kC, "lease_c").ok());
+  EXPECT_THAT(AvailableInMemory(), ElementsAre("nothing"));
+  EXPECT_THAT(Available(), ElementsAre(kA, kB, kC));
 }
 
 TEST_F(CachingLeaseApiTest, ListThatWasAskedForBeforeATerminationIsNotAnsweredAfterIt) {

@@ -6,9 +6,15 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/ssl.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/write.hpp>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -17,12 +23,15 @@
 #include <optional>
 #include <sstream>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
 #include "upstream/lease_api_factory.h"
+#include "upstream/sandbox/certificates.h"
 #include "upstream/sandbox/inventory.h"
 #include "upstream/sandbox/sandbox.h"
+#include "upstream/upstream_error.h"
 
 namespace leasegateway {
 namespace {
@@ -118,6 +127,141 @@ TEST_F(HttpsLeaseApiTest, ALeaseThatCanNotBeReadIsLeftOutAndLogged) {
   EXPECT_EQ(reply->value.size(), 1);
   EXPECT_THAT(log_.str(), HasSubstr("warning upstream GET /leased: left out 1 of 2 items"));
   EXPECT_THAT(log_.str(), HasSubstr("lease_id: is missing"));
+}
+
+// A provider that answers each request with the next of some texts, as they stand.
+class ScriptedProvider {
+ public:
+  explicit ScriptedProvider(std::vector<std::string> answers) : answers_(std::move(answers)) {
+    const auto certificates = sandbox::MakeCertificates({"localhost"}, 1);
+    EXPECT_TRUE(certificates.ok()) << certificates.status();
+    ca_ = certificates->ca;
+    tls_.use_certificate_chain(asio::buffer(certificates->leaf));
+    tls_.use_private_key(asio::buffer(certificates->leaf_key), asio::ssl::context::pem);
+    thread_ = std::thread([this] { Serve(); });
+  }
+  ~ScriptedProvider() {
+    // The thread waits for a connection or for the peer's next request.
+    boost::system::error_code ignored;
+    asio::io_context io;
+    asio::ip::tcp::socket(io).connect(acceptor_.local_endpoint(), ignored);
+    thread_.join();
+  }
+  std::string url() const {
+    return "https://localhost:" + std::to_string(acceptor_.local_endpoint().port()) + "/numbers";
+  }
+  const std::string& ca() const { return ca_; }
+  int connections() const { return connections_; }
+
+ private:
+  void Serve() {
+    std::size_t next = 0;
+    while (next < answers_.size()) {
+      asio::ssl::stream<asio::ip::tcp::socket> stream(acceptor_.accept(), tls_);
+      boost::system::error_code error;
+      stream.handshake(asio::ssl::stream_base::server, error);
+      if (error) return;
+      ++connections_;
+      std::string request;
+      while (next < answers_.size()) {
+        const std::size_t size =
+            asio::read_until(stream, asio::dynamic_buffer(request), "\r\n\r\n", error);
+        if (error) break;
+        request.erase(0, size);
+        asio::write(stream, asio::buffer(answers_[next++]), error);
+        if (error) break;
+      }
+    }
+  }
+
+  const std::vector<std::string> answers_;
+  std::string ca_;
+  asio::io_context io_;
+  asio::ssl::context tls_{asio::ssl::context::tls_server};
+  asio::ip::tcp::acceptor acceptor_{io_, {asio::ip::address_v4::loopback(), 0}};
+  std::atomic<int> connections_{0};
+  std::thread thread_;
+};
+
+class ScriptedProviderTest : public HttpsLeaseApiTest {
+ protected:
+  void Answer(std::vector<std::string> answers) {
+    provider_ = std::make_unique<ScriptedProvider>(std::move(answers));
+    std::ofstream(ca_file_, std::ios::app) << provider_->ca();
+    UpstreamOptions upstream;
+    upstream.url = provider_->url();
+    upstream.ca_file = ca_file_;
+    upstream.api_key = [] { return std::string("key"); };
+    auto api = MakeLeaseApi(io_.get_executor(), upstream);
+    ASSERT_TRUE(api.ok()) << api.status();
+    api_ = *std::move(api);
+  }
+  void TearDown() override {
+    api_.reset();
+    io_.restart();
+    io_.poll();
+    provider_.reset();
+    HttpsLeaseApiTest::TearDown();
+  }
+  std::string Get(const std::string& number) {
+    const auto reply = Await(api_->GetNumber(Context(), number));
+    return reply.ok() ? reply->value.phone_number() : ReasonOf(reply.status());
+  }
+  // What the sandbox says of one of its numbers.
+  static std::string GoodAnswer(const std::string& number) {
+    const std::string body = R"({"id":"req_1","timestamp":1761570000,"api_version":"2025-10-27",)"
+                             R"("object":"number","data":{"id":")" +
+                             number + R"(","e164":")" + number + R"("}})";
+    return "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " +
+           std::to_string(body.size()) + "\r\n\r\n" + body;
+  }
+
+  std::unique_ptr<ScriptedProvider> provider_;
+};
+
+constexpr char kFirst[] = "+13059478667";
+constexpr char kSecond[] = "+13123614597";
+constexpr char kHints[] = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
+
+// RFC 9110, 15.2: any number of them may come before the final answer.
+TEST_F(ScriptedProviderTest, InterimAnswersAreNotTheAnswer) {
+  Answer({kHints + GoodAnswer(kFirst),
+          "HTTP/1.1 100 Continue\r\n\r\n" + (kHints + GoodAnswer(kSecond)), GoodAnswer(kFirst)});
+  EXPECT_EQ(Get(kFirst), kFirst);
+  EXPECT_EQ(Get(kSecond), kSecond);
+  EXPECT_EQ(Get(kFirst), kFirst);
+  EXPECT_EQ(provider_->connections(), 1);
+}
+
+TEST_F(ScriptedProviderTest, ConnectionIsNotKeptWhenTheAnswersDoNotEnd) {
+  std::string hints;
+  for (int i = 0; i < 20; ++i) hints += kHints;
+  Answer({hints + GoodAnswer(kSecond), GoodAnswer(kFirst)});
+  EXPECT_NE(Get(kFirst), kFirst);
+  EXPECT_EQ(Get(kFirst), kFirst);
+  EXPECT_EQ(provider_->connections(), 2);
+}
+
+TEST_F(ScriptedProviderTest, ConnectionIsNotKeptAfterASwitchOfProtocols) {
+  Answer({"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+          GoodAnswer(kFirst)});
+  EXPECT_NE(Get(kFirst), kFirst);
+  EXPECT_EQ(Get(kFirst), kFirst);
+  EXPECT_EQ(provider_->connections(), 2);
+}
+
+TEST_F(ScriptedProviderTest, LeaseOfAnotherNumberIsNoAnswer) {
+  const std::string body = R"({"id":"req_1","timestamp":1761570000,"api_version":"2025-10-27",)"
+                           R"("object":"lease","data":{"lease_id":"lsd_1","number":{"e164":")" +
+                           std::string(kSecond) + R"("}}})";
+  const std::string answer =
+      "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " +
+      std::to_string(body.size()) + "\r\n\r\n" + body;
+  Answer({answer});
+  const auto lease = Await(api_->CreateLease(Context(), kFirst, v1::BILLING_METHOD_UNSPECIFIED));
+  ASSERT_FALSE(lease.ok());
+  EXPECT_EQ(ReasonOf(lease.status()), reason::kUpstreamMalformed);
+  EXPECT_THAT(std::string(lease.status().message()), HasSubstr("is of +13123614597"));
 }
 
 }  // namespace

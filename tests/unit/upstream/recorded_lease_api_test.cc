@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/asio/executor_work_guard.hpp>
 #include <deque>
 #include <map>
@@ -123,6 +124,7 @@ class ModelProvider final : public LeaseApi {
   }
   LeaseApiResult<v1::Number> GetNumber(CallContext context, std::string phone_number) override {
     ++looks;
+    if (context.background) ++background_looks;
     EXPECT_EQ(context.max_staleness, milliseconds(0));
     if (look_time.count() > 0) co_await Sleep(look_time);
     if (!look_failures.empty()) {
@@ -206,6 +208,7 @@ class ModelProvider final : public LeaseApi {
   std::vector<std::string> posts;
   std::vector<std::string> deletes;
   int looks = 0;
+  int background_looks = 0;
   std::deque<Step> steps;                  // of the next writes
   std::deque<absl::Status> look_failures;  // of the next looks; OK: none
   absl::Status all_looks_fail;
@@ -769,6 +772,44 @@ TEST_F(RecordedLeaseApiTest, LateRequestOfAnEarlierProcessCanNotEndANewerLease) 
   EXPECT_TRUE(provider_->deletes.empty());
 }
 
+// Its name was for the lease that it saw first, also where nothing was sent then.
+TEST_F(RecordedLeaseApiTest, EndThatIsTriedAnewDoesNotEndANewerLease) {
+  provider_->Give(kNumber, "lsd_77");
+  auto unreachable = MakeError(absl::StatusCode::kUnavailable, reason::kUpstreamUnreachable,
+                               "connection refused", {{"request_sent", "false"}});
+  provider_->steps.push_back(Lost(false, unreachable));
+  EXPECT_EQ(Terminate(kId)->reason(), "UPSTREAM_UNREACHABLE");
+  EXPECT_EQ(Recorded().state(), v1::OPERATION_STATE_FAILED);
+  provider_->Give(kNumber, "lsd_78");
+  EXPECT_EQ(Terminate(kId)->reason(), "LEASE_CHANGED");
+  EXPECT_EQ(provider_->deletes.size(), 1u);
+  EXPECT_EQ(provider_->records[kNumber].number.lease().lease_id(), "lsd_78");
+}
+
+TEST_F(RecordedLeaseApiTest, EndThatIsTriedAnewEndsTheLeaseThatItSaw) {
+  provider_->Give(kNumber, "lsd_77");
+  auto unreachable = MakeError(absl::StatusCode::kUnavailable, reason::kUpstreamUnreachable,
+                               "connection refused", {{"request_sent", "false"}});
+  provider_->steps.push_back(Lost(false, unreachable));
+  EXPECT_EQ(Terminate(kId)->reason(), "UPSTREAM_UNREACHABLE");
+  const auto again = Terminate(kId);
+  ASSERT_TRUE(again->ended() && again->result->ok()) << again->reason();
+  EXPECT_EQ((*again->result)->termination().lease_id(), "lsd_77");
+}
+
+TEST_F(RecordedLeaseApiTest, LooksForALostRequestAreNotPutOffForCallers) {
+  provider_->steps.push_back(Lost(true));
+  provider_->on_write = [this] { provider_->all_looks_fail = LostAnswer(false); };
+  const auto call = Lease(kId, kNumber, seconds(1));
+  Advance(seconds(2));
+  EXPECT_TRUE(call->ended());  // its caller has gone
+  provider_->background_looks = 0;
+  const int before = provider_->looks;
+  Advance(seconds(20));
+  EXPECT_GT(provider_->looks, before);
+  EXPECT_EQ(provider_->background_looks, 0);
+}
+
 TEST_F(RecordedLeaseApiTest, IntentThatWasNeverSentIsClosedAtTheNextStart) {
   StopWith(v1::OPERATION_KIND_LEASE, v1::OPERATION_STATE_INTENDED, kNumber,
            Fingerprint(LeaseRequest(kNumber)));
@@ -905,6 +946,41 @@ TEST_F(LeaseAnyTest, NextIsTriedWhenOneIsRefused) {
   ASSERT_TRUE(call->ended() && call->result->ok()) << call->reason();
   EXPECT_EQ((*call->result)->lease().phone_number(), kNumber);
   EXPECT_EQ(provider_->TotalCharges(), 1);
+}
+
+// Otherwise a restart would take for its own what another one leases there from now on.
+TEST_F(LeaseAnyTest, NumberThatWasRefusedIsLeftInTheJournalBeforeOthersGetIt) {
+  provider_->on_write = [this] {
+    provider_->Take(kOther);
+    provider_->on_write = [this] { provider_->look_time = seconds(1); };
+  };
+  provider_->look_time = milliseconds(100);
+  const auto call = LeaseAny();
+  std::vector<v1::OperationState> seen;
+  for (int i = 0; i < 20 && !call->ended(); ++i) {
+    Advance(milliseconds(50));
+    if (provider_->posts == std::vector<std::string>{kOther} && !call->ended()) {
+      seen.push_back(Recorded().state());
+    }
+  }
+  // It looks at the next number, and holds the first one no more.
+  EXPECT_GT(std::count(seen.begin(), seen.end(), v1::OPERATION_STATE_INTENDED), 0);
+  Advance(seconds(5));
+  ASSERT_TRUE(call->ended() && call->result->ok()) << call->reason();
+  EXPECT_EQ((*call->result)->lease().phone_number(), kNumber);
+}
+
+TEST_F(LeaseAnyTest, NumberThatWasRefusedIsKeptWhenTheJournalCanNotSayThatItIsLeft) {
+  provider_->on_write = [this] {
+    provider_->Take(kOther);
+    journal_->fail_updates = 1;
+  };
+  const auto call = LeaseAny();
+  Advance(seconds(10));
+  ASSERT_TRUE(call->ended());
+  EXPECT_EQ(call->reason(), "JOURNAL_UNAVAILABLE");
+  EXPECT_EQ(provider_->posts, std::vector<std::string>{kOther});
+  EXPECT_EQ(Recorded().state(), v1::OPERATION_STATE_FAILED);
 }
 
 TEST_F(LeaseAnyTest, NoOtherNumberIsTriedWhileARequestMayHaveArrived) {

@@ -696,6 +696,26 @@ TEST_P(FailingDiskTest, RefusesWritesAnswersReadsAndRecovers) {
   EXPECT_THAT(ListIds(QueryOf("acme")), ElementsAre("known", "b"));
 }
 
+TEST_P(FailingDiskTest, NoticesByItselfThatItCanBeWrittenAgain) {
+  auto options = MakeOptions();
+  options.recheck_interval = std::chrono::milliseconds(5);
+  Open(options);
+  auto& error = GetParam() == SQLITE_IOERR_FSYNC ? disk.flush_error : disk.write_error;
+  error = GetParam();
+  EXPECT_FALSE(Begin(MakeEntry("a")).ok());
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));  // some tries fail
+  EXPECT_FALSE(journal_->stats().last_write.ok());
+  error = SQLITE_OK;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  while (!journal_->stats().last_write.ok() && std::chrono::steady_clock::now() < end) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  EXPECT_TRUE(journal_->stats().last_write.ok());
+  EXPECT_EQ(journal_->stats().failures, 1u);
+  EXPECT_EQ(journal_->stats().commits, 0u);
+  EXPECT_FALSE(Has("a"));
+}
+
 INSTANTIATE_TEST_SUITE_P(Codes, FailingDiskTest,
                          testing::Values(SQLITE_FULL, SQLITE_IOERR_WRITE, SQLITE_IOERR_FSYNC));
 
