@@ -548,7 +548,7 @@ TEST_F(SqliteJournalTest, WritesThatWaitTogetherAreFlushedTogether) {
   EXPECT_EQ(journal_->stats().entries[v1::OPERATION_STATE_INTENDED], 1'001);
 }
 
-TEST_F(SqliteJournalTest, FullQueueTakesOnlyUpdates) {
+TEST_F(SqliteJournalTest, FullQueueTakesOnlyUpdatesAndReadsKeepNoBeginOut) {
   auto options = MakeOptions();
   options.max_queued = 2;
   Open(options);
@@ -556,19 +556,24 @@ TEST_F(SqliteJournalTest, FullQueueTakesOnlyUpdates) {
   disk.Hold();
   auto first = callers_->Start(journal_->Begin(MakeEntry("first")));
   disk.WaitUntilHeld();
-  auto one = callers_->Start(journal_->Begin(MakeEntry("one")));
+  auto one = callers_->Start(journal_->Find("acme", "known"));
   auto two = callers_->Start(journal_->Find("acme", "known"));
   WaitForQueue(2);
+  auto three = callers_->Start(journal_->Begin(MakeEntry("three")));
+  auto four = callers_->Start(journal_->Begin(MakeEntry("four")));
+  WaitForQueue(4);
   const auto refused = Begin(MakeEntry("refused"));
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(refused.status()), reason::kOverloaded);
   EXPECT_EQ(ReasonOf(Find("known").status()), reason::kOverloaded);
   auto update = callers_->Start(journal_->Update(WithState(known, v1::OPERATION_STATE_SUCCEEDED)));
-  WaitForQueue(3);
+  WaitForQueue(5);
   disk.Release();
   EXPECT_TRUE(first.get().ok());
   EXPECT_TRUE(one.get().ok());
   EXPECT_TRUE(two.get().ok());
+  EXPECT_TRUE(three.get().ok());
+  EXPECT_TRUE(four.get().ok());
   EXPECT_TRUE(update.get().ok());
   EXPECT_FALSE(Has("refused"));
 }
