@@ -2035,7 +2035,8 @@ class Worker {
   const std::vector<std::string> phone_numbers_;
 };
 
-void WorkOnFourThreads(const CachePolicy& policy) {
+// How many answers of memory each worker had at least.
+int WorkOnFourThreads(const CachePolicy& policy) {
   constexpr int kWorkers = 8;
   constexpr int kRounds = 250;
   std::vector<std::vector<std::string>> owned(kWorkers);
@@ -2067,25 +2068,27 @@ void WorkOnFourThreads(const CachePolicy& policy) {
   cache.reset();
   asio.restart();
   asio.run();
+  int from_memory = workers.front().from_memory;
   for (const auto& worker : workers) {
     EXPECT_EQ(worker.failures, 0);
     EXPECT_EQ(worker.outdated, 0);
-    EXPECT_GT(worker.from_memory, 0);
+    from_memory = std::min(from_memory, worker.from_memory);
   }
   EXPECT_GT(changes, 0);
+  return from_memory;
 }
 
 TEST(CachingLeaseApiThreadsTest, WritersSeeTheirWritesInWhatIsHardlyEverFresh) {
   CachePolicy policy;
   policy.fresh = policy.stale_while_revalidate = milliseconds(1);
-  WorkOnFourThreads(policy);
+  WorkOnFourThreads(policy);  // on a slow machine memory has nothing that is fresh
 }
 
 TEST(CachingLeaseApiThreadsTest, WritersSeeTheirWritesInWhatIsStale) {
   CachePolicy policy;
   policy.fresh = milliseconds(1);
   policy.max_numbers = 4;
-  WorkOnFourThreads(policy);
+  EXPECT_GT(WorkOnFourThreads(policy), 0);
 }
 
 }  // namespace
