@@ -1177,6 +1177,13 @@ void CachingLeaseApi::FoundLeased(const v1::Lease& lease) {
   state_->Written(std::move(write));
 }
 
+void CachingLeaseApi::FoundTaken(const std::string& phone_number) {
+  Write write;
+  write.effect = Write::Effect::kGone;
+  write.phone_number = phone_number;
+  state_->Written(std::move(write));
+}
+
 void CachingLeaseApi::FoundEnded(const std::string& phone_number, const std::string& lease_id) {
   Write write;
   write.effect = Write::Effect::kEnded;
@@ -1233,8 +1240,6 @@ LeaseApiResult<v1::Lease> CachingLeaseApi::CreateLease(CallContext context,
   if (reply.ok()) {
     write.effect = Write::Effect::kLeased;
     write.lease = reply->value;
-  } else if (ReasonOf(reply.status()) == reason::kNumberNotAvailable) {
-    write.effect = Write::Effect::kGone;
   } else if (!MayBeDone(reply.status())) {
     co_return reply;
   }
@@ -1251,8 +1256,6 @@ LeaseApiResult<v1::Termination> CachingLeaseApi::TerminateLease(CallContext cont
   if (reply.ok()) {
     write.effect = Write::Effect::kEnded;
     write.lease.set_lease_id(reply->value.lease_id());
-  } else if (ReasonOf(reply.status()) == reason::kNotLeased) {
-    write.effect = Write::Effect::kEnded;
   } else if (!MayBeDone(reply.status())) {
     co_return reply;
   }

@@ -122,8 +122,10 @@ class CachingLeaseApi final : public LeaseApi {
   };
   Stats stats() const;
 
-  // Tell memory of a purchase or an end that was found out later than by the answer to the write.
+  // Tell memory what a look showed after a write: that the account has leased the number, that
+  // somebody else has it, that the account's lease of it has ended.
   void FoundLeased(const v1::Lease& lease);
+  void FoundTaken(const std::string& phone_number);
   void FoundEnded(const std::string& phone_number, const std::string& lease_id);
 
   LeaseApiResult<NumberList> ListAvailableNumbers(CallContext context) override;

@@ -9,26 +9,13 @@ namespace leasegateway {
 
 boost::asio::awaitable<absl::Status> ExplainingLeaseApi::Explain(CallContext context,
                                                                  std::string phone_number,
-                                                                 Needs needs, absl::Status status) {
+                                                                 absl::Status status) {
   if (ReasonOf(status) != reason::kUpstreamRejected) co_return status;
   const auto number = co_await inner_->GetNumber(std::move(context), phone_number);
-  if (!number.ok()) co_return status;
-  const v1::Number& found = number->value;
-  absl::Status explained;
-  if (needs == Needs::kAvailable) {
-    const bool taken = found.has_lease() || found.status() == v1::NUMBER_STATUS_LEASED ||
-                       found.status() == v1::NUMBER_STATUS_UNAVAILABLE;
-    if (!taken) co_return status;
-    explained = MakeError(absl::StatusCode::kFailedPrecondition, reason::kNumberNotAvailable,
-                          absl::StrCat(phone_number, " can't be leased: its status is \"",
-                                       found.provider_status(), "\""),
-                          MetadataOf(status));
-  } else {
-    if (found.has_lease()) co_return status;
-    explained =
-        MakeError(absl::StatusCode::kFailedPrecondition, reason::kNotLeased,
-                  absl::StrCat("the account does not lease ", phone_number), MetadataOf(status));
-  }
+  if (!number.ok() || number->value.has_lease()) co_return status;
+  auto explained =
+      MakeError(absl::StatusCode::kFailedPrecondition, reason::kNotLeased,
+                absl::StrCat("the account does not lease ", phone_number), MetadataOf(status));
   AddPrecondition(explained, ReasonOf(explained), phone_number, std::string(explained.message()));
   co_return explained;
 }
@@ -45,10 +32,7 @@ LeaseApiResult<v1::Number> ExplainingLeaseApi::GetNumber(CallContext context,
 LeaseApiResult<v1::Lease> ExplainingLeaseApi::CreateLease(CallContext context,
                                                           std::string phone_number,
                                                           v1::BillingMethod method) {
-  auto reply = co_await inner_->CreateLease(context, phone_number, method);
-  if (reply.ok()) co_return reply;
-  co_return co_await Explain(std::move(context), std::move(phone_number), Needs::kAvailable,
-                             reply.status());
+  return inner_->CreateLease(std::move(context), std::move(phone_number), method);
 }
 
 LeaseApiResult<LeaseList> ExplainingLeaseApi::ListLeases(CallContext context) {
@@ -62,10 +46,7 @@ LeaseApiResult<v1::Lease> ExplainingLeaseApi::GetLease(CallContext context,
 
 LeaseApiResult<v1::Termination> ExplainingLeaseApi::TerminateLease(CallContext context,
                                                                    std::string phone_number) {
-  auto reply = co_await inner_->TerminateLease(context, phone_number);
-  if (reply.ok()) co_return reply;
-  co_return co_await Explain(std::move(context), std::move(phone_number), Needs::kLeased,
-                             reply.status());
+  return inner_->TerminateLease(std::move(context), std::move(phone_number));
 }
 
 LeaseApiResult<v1::Failover> ExplainingLeaseApi::ConfigureFailover(CallContext context,
@@ -73,32 +54,28 @@ LeaseApiResult<v1::Failover> ExplainingLeaseApi::ConfigureFailover(CallContext c
                                                                    v1::Failover failover) {
   auto reply = co_await inner_->ConfigureFailover(context, phone_number, std::move(failover));
   if (reply.ok()) co_return reply;
-  co_return co_await Explain(std::move(context), std::move(phone_number), Needs::kLeased,
-                             reply.status());
+  co_return co_await Explain(std::move(context), std::move(phone_number), reply.status());
 }
 
 LeaseApiResult<v1::CallForwarding> ExplainingLeaseApi::GetCallForwarding(CallContext context,
                                                                          std::string phone_number) {
   auto reply = co_await inner_->GetCallForwarding(context, phone_number);
   if (reply.ok()) co_return reply;
-  co_return co_await Explain(std::move(context), std::move(phone_number), Needs::kLeased,
-                             reply.status());
+  co_return co_await Explain(std::move(context), std::move(phone_number), reply.status());
 }
 
 LeaseApiResult<v1::CallForwarding> ExplainingLeaseApi::EnableCallForwarding(
     CallContext context, std::string phone_number, std::string forward_to) {
   auto reply = co_await inner_->EnableCallForwarding(context, phone_number, std::move(forward_to));
   if (reply.ok()) co_return reply;
-  co_return co_await Explain(std::move(context), std::move(phone_number), Needs::kLeased,
-                             reply.status());
+  co_return co_await Explain(std::move(context), std::move(phone_number), reply.status());
 }
 
 LeaseApiResult<v1::CallForwarding> ExplainingLeaseApi::DisableCallForwarding(
     CallContext context, std::string phone_number) {
   auto reply = co_await inner_->DisableCallForwarding(context, phone_number);
   if (reply.ok()) co_return reply;
-  co_return co_await Explain(std::move(context), std::move(phone_number), Needs::kLeased,
-                             reply.status());
+  co_return co_await Explain(std::move(context), std::move(phone_number), reply.status());
 }
 
 }  // namespace leasegateway

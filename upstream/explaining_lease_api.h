@@ -8,9 +8,10 @@
 
 namespace leasegateway {
 
-// Finds out why the provider rejected an operation on a number (UPSTREAM_REJECTED says only that it
-// did): looks at the number once, and turns the error into FAILED_PRECONDITION with
-// NUMBER_NOT_AVAILABLE or NOT_LEASED where that is the cause. Everything else passes through.
+// Finds out why the provider rejected an operation on a leased number (UPSTREAM_REJECTED says only
+// that it did): looks at the number once, and turns the error into FAILED_PRECONDITION, NOT_LEASED,
+// where that is the cause. Everything else passes through, leasing and terminating included:
+// RecordedLeaseApi looks after every refusal of those.
 class ExplainingLeaseApi final : public LeaseApi {
  public:
   explicit ExplainingLeaseApi(std::unique_ptr<LeaseApi> inner) : inner_(std::move(inner)) {}
@@ -34,9 +35,8 @@ class ExplainingLeaseApi final : public LeaseApi {
                                                            std::string phone_number) override;
 
  private:
-  enum class Needs { kAvailable, kLeased };
   boost::asio::awaitable<absl::Status> Explain(CallContext context, std::string phone_number,
-                                               Needs needs, absl::Status status);
+                                               absl::Status status);
 
   std::unique_ptr<LeaseApi> inner_;
 };

@@ -61,21 +61,20 @@ std::string Fingerprint(v1::TerminateLeaseRequest request) {
   return FingerprintOf(std::move(request));
 }
 
-bool MayHaveBeenDone(const absl::Status& status) {
-  if (status.ok()) return true;
-  const auto metadata = MetadataOf(status);
-  const auto sent = metadata.find("request_sent");
-  if (sent != metadata.end() && sent->second == "false") return false;
-  const std::string why = ReasonOf(status);
+Fate FateOf(const absl::Status& failure) {
+  auto metadata = MetadataOf(failure);
+  if (metadata["request_sent"] == "false") return Fate::kNotSent;
+  const std::string why = ReasonOf(failure);
   // A write that is on the wire runs to its end, so these two ended before it.
-  if (why == reason::kDeadline || why == reason::kCancelled) return false;
-  for (const std::string_view refused :
-       {reason::kUpstreamRejected, reason::kNumberNotAvailable, reason::kNotLeased,
-        reason::kUpstreamCredentialsRejected, reason::kUpstreamForbidden,
-        reason::kAgreementRequired, reason::kNumberNotFound, reason::kUpstreamRateLimited}) {
-    if (why == refused) return false;
-  }
-  return true;
+  if (why == reason::kDeadline || why == reason::kCancelled) return Fate::kNotSent;
+  // Whatever stands in front of the provider may answer while the request goes on its way.
+  const bool from_provider = metadata[std::string(kFromProviderKey)] != "false";
+  return IsRefusal(failure) && from_provider ? Fate::kRefused : Fate::kLost;
+}
+
+bool IsRefusal(const absl::Status& failure) {
+  const std::string http_status = MetadataOf(failure)["http_status"];
+  return http_status.starts_with('4') && ReasonOf(failure) != reason::kUpstreamMalformed;
 }
 
 bool IsFinal(const absl::Status& status) {

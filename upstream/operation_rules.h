@@ -17,9 +17,15 @@ std::string Fingerprint(v1::CreateLeaseRequest request);
 std::string Fingerprint(v1::LeaseAnyNumberRequest request);
 std::string Fingerprint(v1::TerminateLeaseRequest request);
 
-// Whether a purchase or a termination that failed so may have been done all the same. False only
-// where nothing of it was sent, or the provider has refused it.
-bool MayHaveBeenDone(const absl::Status& status);
+// What is known of a purchase or a termination that failed so.
+enum class Fate {
+  kNotSent,  // nothing of it can have reached the provider
+  kRefused,  // the provider answered 4xx; only a look shows whether it was done all the same
+  kLost,     // it may have been done, or still be
+};
+Fate FateOf(const absl::Status& failure);
+// Whether it is an answer 4xx, of the provider or of what stands in front of it.
+bool IsRefusal(const absl::Status& failure);
 
 // Whether the same request will always fail so, so that its `request_id` gets the same answer from
 // now on. Otherwise it is tried anew.

@@ -39,6 +39,8 @@ constexpr milliseconds kLookTimeout{10'000};
 constexpr milliseconds kJournalPause{1'000};
 // How often a request that got lost is sent again for callers who wait.
 constexpr int kMaxResends = 5;
+// Left for the answer when the provider says when to ask again, and a caller's deadline is near.
+constexpr milliseconds kAnswerTime{500};
 // Numbers that LeaseAnyNumber looks for at once.
 constexpr std::size_t kMaxFound = 200;
 
@@ -146,8 +148,10 @@ struct Flight {
   bool overtaken = false;  // while it waited for that lock, another one leased the number
 
   // Guarded by the mutex.
-  std::optional<Arguments> arguments;  // none after a restart, until a caller brings them
-  TimePoint deadline;                  // the latest of its callers
+  bool owns_id = false;  // the journal has the request_id with this fingerprint
+  std::vector<std::shared_ptr<Wakeup>> rivals;  // wait to hear whether it does
+  std::optional<Arguments> arguments;           // none after a restart, until a caller brings them
+  TimePoint deadline;                           // the latest of its callers
   std::vector<std::shared_ptr<Wakeup>> waiters;
   std::shared_ptr<Wakeup> nap;  // of the coroutine, when it waits for time to pass
   bool sent = false;            // the provider may have got a request whose outcome isn't known
@@ -177,12 +181,29 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
     context.stats->cache.emplace();
     FlightPtr flight;
     bool created = false;
-    {
+    // Two requests of one name may come together, before the journal has said whose it is. The one
+    // that is there can be the mistaken one, which ends then: `rival` hears of it.
+    for (std::shared_ptr<Wakeup> rival; !flight;) {
+      if (rival) {
+        auto outliving = environment.wait(rival, context.deadline);
+        co_await std::move(outliving);
+        const std::string doing = "another request was using the request_id";
+        const auto cancelled = co_await asio::this_coro::cancellation_state;
+        if (cancelled.cancelled() != asio::cancellation_type::none) {
+          co_return NotSentError(CancelledError(doing));
+        }
+        if (environment.now() >= context.deadline) co_return NotSentError(DeadlineError(doing));
+      }
       const std::lock_guard lock(mutex);
       if (stopped) co_return StoppingError();
       if (const auto at = flights.find(context.request_id); at != flights.end()) {
+        if (at->second->fingerprint != fingerprint) {
+          if (at->second->owns_id) co_return RequestIdReusedError(context.request_id);
+          rival = std::make_shared<Wakeup>(executor);
+          at->second->rivals.push_back(rival);
+          continue;
+        }
         flight = at->second;
-        if (flight->fingerprint != fingerprint) co_return RequestIdReusedError(context.request_id);
         if (flight->done) co_return flight->outcome;
         if (!flight->arguments) flight->arguments = std::move(arguments);
         flight->deadline = std::max(flight->deadline, context.deadline);
@@ -220,10 +241,16 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
     }
     std::erase(flight->waiters, waiter);
     if (flight->sent) co_return OutcomeUnknownError(flight->request_id, "the deadline came first");
-    const std::string doing = "the provider had been sent nothing yet";
+    const std::string doing = "nothing had been done yet";
     co_return NotSentError(cancellation.cancelled() != asio::cancellation_type::none
                                ? CancelledError(doing)
                                : DeadlineError(doing));
+  }
+
+  // With the lock held.
+  static void WakeRivals(Flight& flight) {
+    for (auto& rival : flight.rivals) Wakeup::Wake(std::move(rival));
+    flight.rivals.clear();
   }
 
   absl::Status TooManyError() const {
@@ -253,6 +280,7 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
       }
       const std::lock_guard lock(self->mutex);
       self->flights.erase(flight->request_id);
+      WakeRivals(*flight);
       if (--self->running == 0) self->all_ended.notify_all();
     };
     // From the strand, so that a cancellation posted later finds the slot connected.
@@ -328,12 +356,17 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
     auto beginning = journal->Begin(std::move(entry));
     auto begun = co_await std::move(beginning);
     if (!begun.ok()) co_return Outcome{begun.status(), {}, {}};
-    flight->record = std::move(begun->entry.operation);
-    if (!begun->existed) co_return std::nullopt;
-
-    if (begun->entry.fingerprint != flight->fingerprint) {
+    if (begun->existed && begun->entry.fingerprint != flight->fingerprint) {
       co_return Outcome{RequestIdReusedError(flight->request_id), {}, {}};
     }
+    flight->record = std::move(begun->entry.operation);
+    {
+      const std::lock_guard lock(mutex);
+      flight->owns_id = true;
+      WakeRivals(*flight);
+    }
+    if (!begun->existed) co_return std::nullopt;
+
     switch (flight->record.state()) {
       case v1::OPERATION_STATE_SUCCEEDED:
         co_return Replayed(flight->record);
@@ -359,8 +392,11 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
 
   void SetOpen(const FlightPtr& flight) {
     flight->open = true;
+    SetSent(*flight, true);
+  }
+  void SetSent(Flight& flight, bool sent) {
     const std::lock_guard lock(mutex);
-    flight->sent = true;
+    flight.sent = sent;
   }
 
   asio::awaitable<absl::Status> Write(FlightPtr flight, v1::Operation operation) {
@@ -521,11 +557,13 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
   // flight has the number's lock.
   asio::awaitable<Settled> Settle(FlightPtr flight, bool send) {
     std::string cause = "the gateway was restarted";
-    absl::Status refused;  // what a request sent again was told, while an earlier one is open
-    bool lost = !send;
+    // What the latest request was told that is not the outcome yet: OK for none.
+    Settled refused;
+    bool lost = !send;  // a request may have arrived that nobody has answered, or may still arrive
     TimePoint lost_at = environment.now();
     milliseconds pause = options.first_look;
     int resends = 0;
+    bool rested = false;  // since the latest request; nothing is sent again before another look
     for (;;) {
       if (send) {
         auto sending = Send(flight);
@@ -534,27 +572,44 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
           if (lost) sent.quiet_until = lost_at + options.settle;
           co_return sent;
         }
-        if (MayHaveBeenDone(sent.status)) {
+        const Fate fate = FateOf(sent.status);
+        if (fate == Fate::kNotSent && !lost) {  // what was sent before it has been looked after
+          SetSent(*flight, false);
+          co_return sent;
+        }
+        if (fate == Fate::kLost) {
           lost = true;
           lost_at = environment.now();
-          cause = std::string(sent.status.message());
-        } else if (!lost) {
-          const std::lock_guard lock(mutex);
-          flight->sent = false;
-          co_return sent;
-        } else {
-          refused = sent.status;
         }
-        send = false;
+        cause = std::string(sent.status.message());
+        // Where somebody has said no, the same request would hear the same again.
+        refused = fate != Fate::kLost || IsRefusal(sent.status) ? std::move(sent) : Settled();
+        send = rested = false;
       }
       if (IsStopped()) co_return Stopped();
       const TimePoint looked_at = environment.now();
       auto looking = Look(flight, flight->record.phone_number());
       auto look = co_await std::move(looking);
       if (IsStopped()) co_return Stopped();
+      // For those who still want it as it is now: a price may have changed meanwhile.
+      const bool may_repeat = NothingHappened(*flight, look) && resends < kMaxResends &&
+                              IsWanted(*flight) && Check(*flight, look->value).ok();
+      if (may_repeat && IsRateLimit(refused.status)) {
+        if (!lost) SetSent(*flight, false);
+        if (!rested) {
+          auto resting = RestUntilAllowed(flight, refused.status, pause);
+          rested = co_await std::move(resting);
+          pause = std::min(2 * pause, options.longest_look);
+          if (rested) continue;
+        } else if (MaySend(*flight) && options.may_resend()) {
+          ++resends;
+          send = true;
+          continue;
+        }
+      }
       const bool late = looked_at - lost_at >= options.settle;
-      if (auto settled = Judge(*flight, look, late, refused)) {
-        if (settled->status.ok()) settled->quiet_until = lost_at + options.settle;
+      if (auto settled = Judge(*flight, look, lost, late, refused)) {
+        if (settled->status.ok() && lost) settled->quiet_until = lost_at + options.settle;
         co_return *std::move(settled);
       }
       if (flight->record.state() != v1::OPERATION_STATE_UNKNOWN) {
@@ -565,20 +620,16 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
         auto writing = Write(flight, std::move(unknown));
         co_await std::move(writing);
       }
-      if (NothingHappened(*flight, look) && refused.ok() && resends < kMaxResends &&
-          MaySend(*flight) && options.may_resend()) {
-        // At once, then after a pause.
-        if (resends > 0) {
-          auto resting = Nap(flight, pause);
-          co_await std::move(resting);
-          pause = std::min(2 * pause, options.longest_look);
-        }
-        send = MaySend(*flight);
+      // At once, then after a pause.
+      if (may_repeat && refused.status.ok() && (rested || resends == 0) && MaySend(*flight) &&
+          options.may_resend()) {
         ++resends;
-        if (send) continue;
+        send = true;
+        continue;
       }
       auto resting = Nap(flight, pause);
       co_await std::move(resting);
+      rested = true;
       pause = std::min(2 * pause, options.longest_look);
     }
   }
@@ -593,11 +644,29 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
     return CheckLeasable(number).ok();
   }
 
-  // What a look at the number shows after a request got lost. That nothing was done, only when it
-  // is too `late` for the request to arrive; nothing while it can't be told. `refused`: what one
-  // that was sent again was told.
+  static bool IsRateLimit(const absl::Status& status) {
+    return ReasonOf(status) == reason::kUpstreamRateLimited &&
+           MetadataOf(status).contains("http_status");
+  }
+
+  // Waits as long as the provider asked for, or as long as `pause`. False: no caller has the time.
+  asio::awaitable<bool> RestUntilAllowed(FlightPtr flight, absl::Status limited,
+                                         milliseconds pause) {
+    const TimePoint until = environment.now() + RetryAfterOf(limited).value_or(pause);
+    while (IsWanted(*flight, until + kAnswerTime)) {
+      if (environment.now() >= until) co_return true;
+      auto resting = NapUntil(flight, until);
+      co_await std::move(resting);
+    }
+    co_return false;
+  }
+
+  // What a look at the number shows after a request. Where one was `lost`: that nothing was done,
+  // only when it is too `late` for the request to arrive; nothing while it can't be told. Otherwise
+  // the provider has answered, with `refused`, and the look shows whether that is true: a lease
+  // that was not there before is this operation's, and one that is gone was ended.
   std::optional<Settled> Judge(const Flight& flight, const absl::StatusOr<Reply<v1::Number>>& look,
-                               bool late, const absl::Status& refused) {
+                               bool lost, bool late, const Settled& refused) {
     const v1::Operation& record = flight.record;
     const bool unknown_number = !look.ok() && ReasonOf(look.status()) == reason::kNumberNotFound;
     if (!look.ok() && !unknown_number) return std::nullopt;
@@ -605,8 +674,8 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
     settled.settlement = v1::OPERATION_SETTLEMENT_RECONCILED;
     if (look.ok()) settled.metadata = look->metadata;
     if (record.kind() == v1::OPERATION_KIND_TERMINATE) {
-      // A number that the provider doesn't know is leased by nobody.
-      if (unknown_number ? late : !NothingHappened(flight, look)) {
+      // A number that the provider doesn't know, and still doesn't later, is leased by nobody.
+      if (unknown_number ? lost && late : !NothingHappened(flight, look)) {
         settled.termination.set_lease_id(record.lease_id());
         settled.termination.set_phone_number(record.phone_number());
         settled.termination.set_status(v1::LEASE_STATUS_TERMINATED);
@@ -619,11 +688,24 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
       memory.leased(settled.lease);
       return settled;
     }
-    if (!late) return std::nullopt;
-    if (look.ok() && !NothingHappened(flight, look)) {
+    if (lost && !late) return std::nullopt;
+    if (!lost) {
+      settled.settlement = refused.settlement;
+      settled.metadata.Clear();  // the refusal has its own
+    }
+    const bool taken = look.ok() && !NothingHappened(flight, look);
+    if (taken) memory.taken(record.phone_number());
+    const std::string why = ReasonOf(refused.status);
+    if (taken &&
+        (why.empty() || why == reason::kUpstreamRejected || why == reason::kUpstreamRateLimited)) {
       settled.status = CheckLeasable(look->value);
+      for (const auto& [key, value] : MetadataOf(refused.status)) {
+        AddMetadata(settled.status, key, value);
+      }
+    } else if (refused.status.ok()) {
+      settled.status = NotAppliedError("the provider shows nothing of it");
     } else {
-      settled.status = refused.ok() ? NotAppliedError("the provider shows nothing of it") : refused;
+      settled.status = refused.status;
     }
     return settled;
   }
@@ -691,17 +773,22 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
     return context;
   }
 
+  // Half of it is left to chance. A caller who comes ends it early.
   asio::awaitable<void> Nap(FlightPtr flight, milliseconds longest) {
+    const auto pause =
+        std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double, std::milli>(
+            static_cast<double>(longest.count()) * (0.5 + 0.5 * environment.random())));
+    return NapUntil(std::move(flight), environment.now() + pause);
+  }
+
+  asio::awaitable<void> NapUntil(FlightPtr flight, TimePoint until) {
     const auto wakeup = std::make_shared<Wakeup>(flight->strand);
     {
       const std::lock_guard lock(mutex);
       if (stopped) co_return;
       flight->nap = wakeup;
     }
-    const auto pause =
-        std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double, std::milli>(
-            static_cast<double>(longest.count()) * (0.5 + 0.5 * environment.random())));
-    auto waiting = environment.wait(wakeup, environment.now() + pause);
+    auto waiting = environment.wait(wakeup, until);
     co_await std::move(waiting);
     const std::lock_guard lock(mutex);
     flight->nap.reset();
@@ -778,18 +865,19 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
     return stopped;
   }
 
-  bool IsWantedLocked(const Flight& flight) const {
-    return !stopped && !flight.waiters.empty() && environment.now() < flight.deadline &&
+  bool IsWantedLocked(const Flight& flight, TimePoint then) const {
+    return !stopped && !flight.waiters.empty() && then < flight.deadline &&
            flight.arguments.has_value();
   }
-  bool IsWanted(const Flight& flight) {
+  bool IsWanted(const Flight& flight) { return IsWanted(flight, environment.now()); }
+  bool IsWanted(const Flight& flight, TimePoint then) {
     const std::lock_guard lock(mutex);
-    return IsWantedLocked(flight);
+    return IsWantedLocked(flight, then);
   }
   // A request may go out for callers who wait. From then on they are told that it may have arrived.
   bool MaySend(Flight& flight) {
     const std::lock_guard lock(mutex);
-    if (!IsWantedLocked(flight)) return false;
+    if (!IsWantedLocked(flight, environment.now())) return false;
     flight.sent = true;
     return true;
   }
@@ -797,7 +885,7 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
   absl::Status WhyNotSent(const Flight& flight) {
     const std::lock_guard lock(mutex);
     if (stopped) return StoppingError();
-    const std::string doing = "the provider had been sent nothing yet";
+    const std::string doing = "nothing had been done yet";
     return NotSentError(flight.waiters.empty() && environment.now() < flight.deadline
                             ? CancelledError(doing)
                             : DeadlineError(doing));
@@ -881,6 +969,7 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
     flight->trace = std::make_shared<const TraceContext>(NewTrace());
     flight->record = operation;
     flight->recovered = true;
+    flight->owns_id = true;
     flight->settled = operation.state() == v1::OPERATION_STATE_SUCCEEDED ||
                       operation.state() == v1::OPERATION_STATE_FAILED;
     flight->open = !flight->settled && operation.state() != v1::OPERATION_STATE_INTENDED;
@@ -975,6 +1064,7 @@ RecordedLeaseApi::Memory RecordedLeaseApi::MemoryOf(std::shared_ptr<CachingLease
     return AvailabilityOf(api, std::move(context));
   };
   memory.leased = [api](const v1::Lease& lease) { api->FoundLeased(lease); };
+  memory.taken = [api](const std::string& phone_number) { api->FoundTaken(phone_number); };
   memory.ended = [api](const std::string& phone_number, const std::string& lease_id) {
     api->FoundEnded(phone_number, lease_id);
   };

@@ -25,7 +25,8 @@ namespace leasegateway {
 // Each operation is a coroutine of its own, which goes on when its callers have left, until the
 // outcome is known and written down. Callers of the same `request_id` wait for the same one. One
 // operation at a time works on a number, from its first look at it until it is settled: the look
-// shows what is there before, and so whose lease it is that is found after an answer was lost.
+// shows what is there before, and so whose lease it is that is found after an answer was lost, or
+// was a refusal: no 4xx to a request that was sent is believed before a look past memory.
 //
 // Requests to the provider go through `api`, whose memory sees the outcome of each. Thread-safe.
 class RecordedLeaseApi {
@@ -46,13 +47,14 @@ class RecordedLeaseApi {
     std::function<bool()> may_resend = [] { return true; };
   };
 
-  // What it needs of memory. `availability` is awaited on a strand; the other two tell memory of an
-  // outcome that was found by looking.
+  // What it needs of memory. `availability` is awaited on a strand; the others tell memory what was
+  // found by looking after a write: the account's lease, somebody else's, an end.
   struct Memory {
     std::function<boost::asio::awaitable<absl::StatusOr<std::shared_ptr<const Availability>>>(
         CallContext)>
         availability;
     std::function<void(const v1::Lease&)> leased;
+    std::function<void(const std::string& phone_number)> taken;
     std::function<void(const std::string& phone_number, const std::string& lease_id)> ended;
   };
   static Memory MemoryOf(std::shared_ptr<CachingLeaseApi> api);

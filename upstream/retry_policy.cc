@@ -10,8 +10,12 @@ std::string_view RetryPolicy::WhyFinal(OperationKind kind, const absl::Status& s
   const std::string why = ReasonOf(status);
   auto metadata = MetadataOf(status);
   if (why == reason::kOutcomeUnknown) return retry_stopped::kUnsafe;
-  // The gateway's own limiter uses the same reason, once it has found out that waiting is no use.
-  if (why == reason::kUpstreamRateLimited && metadata["http_status"] == "429") return {};
+  // The gateway's own limiter uses the same reason, once it has found out that waiting is no use. A
+  // purchase or an end is looked after before it is sent again, by RecordedLeaseApi.
+  if (why == reason::kUpstreamRateLimited && metadata["http_status"] == "429") {
+    const bool look_first = kind == OperationKind::kSpend || kind == OperationKind::kEnd;
+    return look_first ? retry_stopped::kUnsafe : std::string_view();
+  }
   if (why != reason::kUpstreamUnreachable && why != reason::kUpstreamTls &&
       why != reason::kUpstreamFailed) {
     return retry_stopped::kPermanent;

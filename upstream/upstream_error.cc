@@ -123,6 +123,7 @@ absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::tim
   const UpstreamErrorBody body = DecodeError(failure.body);
   ErrorMetadata metadata = {{"http_status", absl::StrCat(failure.status)}};
   if (!body.id.empty()) metadata["upstream_error_id"] = body.id;
+  if (!body.recognized) metadata[std::string(kFromProviderKey)] = "false";
   const std::string message =
       absl::StrCat("the provider answered ", failure.status, " to ", failure.operation,
                    body.message.empty() ? "" : ": ", body.message);

@@ -66,6 +66,10 @@ inline constexpr std::string_view kTooManyWatchers = "TOO_MANY_WATCHERS";
 
 using ErrorMetadata = std::map<std::string, std::string>;
 
+// "false" in the metadata of an HTTP answer that has none of the provider's forms: whatever stands
+// in front of the provider may have given it.
+inline constexpr std::string_view kFromProviderKey = "from_provider";
+
 // A status with an ErrorInfo of the domain above. `metadata` values must hold no secret.
 absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::string_view message,
                        const ErrorMetadata& metadata = {});
@@ -107,7 +111,7 @@ struct HttpFailure {
 };
 // Maps it by the table in README.md. `now` is for a Retry-After that is an HTTP date. Where there
 // is RetryInfo, the metadata has `retry_after_ms` if the provider sent a Retry-After; without, the
-// delay is the gateway's own guess.
+// delay is the gateway's own guess. A body that isn't the provider's leads to kFromProviderKey.
 absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::time_point now);
 
 // An exchange that got no complete answer. `cause` is what went wrong in words; `why` is the reason

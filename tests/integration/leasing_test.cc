@@ -301,6 +301,21 @@ constexpr LostRow kLost[] = {
     {"Http503After", R"("kind":"status","status":503,"when":"after")", true},
     {"GarbageAfter", R"("kind":"garbage","when":"after","status":200)", true},
     {"HtmlAfter", R"("kind":"html","when":"after","status":200)", true},
+    // Applied, then refused: in the provider's own forms, and in a middleman's.
+    {"Http400After", R"("kind":"status","status":400,"when":"after")", true},
+    {"Http401After", R"("kind":"status","status":401,"when":"after")", true},
+    {"Http403After", R"("kind":"status","status":403,"when":"after")", true},
+    {"AgreementAfter",
+     R"("kind":"status","status":403,"agreement_url":"https://x.example/a","when":"after")", true},
+    {"Http404After", R"("kind":"status","status":404,"when":"after")", true},
+    {"Http409After", R"("kind":"status","status":409,"when":"after")", true},
+    {"Http409PlainAfter", R"("kind":"status","status":409,"envelope":false,"when":"after")", true},
+    {"Http429After", R"("kind":"status","status":429,"when":"after")", true},
+    {"Bare400After", R"("kind":"status","status":400,"body":"","when":"after")", true},
+    {"Bare404After", R"("kind":"status","status":404,"body":"","when":"after")", true},
+    {"Bare409After", R"("kind":"status","status":409,"body":"{}","when":"after")", true},
+    {"Html403After", R"("kind":"html","status":403,"when":"after")", true},
+    {"Html429After", R"("kind":"html","status":429,"retry_after":"1","when":"after")", true},
     {"ClosedBefore", R"("kind":"close","when":"before")", false},
     {"ResetBefore", R"("kind":"reset","when":"before")", false},
     {"NeverAnsweredBefore", R"("kind":"hang","when":"before")", false},
@@ -309,6 +324,34 @@ constexpr LostRow kLost[] = {
 };
 INSTANTIATE_TEST_SUITE_P(Rows, LostAnswer, testing::ValuesIn(kLost),
                          [](const auto& row) { return row.param.name; });
+
+TEST_F(LeasingTest, RefusalThatIsTrueStaysOneAndMemoryLearnsWhy) {
+  StartGateway(nullptr, TwoAccounts());
+  const std::string number = FirstAvailable();
+  Fault(R"({"route":"POST /lease/{number}","count":1,"kind":"status","status":409})");
+  const auto refused = Explain(Lease(number, nullptr, 10'000, kRequestId));
+  EXPECT_EQ(refused.code, StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(refused.reason, "UPSTREAM_REJECTED");
+  EXPECT_EQ(CountInLedger("lease", number), 0);
+  EXPECT_EQ(OperationOf(kRequestId).settlement(), v1::OPERATION_SETTLEMENT_ANSWERED);
+  EXPECT_EQ(FirstAvailable(), number);
+  // Somebody else gets it between the look and the request.
+  Fault(R"({"route":"POST /lease/{number}","number":")" + number +
+        R"(","count":1,"kind":"delay","delay_ms":700,"when":"before"})");
+  auto waiting = std::async(std::launch::async,
+                            [&] { return Explain(Lease(number, nullptr, 10'000, kOtherId)); });
+  for (int i = 0; i < 1000 && Asked("POST /lease/{number}") < 2; ++i) {
+    std::this_thread::sleep_for(Milliseconds(2));
+  }
+  TakeAway(number);
+  const auto taken = waiting.get();
+  EXPECT_EQ(taken.code, StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(taken.reason, "NUMBER_NOT_AVAILABLE");
+  EXPECT_EQ(taken.info.metadata().at("http_status"), "400");
+  EXPECT_EQ(taken.detail_types.count("PreconditionFailure"), 1U);
+  EXPECT_NE(FirstAvailable(), number);
+  ExpectOnePurchase(number);
+}
 
 TEST_F(LeasingTest, NobodyKnowsBeforeTheDeadlineThenItIsFoundOut) {
   StartGateway([](Config& config) { config.response_timeout = std::chrono::seconds(2); });

@@ -1482,18 +1482,6 @@ TEST_F(CachingLeaseApiTest, NewerLeaseOfTheNumberIsNotTheOneThatWasTerminated) {
   EXPECT_THAT(LeasesInMemory(), ElementsAre("lease_d"));
 }
 
-TEST_F(CachingLeaseApiTest, NumberThatIsNotLeasedIsListedAsLeasedNoMore) {
-  Warm();
-  script_.leases = Outage();
-  script_.termination =
-      MakeError(absl::StatusCode::kFailedPrecondition, reason::kNotLeased, "not leased");
-  const CallContext context = Context();
-  const auto call = Spawn(context.stats, cache_->TerminateLease(context, kC));
-  Settle();
-  EXPECT_EQ(ReasonOf(call->status()), reason::kNotLeased);
-  EXPECT_THAT(LeasesInMemory(), IsEmpty());
-}
-
 TEST_F(CachingLeaseApiTest, AfterATerminationTheListIsAskedForAnew) {
   Warm();
   script_.available = Numbers({kA, kB, kC});
@@ -1633,9 +1621,8 @@ TEST_F(CachingLeaseApiTest, NumberOfUnknownOutcomeIsNotReadFromTheOldListWhenFor
 
 TEST_F(CachingLeaseApiTest, NumberThatSomebodyElseHasLeavesTheList) {
   Warm();
-  script_.lease =
-      MakeError(absl::StatusCode::kFailedPrecondition, reason::kNumberNotAvailable, "taken");
-  EXPECT_EQ(ReasonOf(Create(kA)), reason::kNumberNotAvailable);
+  cache_->FoundTaken(kA);
+  Settle();
   EXPECT_THAT(AvailableInMemory(), ElementsAre(kB));
   EXPECT_EQ(NumberInMemory(kA), "nothing");
   EXPECT_THAT(LeasesInMemory(), ElementsAre("lease_c"));

@@ -36,46 +36,38 @@ class ExplainingLeaseApiTest : public testing::Test {
   boost::asio::io_context asio_;
 };
 
-TEST_F(ExplainingLeaseApiTest, RejectedLeaseOfATakenNumber) {
-  number().set_status(v1::NUMBER_STATUS_LEASED);
-  const auto status = Run(api_.CreateLease({}, kNumber, v1::BILLING_METHOD_UNSPECIFIED));
-  EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
-  EXPECT_EQ(ReasonOf(status), reason::kNumberNotAvailable);
-  EXPECT_EQ(MetadataOf(status)["upstream_error_id"], "err_1");
-  EXPECT_THAT(script_.calls, testing::ElementsAre("CreateLease", "GetNumber"));
-}
-
-TEST_F(ExplainingLeaseApiTest, RejectedLeaseOfAFreeNumberStaysRejected) {
-  number().set_status(v1::NUMBER_STATUS_G_AVAILABLE);
-  const auto status = Run(api_.CreateLease({}, kNumber, v1::BILLING_METHOD_UNSPECIFIED));
-  EXPECT_EQ(ReasonOf(status), reason::kUpstreamRejected);
-}
-
 TEST_F(ExplainingLeaseApiTest, RejectedOperationsOnANumberThatIsNotLeased) {
   for (const auto& status :
-       {Run(api_.TerminateLease({}, kNumber)), Run(api_.ConfigureFailover({}, kNumber, {})),
-        Run(api_.GetCallForwarding({}, kNumber)), Run(api_.EnableCallForwarding({}, kNumber, "+1")),
+       {Run(api_.ConfigureFailover({}, kNumber, {})), Run(api_.GetCallForwarding({}, kNumber)),
+        Run(api_.EnableCallForwarding({}, kNumber, "+1")),
         Run(api_.DisableCallForwarding({}, kNumber))}) {
     EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_EQ(ReasonOf(status), reason::kNotLeased);
+    EXPECT_EQ(MetadataOf(status)["upstream_error_id"], "err_1");
   }
 }
 
 TEST_F(ExplainingLeaseApiTest, RejectedOperationsOnALeasedNumberStayRejected) {
   number().mutable_lease()->set_lease_id("lsd_1");
-  EXPECT_EQ(ReasonOf(Run(api_.TerminateLease({}, kNumber))), reason::kUpstreamRejected);
+  EXPECT_EQ(ReasonOf(Run(api_.GetCallForwarding({}, kNumber))), reason::kUpstreamRejected);
 }
 
 TEST_F(ExplainingLeaseApiTest, FailedLookLeavesTheError) {
   script_.number = absl::UnavailableError("down");
-  EXPECT_EQ(ReasonOf(Run(api_.TerminateLease({}, kNumber))), reason::kUpstreamRejected);
+  EXPECT_EQ(ReasonOf(Run(api_.GetCallForwarding({}, kNumber))), reason::kUpstreamRejected);
 }
 
 TEST_F(ExplainingLeaseApiTest, OtherErrorsAreNotLookedInto) {
-  script_.lease = MakeError(absl::StatusCode::kAborted, reason::kOutcomeUnknown, "?");
+  script_.Refuse(MakeError(absl::StatusCode::kAborted, reason::kOutcomeUnknown, "?"));
+  EXPECT_EQ(ReasonOf(Run(api_.ConfigureFailover({}, kNumber, {}))), reason::kOutcomeUnknown);
+  EXPECT_THAT(script_.calls, testing::ElementsAre("ConfigureFailover"));
+}
+
+TEST_F(ExplainingLeaseApiTest, LeasingAndTerminatingAreLookedAfterElsewhere) {
   EXPECT_EQ(ReasonOf(Run(api_.CreateLease({}, kNumber, v1::BILLING_METHOD_UNSPECIFIED))),
-            reason::kOutcomeUnknown);
-  EXPECT_THAT(script_.calls, testing::ElementsAre("CreateLease"));
+            reason::kUpstreamRejected);
+  EXPECT_EQ(ReasonOf(Run(api_.TerminateLease({}, kNumber))), reason::kUpstreamRejected);
+  EXPECT_THAT(script_.calls, testing::ElementsAre("CreateLease", "TerminateLease"));
 }
 
 }  // namespace

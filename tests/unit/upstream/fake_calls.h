@@ -170,7 +170,13 @@ inline absl::Status Unreachable() {
                        false);
 }
 inline absl::Status Http(int status, bool is_write, const std::string& retry_after = "") {
-  return FromHttp({status, "", retry_after, is_write, "GET /x"}, std::chrono::system_clock::now());
+  const std::string body = "{\"message\":\"no\",\"status\":" + std::to_string(status) + "}";
+  return FromHttp({status, body, retry_after, is_write, "GET /x"},
+                  std::chrono::system_clock::now());
+}
+// Without anything that shows that it is the provider's.
+inline absl::Status BareHttp(int status, bool is_write) {
+  return FromHttp({status, "", "", is_write, "GET /x"}, std::chrono::system_clock::now());
 }
 inline absl::Status LostAnswer(bool is_write) {
   return FromTransport("POST /x", "reset", reason::kUpstreamUnreachable, RequestState::kSent,

@@ -16,24 +16,34 @@ absl::Status WithReason(std::string_view reason, const ErrorMetadata& metadata =
   return MakeError(absl::StatusCode::kInternal, reason, "", metadata);
 }
 
-TEST(OperationRules, WhatMayHaveBeenDone) {
-  EXPECT_TRUE(MayHaveBeenDone(LostAnswer(true)));
-  EXPECT_TRUE(MayHaveBeenDone(WithReason(reason::kUpstreamMalformed)));
-  EXPECT_TRUE(MayHaveBeenDone(WithReason(reason::kInternal)));
-  EXPECT_TRUE(MayHaveBeenDone(absl::InternalError("of nobody knows whom")));
+TEST(OperationRules, LostIsWhatNobodyAnswered) {
+  EXPECT_EQ(FateOf(LostAnswer(true)), Fate::kLost);
+  EXPECT_EQ(FateOf(WithReason(reason::kUpstreamMalformed)), Fate::kLost);
+  EXPECT_EQ(FateOf(WithReason(reason::kUpstreamMalformed, {{"http_status", "404"}})), Fate::kLost);
+  EXPECT_EQ(FateOf(WithReason(reason::kInternal)), Fate::kLost);
+  EXPECT_EQ(FateOf(absl::InternalError("of nobody knows whom")), Fate::kLost);
   for (const int status : {500, 502, 503, 504, 599, 302, 100}) {
-    EXPECT_TRUE(MayHaveBeenDone(Http(status, true))) << status;
+    EXPECT_EQ(FateOf(Http(status, true)), Fate::kLost) << status;
+  }
+  for (int status = 400; status < 500; ++status) {
+    EXPECT_EQ(FateOf(BareHttp(status, true)), Fate::kLost) << status;
   }
 }
 
-TEST(OperationRules, WhatHasNotBeenDone) {
-  EXPECT_FALSE(MayHaveBeenDone(Unreachable()));
-  EXPECT_FALSE(MayHaveBeenDone(DeadlineError("waiting for a connection")));
-  EXPECT_FALSE(MayHaveBeenDone(CancelledError("waiting for a connection")));
-  EXPECT_FALSE(MayHaveBeenDone(WithReason(reason::kOverloaded, {{"request_sent", "false"}})));
-  EXPECT_FALSE(MayHaveBeenDone(WithReason(reason::kCircuitOpen, {{"request_sent", "false"}})));
-  for (const int status : {400, 401, 403, 404, 409, 422, 429}) {
-    EXPECT_FALSE(MayHaveBeenDone(Http(status, true))) << status;
+TEST(OperationRules, RefusedIsWhatTheProviderAnsweredSo) {
+  for (int status = 400; status < 500; ++status) {
+    EXPECT_EQ(FateOf(Http(status, true)), Fate::kRefused) << status;
+    EXPECT_TRUE(IsRefusal(Http(status, true)) && IsRefusal(BareHttp(status, true))) << status;
+  }
+  for (const int status : {302, 500}) EXPECT_FALSE(IsRefusal(Http(status, true))) << status;
+}
+
+TEST(OperationRules, NotSentIsWhatNeverLeft) {
+  EXPECT_EQ(FateOf(Unreachable()), Fate::kNotSent);
+  EXPECT_EQ(FateOf(DeadlineError("waiting for a connection")), Fate::kNotSent);
+  EXPECT_EQ(FateOf(CancelledError("waiting for a connection")), Fate::kNotSent);
+  for (const auto why : {reason::kOverloaded, reason::kCircuitOpen, reason::kUpstreamRateLimited}) {
+    EXPECT_EQ(FateOf(WithReason(why, {{"request_sent", "false"}})), Fate::kNotSent) << why;
   }
 }
 

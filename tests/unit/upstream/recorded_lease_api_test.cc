@@ -36,6 +36,10 @@ google::type::Money Usd(int units) {
 class MemoryJournal final : public OperationJournal {
  public:
   asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry) override {
+    if (before_begin) {
+      auto waiting = before_begin();
+      co_await std::move(waiting);
+    }
     if (!failure.ok()) co_return failure;
     const auto [at, is_new] = entries.try_emplace(entry.operation.request_id(), entry);
     if (is_new) order.push_back(entry.operation.request_id());
@@ -76,7 +80,14 @@ class MemoryJournal final : public OperationJournal {
   std::vector<v1::OperationState> states;  // of the updates
   absl::Status failure;                    // of all
   int fail_updates = 0;
+  std::function<asio::awaitable<void>()> before_begin;
 };
+
+asio::awaitable<void> SleepBy(FakeTime* clock, milliseconds time) {
+  const auto wakeup = std::make_shared<Wakeup>(co_await asio::this_coro::executor);
+  auto waiting = clock->environment().wait(wakeup, clock->now() + time);
+  co_await std::move(waiting);
+}
 
 // A provider that keeps books, and loses what the test wants lost. One thread.
 class ModelProvider final : public LeaseApi {
@@ -151,7 +162,7 @@ class ModelProvider final : public LeaseApi {
     } else if (step.done) {
       if (step.done_at.count() > 0) co_await Sleep(step.done_at);
       const absl::Status refused = CheckLeasable(records[phone_number].number);
-      if (!refused.ok()) co_return Refused(phone_number);
+      if (!refused.ok()) co_return Http(400, true);
       Lease(phone_number);
     }
     if (step.answer_at > step.done_at) co_await Sleep(step.answer_at - step.done_at);
@@ -169,7 +180,7 @@ class ModelProvider final : public LeaseApi {
     if (step.done) {
       Record& record = records[phone_number];
       if (!record.number.has_lease()) {
-        co_return MakeError(absl::StatusCode::kFailedPrecondition, reason::kNotLeased, "no lease");
+        co_return Http(400, true);
       }
       reply.value.set_lease_id(record.number.lease().lease_id());
       reply.value.set_phone_number(phone_number);
@@ -232,15 +243,7 @@ class ModelProvider final : public LeaseApi {
     co_await Sleep(later);
     if (CheckLeasable(records[phone_number].number).ok()) Lease(phone_number);
   }
-  asio::awaitable<void> Sleep(milliseconds time) {
-    const auto wakeup = std::make_shared<Wakeup>(co_await asio::this_coro::executor);
-    auto waiting = time_->environment().wait(wakeup, time_->now() + time);
-    co_await std::move(waiting);
-  }
-  static absl::Status Refused(const std::string& phone_number) {
-    return MakeError(absl::StatusCode::kFailedPrecondition, reason::kNumberNotAvailable,
-                     absl::StrCat(phone_number, " can't be leased"), {{"http_status", "400"}});
-  }
+  asio::awaitable<void> Sleep(milliseconds time) { return SleepBy(time_, time); }
   static absl::Status Unused() { return absl::UnimplementedError("not used"); }
 
   FakeTime* const time_;
@@ -272,6 +275,7 @@ class RecordedLeaseApiTest : public testing::Test {
     journal_ = std::make_shared<MemoryJournal>();
     memory_.availability = [this](CallContext context) { return Listed(this, std::move(context)); };
     memory_.leased = [this](const v1::Lease& lease) { found_.push_back(lease.lease_id()); };
+    memory_.taken = [this](const std::string& number) { found_.push_back("taken " + number); };
     memory_.ended = [this](const std::string&, const std::string& id) { found_.push_back(id); };
     Start();
   }
@@ -432,6 +436,75 @@ TEST_F(RecordedLeaseApiTest, SameIdWithOtherArgumentsIsRefused) {
   EXPECT_EQ(LeaseAny(kId)->reason(), "REQUEST_ID_REUSED");
   EXPECT_EQ(provider_->TotalCharges(), 1);
   EXPECT_TRUE(provider_->deletes.empty());
+}
+
+// The journal has kId for kNumber. Its retry comes while a mistaken request of the same id waits
+// for the journal's word.
+class RivalTest : public RecordedLeaseApiTest {
+ protected:
+  RivalTest() {
+    provider_->Add(kOther);
+    journal_->before_begin = [this] { return SleepBy(&time_, journal_time_); };
+  }
+  milliseconds journal_time_{0};
+};
+
+TEST_F(RivalTest, OneThatBeganTheOperationKeepsItsAnswer) {
+  ASSERT_TRUE(Lease()->result->ok());
+  journal_time_ = seconds(1);
+  const auto mistaken = Lease(kId, kOther);
+  const auto retry = Lease(kId);
+  const auto another = LeaseAny(kId);
+  EXPECT_FALSE(mistaken->ended() || retry->ended() || another->ended());
+  Advance(seconds(5));
+  EXPECT_EQ(mistaken->reason(), "REQUEST_ID_REUSED");
+  EXPECT_EQ(another->reason(), "REQUEST_ID_REUSED");
+  ASSERT_TRUE(retry->ended() && retry->result->ok()) << retry->reason();
+  EXPECT_EQ((*retry->result)->lease().lease_id(), "lsd_1");
+  EXPECT_EQ(provider_->posts.size(), 1u);
+  EXPECT_EQ(api_->open(), 0u);
+}
+
+TEST_F(RivalTest, FirstOfTwoNewOnesHasTheId) {
+  journal_time_ = seconds(1);
+  provider_->steps.push_back({true, {}, milliseconds(0), seconds(5)});
+  const auto first = Lease(kId);
+  const auto second = Lease(kId, kOther);
+  EXPECT_FALSE(second->ended());
+  Advance(seconds(1));
+  EXPECT_EQ(second->reason(), "REQUEST_ID_REUSED");
+  EXPECT_FALSE(first->ended());
+  Advance(seconds(5));
+  EXPECT_TRUE(first->ended() && first->result->ok());
+}
+
+TEST_F(RivalTest, IdIsFreeWhenTheFirstCouldNotBeWrittenDown) {
+  journal_time_ = seconds(1);
+  journal_->failure =
+      MakeError(absl::StatusCode::kFailedPrecondition, reason::kJournalUnavailable, "disk full");
+  const auto first = Lease(kId);
+  const auto second = Lease(kId, kOther);
+  Advance(seconds(1));
+  EXPECT_EQ(first->reason(), "JOURNAL_UNAVAILABLE");
+  journal_->failure = absl::OkStatus();
+  Advance(seconds(1));
+  ASSERT_TRUE(second->ended() && second->result->ok()) << second->reason();
+  EXPECT_EQ((*second->result)->lease().phone_number(), kOther);
+}
+
+TEST_F(RivalTest, WaitEndsAtTheDeadlineAndWhenTheCallerLeaves) {
+  journal_time_ = seconds(10);
+  const auto first = Lease(kId);
+  const auto hurried = Lease(kId, kOther, seconds(1));
+  const auto left = Lease(kId, kOther);
+  left->cancellation.emit(asio::cancellation_type::terminal);
+  FakeTime::Run(io_);
+  EXPECT_EQ(left->reason(), "CANCELLED");
+  Advance(seconds(1));
+  EXPECT_EQ(hurried->reason(), "DEADLINE");
+  EXPECT_EQ(MetadataOf(hurried->result->status())["request_sent"], "false");
+  Advance(seconds(10));
+  EXPECT_TRUE(first->ended() && first->result->ok());
 }
 
 TEST_F(RecordedLeaseApiTest, SameRequestJoinsTheOneUnderWay) {
@@ -617,16 +690,224 @@ TEST_F(RecordedLeaseApiTest, NothingIsSaidToBeUndoneBeforeItCanNotArriveAnyMore)
   EXPECT_EQ(provider_->TotalCharges(), 1);
 }
 
-TEST_F(RecordedLeaseApiTest, RefusalOfTheFirstRequestIsFinal) {
+TEST_F(RecordedLeaseApiTest, RefusalOfTheFirstRequestIsFinalOnceALookConfirmsIt) {
   provider_->steps.push_back({false, Http(400, true)});
   EXPECT_EQ(Lease()->reason(), "UPSTREAM_REJECTED");
+  EXPECT_EQ(provider_->looks, 2);
   EXPECT_EQ(Recorded().settlement(), v1::OPERATION_SETTLEMENT_ANSWERED);
   EXPECT_EQ(Lease()->reason(), "UPSTREAM_REJECTED");
   EXPECT_EQ(provider_->posts.size(), 1u);
+  EXPECT_EQ(api_->open(), 0u);
+}
+
+// The provider's own form, and an answer that shows nothing of whom it is from.
+struct RefusalCase {
+  const char* name;
+  int status;
+  bool bare;
+};
+class RefusalTest : public RecordedLeaseApiTest, public testing::WithParamInterface<RefusalCase> {
+ protected:
+  static absl::Status Refusal() {
+    return GetParam().bare ? BareHttp(GetParam().status, true) : Http(GetParam().status, true);
+  }
+};
+
+TEST_P(RefusalTest, OfALeaseThatWasMadeAllTheSameIsNotBelieved) {
+  provider_->steps.push_back({true, Refusal()});
+  const auto call = Lease();
+  ASSERT_TRUE(call->ended() && call->result->ok()) << call->reason();
+  EXPECT_EQ((*call->result)->lease().lease_id(), "lsd_1");
+  EXPECT_EQ(Recorded().state(), v1::OPERATION_STATE_SUCCEEDED);
+  EXPECT_EQ(Recorded().settlement(), v1::OPERATION_SETTLEMENT_RECONCILED);
+  EXPECT_EQ(found_, std::vector<std::string>{"lsd_1"});
+  EXPECT_EQ((*Lease()->result)->lease().lease_id(), "lsd_1");
+  EXPECT_EQ(provider_->posts.size(), 1u);
+}
+
+TEST_P(RefusalTest, OfAnEndThatWasMadeAllTheSameIsNotBelieved) {
+  provider_->Give(kNumber, "lsd_77");
+  provider_->steps.push_back({true, Refusal()});
+  const auto call = Terminate(kId);
+  ASSERT_TRUE(call->ended() && call->result->ok()) << call->reason();
+  EXPECT_EQ((*call->result)->termination().lease_id(), "lsd_77");
+  EXPECT_EQ(Recorded().settlement(), v1::OPERATION_SETTLEMENT_RECONCILED);
+  EXPECT_EQ(found_, std::vector<std::string>{"lsd_77"});
+  EXPECT_EQ(provider_->deletes.size(), 1u);
+}
+
+TEST_P(RefusalTest, OfANumberThatAnotherGotStaysARefusal) {
+  provider_->steps.push_back({false, Refusal()});
+  provider_->on_write = [this] { provider_->Take(kNumber); };
+  const auto call = Lease();
+  if (GetParam().bare) Advance(options_.settle + options_.longest_look);
+  ASSERT_TRUE(call->ended());
+  const bool says_why = GetParam().status == 401 || GetParam().status == 403 ||
+                        (GetParam().status == 404 && !GetParam().bare);
+  EXPECT_EQ(call->reason(), says_why ? ReasonOf(Refusal()) : "NUMBER_NOT_AVAILABLE");
+  EXPECT_EQ(MetadataOf(call->result->status())["http_status"], absl::StrCat(GetParam().status));
+  EXPECT_EQ(found_, std::vector<std::string>{absl::StrCat("taken ", kNumber)});
+  EXPECT_EQ(provider_->posts.size(), 1u);
+}
+
+TEST_P(RefusalTest, IsNotFinalBeforeALook) {
+  provider_->steps.push_back({true, Refusal()});
+  provider_->on_write = [this] { provider_->all_looks_fail = LostAnswer(false); };
+  const auto call = Lease(kId, kNumber, seconds(1));
+  Advance(seconds(1));
+  EXPECT_EQ(call->reason(), "OUTCOME_UNKNOWN");
+  EXPECT_EQ(Recorded().state(), v1::OPERATION_STATE_UNKNOWN);
+  const auto other = Lease(kId2);
+  Advance(seconds(20));
+  EXPECT_FALSE(other->ended()) << "nobody else may lease it meanwhile";
+  provider_->all_looks_fail = absl::OkStatus();
+  Advance(options_.longest_look);
+  EXPECT_EQ(Recorded().state(), v1::OPERATION_STATE_SUCCEEDED);
+  EXPECT_EQ(Recorded().lease_id(), "lsd_1");
+  EXPECT_EQ(provider_->posts.size(), 1u);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Cases, RefusalTest,
+    testing::Values(RefusalCase{"S400", 400, false}, RefusalCase{"S401", 401, false},
+                    RefusalCase{"S403", 403, false}, RefusalCase{"S404", 404, false},
+                    RefusalCase{"S409", 409, false}, RefusalCase{"S410", 410, false},
+                    RefusalCase{"S422", 422, false}, RefusalCase{"S429", 429, false},
+                    RefusalCase{"S499", 499, false}, RefusalCase{"Bare400", 400, true},
+                    RefusalCase{"Bare401", 401, true}, RefusalCase{"Bare403", 403, true},
+                    RefusalCase{"Bare408", 408, true}, RefusalCase{"Bare409", 409, true},
+                    RefusalCase{"Bare429", 429, true}),
+    [](const auto& each) { return each.param.name; });
+
+// What stands in front of the provider may refuse while the request goes on its way.
+TEST_F(RecordedLeaseApiTest, BareRefusalIsBelievedOnlyWhenNothingCanArriveAnyMore) {
+  provider_->steps.push_back({true, BareHttp(408, true), seconds(3), milliseconds(0)});
+  const auto made = Lease();
+  Advance(seconds(10));
+  ASSERT_TRUE(made->ended() && made->result->ok()) << made->reason();
+  EXPECT_EQ(provider_->posts.size(), 1u);
+
+  provider_->Add(kOther);
+  provider_->steps.push_back({false, BareHttp(408, true)});
+  const auto refused = Lease(kId2, kOther);
+  Advance(options_.settle - milliseconds(1));
+  EXPECT_FALSE(refused->ended());
+  Advance(options_.longest_look);
+  EXPECT_EQ(refused->reason(), "UPSTREAM_REJECTED");
+  EXPECT_EQ(provider_->posts.size(), 2u);
+}
+
+TEST_F(RecordedLeaseApiTest, RefusedEndDoesNotReachANewerLease) {
+  provider_->Give(kNumber, "lsd_77");
+  provider_->steps.push_back({true, Http(429, true)});
+  // Somebody else of the account leases it anew at once.
+  provider_->on_write = [this] {
+    provider_->look_time = milliseconds(100);
+    provider_->on_write = nullptr;
+  };
+  const auto end = Terminate(kId, "lsd_77");
+  provider_->Give(kNumber, "lsd_78");
+  Advance(seconds(5));
+  ASSERT_TRUE(end->ended() && end->result->ok()) << end->reason();
+  EXPECT_EQ((*end->result)->termination().lease_id(), "lsd_77");
+  EXPECT_EQ(provider_->deletes.size(), 1u);
+  EXPECT_EQ(provider_->records[kNumber].number.lease().lease_id(), "lsd_78");
+}
+
+TEST_F(RecordedLeaseApiTest, NumberThatTheProviderForgotIsNotSaidToBeGivenBack) {
+  provider_->Give(kNumber, "lsd_77");
+  provider_->steps.push_back({false, Http(404, true)});
+  provider_->on_write = [this] { provider_->records.erase(kNumber); };
+  EXPECT_EQ(Terminate(kId)->reason(), "NUMBER_NOT_FOUND");
+  EXPECT_EQ(Recorded().state(), v1::OPERATION_STATE_FAILED);
+}
+
+TEST_F(RecordedLeaseApiTest, RateLimitedRequestIsLookedAfterThenSentAgainWhenTheProviderSays) {
+  provider_->steps.push_back({false, Http(429, true, "2")});
+  provider_->steps.push_back({false, Http(429, true)});
+  const auto first = Lease();
+  EXPECT_EQ(provider_->looks, 2);
+  Advance(milliseconds(1'999));
+  EXPECT_EQ(provider_->posts.size(), 1u);
+  const auto second = Lease();  // whoever comes does not make it earlier
+  EXPECT_EQ(provider_->posts.size(), 1u);
+  Advance(milliseconds(1));
+  EXPECT_EQ(provider_->posts.size(), 2u);
+  Advance(milliseconds(100));
+  EXPECT_EQ(provider_->posts.size(), 3u);
+  ASSERT_TRUE(first->ended() && first->result->ok()) << first->reason();
+  ASSERT_TRUE(second->ended() && second->result->ok()) << second->reason();
+  EXPECT_EQ(provider_->TotalCharges(), 1);
+}
+
+TEST_F(RecordedLeaseApiTest, RateLimitedRequestIsNotSentAgainWithoutTimeBudgetOrEnd) {
+  provider_->steps.push_back({false, Http(429, true, "2")});
+  const auto in_a_hurry = Lease(kId, kNumber, seconds(2));
+  EXPECT_EQ(in_a_hurry->reason(), "UPSTREAM_RATE_LIMITED");
+  EXPECT_EQ(RetryDelayOf(in_a_hurry->result->status()), seconds(2));
+  EXPECT_EQ(provider_->posts.size(), 1u);
+
+  for (int i = 0; i < 10; ++i) provider_->steps.push_back({false, Http(429, true)});
+  const auto call = Lease();
+  Advance(seconds(20));
+  EXPECT_EQ(call->reason(), "UPSTREAM_RATE_LIMITED");
+  EXPECT_EQ(provider_->posts.size(), 7u);
+
+  options_.may_resend = [] { return false; };
+  Stop();
+  Start();
+  const auto without_budget = Lease();
+  Advance(seconds(20));
+  EXPECT_EQ(without_budget->reason(), "UPSTREAM_RATE_LIMITED");
+  EXPECT_EQ(provider_->posts.size(), 8u);
+  EXPECT_EQ(provider_->TotalCharges(), 0);
+}
+
+TEST_F(RecordedLeaseApiTest, NothingIsSentAgainForAPriceThatHasChanged) {
+  for (const absl::Status& answer : {Http(429, true, "2"), LostAnswer(true)}) {
+    const std::string id = answer.code() == absl::StatusCode::kAborted ? kId : kId2;
+    provider_->steps.push_back({false, answer});
+    provider_->on_write = [this] {
+      *provider_->records[kNumber].number.mutable_pricing()->mutable_monthly_rate() = Usd(9);
+    };
+    auto request = LeaseRequest(kNumber);
+    *request.mutable_expected_price()->mutable_monthly_rate() = Usd(5);
+    const auto call = Run(api_->CreateLease(Context(id, seconds(60)), request));
+    Advance(seconds(30));
+    ASSERT_TRUE(call->ended());
+    EXPECT_FALSE(call->result->ok());
+    *provider_->records[kNumber].number.mutable_pricing()->mutable_monthly_rate() = Usd(5);
+  }
+  EXPECT_EQ(provider_->posts.size(), 2u);
+  EXPECT_EQ(provider_->TotalCharges(), 0);
+}
+
+TEST_F(RecordedLeaseApiTest, EndThatWasRateLimitedIsNotSentAgainToANewerLease) {
+  provider_->Give(kNumber, "lsd_77");
+  provider_->steps.push_back({false, Http(429, true, "2")});
+  const auto end = Terminate(kId, "lsd_77");
+  Advance(seconds(1));
+  provider_->Give(kNumber, "lsd_78");  // by somebody else of the account, while it waits
+  Advance(seconds(5));
+  ASSERT_TRUE(end->ended() && end->result->ok()) << end->reason();
+  EXPECT_EQ(provider_->deletes.size(), 1u);
+  EXPECT_EQ(provider_->records[kNumber].number.lease().lease_id(), "lsd_78");
+}
+
+TEST_F(RecordedLeaseApiTest, CallerOfARateLimitedRequestIsToldThatNothingWasDone) {
+  provider_->steps.push_back({false, Http(429, true, "2")});
+  const auto patient = Lease();
+  const auto call = Lease(kId, kNumber, seconds(1));
+  Advance(seconds(1));
+  EXPECT_EQ(call->reason(), "DEADLINE");
+  EXPECT_EQ(MetadataOf(call->result->status())["request_sent"], "false");
+  Advance(seconds(5));
+  EXPECT_TRUE(patient->ended() && patient->result->ok());
 }
 
 TEST_F(RecordedLeaseApiTest, WhatMayChangeIsTriedAnewUnderTheSameId) {
-  for (const int status : {401, 403, 429}) provider_->steps.push_back({false, Http(status, true)});
+  for (const int status : {401, 403}) provider_->steps.push_back({false, Http(status, true)});
+  provider_->steps.push_back({false, Http(429, true, "60")});
   provider_->steps.push_back({false, Unreachable()});
   EXPECT_EQ(Lease()->reason(), "UPSTREAM_CREDENTIALS_REJECTED");
   EXPECT_EQ(Lease()->reason(), "UPSTREAM_FORBIDDEN");
@@ -935,6 +1216,14 @@ TEST_F(LeaseAnyTest, NextIsTriedWhenOneIsGone) {
   ASSERT_TRUE(call->ended() && call->result->ok()) << call->reason();
   EXPECT_EQ((*call->result)->lease().phone_number(), kNumber);
   EXPECT_EQ(provider_->posts.size(), 1u);
+}
+
+TEST_F(LeaseAnyTest, NumberThatWasLeasedAllTheSameIsTheAnswer) {
+  provider_->steps.push_back({true, Http(409, true)});
+  const auto call = LeaseAny();
+  ASSERT_TRUE(call->ended() && call->result->ok()) << call->reason();
+  EXPECT_EQ((*call->result)->lease().phone_number(), kOther);
+  EXPECT_EQ(provider_->TotalCharges(), 1);
 }
 
 TEST_F(LeaseAnyTest, NextIsTriedWhenOneIsRefused) {

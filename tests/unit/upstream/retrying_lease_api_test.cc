@@ -97,8 +97,8 @@ TEST_F(RetryingLeaseApiTest, PermanentIsOneAttempt) {
   EXPECT_EQ(script_.calls.size(), 1U);
 }
 
-// Always idempotent: every read. Conditionally: a write that was not sent or was refused by a 429.
-// Never: a write that was sent.
+// Always idempotent: every read. Conditionally: a write that was not sent, and configuring that was
+// refused by a 429. Never: a write that was sent.
 TEST_F(RetryingLeaseApiTest, EveryOperationByItsKind) {
   const auto run_all = [&] {
     script_.calls.clear();
@@ -135,7 +135,10 @@ TEST_F(RetryingLeaseApiTest, EveryOperationByItsKind) {
   answers_ = {Unreachable()};
   EXPECT_EQ(run_all(), all(3, 3));
   answers_ = {Http(429, true)};
-  EXPECT_EQ(run_all(), all(3, 3));
+  auto limited = all(3, 3);
+  limited[5] = "CreateLease 1";
+  limited[6] = "TerminateLease 1";
+  EXPECT_EQ(run_all(), limited);
   answers_ = {LostAnswer(false)};  // UNAVAILABLE, sent: as a write it would be ABORTED
   EXPECT_EQ(run_all(), all(3, 1));
   answers_ = {LostAnswer(true)};
@@ -182,7 +185,8 @@ TEST_F(RetryingLeaseApiTest, Scenarios) {
        5,
        {ms(25), ms(50)},
        ""},
-      {"conditionally: 429", OperationKind::kEnd, {Http(429, true), ok}, 5, {ms(25)}, ""},
+      {"conditionally: 429", OperationKind::kConfigure, {Http(429, true), ok}, 5, {ms(25)}, ""},
+      {"never: ending, 429", OperationKind::kEnd, {Http(429, true), ok}, 5, {}, "unsafe"},
       {"conditionally: refused, then 503",
        OperationKind::kSpend,
        {Unreachable(), Http(503, true)},
