@@ -388,7 +388,8 @@ absl::Status SqliteJournal::Thread::Open() {
     const int code = db_.Execute(pragma);
     if ((code & 0xff) == SQLITE_BUSY) {
       return Refuse(
-          "another process has the file; a journal serves one gateway, use PostgreSQL for more");
+          "another process has the file, and a journal serves one gateway: lease through that one, "
+          "or name another file");
     }
     if ((code & 0xff) == SQLITE_NOTADB) {
       return Refuse(absl::StrCat(DescribeSqlite(code, db_.message()),
