@@ -247,6 +247,23 @@ std::vector<Declared> UpstreamDeclarations() {
            }
          }
        }},
+      {"lease_gateway_upstream_tolerated_total",
+       Type::kCounter,
+       "1",
+       {"operation", "kind"},
+       "What replies of the provider were taken in spite of: items and fields left out, amounts "
+       "unknown or rounded",
+       [](const Snapshot& s, Samples& out) {
+         for (std::size_t i = 0; s.upstream && i < kUpstreamOperationNames.size(); ++i) {
+           for (std::size_t j = 0; j < Tolerated::kNames.size(); ++j) {
+             const std::uint64_t count = s.upstream->stats->tolerated.count(
+                 static_cast<UpstreamOperation>(i), static_cast<Tolerated::Kind>(j));
+             if (count == 0) continue;
+             out.Add({std::string(kUpstreamOperationNames[i]), std::string(Tolerated::kNames[j])},
+                     static_cast<double>(count));
+           }
+         }
+       }},
       {"lease_gateway_upstream_attempt_seconds",
        Type::kHistogram,
        "seconds",

@@ -29,30 +29,6 @@ void SetFetchTime(v1::ResponseMetadata& metadata) {
   metadata.mutable_fetch_time()->set_nanos(static_cast<int>(now % 1'000'000'000));
 }
 
-template <typename T>
-absl::StatusOr<Reply<T>> Decode(CallStats& stats, const absl::StatusOr<std::string>& body,
-                                absl::StatusOr<Reply<T>> (*decode)(std::string_view)) {
-  if (!body.ok()) return body.status();
-  auto reply = decode(*body);
-  if (reply.ok()) {
-    SetFetchTime(reply->metadata);
-    stats.upstream_request_id = reply->metadata.upstream_request_id();
-  }
-  return reply;
-}
-
-template <typename List>
-absl::StatusOr<Reply<List>> DecodeList(std::string_view route, CallStats& stats,
-                                       const absl::StatusOr<std::string>& body,
-                                       absl::StatusOr<Reply<List>> (*decode)(std::string_view)) {
-  auto reply = Decode(stats, body, decode);
-  if (reply.ok() && reply->bad_items > 0) {
-    spdlog::warn("upstream {}: left out {} of {} items that can not be read, the first: {}", route,
-                 reply->bad_items, reply->bad_items + reply->value.size(), reply->first_bad_item);
-  }
-  return reply;
-}
-
 // The two lists answer 404 when there is nothing to list. Only the provider's own 404 counts: a
 // proxy's page must not look like an empty account.
 template <typename List>
@@ -82,6 +58,21 @@ HttpsLeaseApi::HttpsLeaseApi(const asio::any_io_executor& executor,
       options_(std::move(options)),
       dns_(executor, https.host, https.port, https.dns_ttl),
       pool_(executor, std::move(tls), https) {}
+
+template <typename T>
+absl::StatusOr<Reply<T>> HttpsLeaseApi::Decode(
+    UpstreamOperation operation, std::string_view route, CallStats& stats,
+    const absl::StatusOr<std::string>& body,
+    absl::StatusOr<Reply<T>> (*decode)(std::string_view)) const {
+  if (!body.ok()) return body.status();
+  auto reply = decode(*body);
+  if (reply.ok()) {
+    SetFetchTime(reply->metadata);
+    stats.upstream_request_id = reply->metadata.upstream_request_id();
+    options_.tolerated->Note(operation, route, reply->tolerated, Clock::now());
+  }
+  return reply;
+}
 
 HttpRequest HttpsLeaseApi::MakeRequest(const Operation& operation, const TraceContext& span) const {
   HttpRequest request(operation.verb, options_.base_path + operation.path, 11);
@@ -195,15 +186,18 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Perform(CallContext 
 LeaseApiResult<NumberList> HttpsLeaseApi::ListAvailableNumbers(CallContext context) {
   Operation operation{http::verb::get, "GET /leases", "/leases", ""};
   const auto stats = context.stats;
+  const std::string route = operation.route;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return EmptyIfNotFound(DecodeList("GET /leases", *stats, body, DecodeAvailableNumbers));
+  co_return EmptyIfNotFound(Decode(UpstreamOperation::kListAvailableNumbers, route, *stats, body,
+                                   DecodeAvailableNumbers));
 }
 
 LeaseApiResult<v1::Number> HttpsLeaseApi::GetNumber(CallContext context, std::string phone_number) {
   Operation operation{http::verb::get, "GET /{number}", "/" + InPath(phone_number), ""};
   const auto stats = context.stats;
+  const std::string route = operation.route;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(*stats, body, DecodeNumber);
+  co_return Decode(UpstreamOperation::kGetNumber, route, *stats, body, DecodeNumber);
 }
 
 LeaseApiResult<v1::Lease> HttpsLeaseApi::CreateLease(CallContext context, std::string phone_number,
@@ -211,8 +205,9 @@ LeaseApiResult<v1::Lease> HttpsLeaseApi::CreateLease(CallContext context, std::s
   Operation operation{http::verb::post, "POST /lease/{number}", "/lease/" + InPath(phone_number),
                       EncodeCreateLease(method)};
   const auto stats = context.stats;
+  const std::string route = operation.route;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  auto reply = Decode(*stats, body, DecodeLease);
+  auto reply = Decode(UpstreamOperation::kCreateLease, route, *stats, body, DecodeLease);
   if (reply.ok() && !reply->value.phone_number().empty() &&
       reply->value.phone_number() != phone_number) {
     co_return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
@@ -225,8 +220,10 @@ LeaseApiResult<v1::Lease> HttpsLeaseApi::CreateLease(CallContext context, std::s
 LeaseApiResult<LeaseList> HttpsLeaseApi::ListLeases(CallContext context) {
   Operation operation{http::verb::get, "GET /leased", "/leased", ""};
   const auto stats = context.stats;
+  const std::string route = operation.route;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return EmptyIfNotFound(DecodeList("GET /leased", *stats, body, DecodeLeases));
+  co_return EmptyIfNotFound(
+      Decode(UpstreamOperation::kListLeases, route, *stats, body, DecodeLeases));
 }
 
 LeaseApiResult<v1::Lease> HttpsLeaseApi::GetLease(CallContext context, std::string phone_number) {
@@ -240,8 +237,9 @@ LeaseApiResult<v1::Termination> HttpsLeaseApi::TerminateLease(CallContext contex
   Operation operation{http::verb::delete_, "DELETE /leased/{number}",
                       "/leased/" + InPath(phone_number), ""};
   const auto stats = context.stats;
+  const std::string route = operation.route;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(*stats, body, DecodeTermination);
+  co_return Decode(UpstreamOperation::kTerminateLease, route, *stats, body, DecodeTermination);
 }
 
 LeaseApiResult<v1::Failover> HttpsLeaseApi::ConfigureFailover(CallContext context,
@@ -251,8 +249,9 @@ LeaseApiResult<v1::Failover> HttpsLeaseApi::ConfigureFailover(CallContext contex
                       absl::StrCat("/", InPath(phone_number), "/configure"),
                       EncodeFailover(failover)};
   const auto stats = context.stats;
+  const std::string route = operation.route;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(*stats, body, DecodeFailover);
+  co_return Decode(UpstreamOperation::kConfigureFailover, route, *stats, body, DecodeFailover);
 }
 
 LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::GetCallForwarding(CallContext context,
@@ -260,8 +259,10 @@ LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::GetCallForwarding(CallContext 
   Operation operation{http::verb::get, "GET /lease/{number}/call_forwarding",
                       absl::StrCat("/lease/", InPath(phone_number), "/call_forwarding"), ""};
   const auto stats = context.stats;
+  const std::string route = operation.route;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(*stats, body, DecodeCallForwarding);
+  co_return Decode(UpstreamOperation::kGetCallForwarding, route, *stats, body,
+                   DecodeCallForwarding);
 }
 
 LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::EnableCallForwarding(CallContext context,
@@ -271,8 +272,10 @@ LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::EnableCallForwarding(CallConte
                       absl::StrCat("/lease/", InPath(phone_number), "/call_forwarding/enable"),
                       EncodeEnableCallForwarding(forward_to)};
   const auto stats = context.stats;
+  const std::string route = operation.route;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(*stats, body, DecodeCallForwarding);
+  co_return Decode(UpstreamOperation::kEnableCallForwarding, route, *stats, body,
+                   DecodeCallForwarding);
 }
 
 LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::DisableCallForwarding(CallContext context,
@@ -281,8 +284,10 @@ LeaseApiResult<v1::CallForwarding> HttpsLeaseApi::DisableCallForwarding(CallCont
                       absl::StrCat("/lease/", InPath(phone_number), "/call_forwarding/disable"),
                       ""};
   const auto stats = context.stats;
+  const std::string route = operation.route;
   const auto body = co_await Perform(std::move(context), std::move(operation));
-  co_return Decode(*stats, body, DecodeCallForwarding);
+  co_return Decode(UpstreamOperation::kDisableCallForwarding, route, *stats, body,
+                   DecodeCallForwarding);
 }
 
 }  // namespace leasegateway

@@ -4,10 +4,12 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "upstream/connection_pool.h"
 #include "upstream/dns_cache.h"
 #include "upstream/lease_api.h"
+#include "upstream/tolerated.h"
 
 namespace leasegateway {
 
@@ -21,6 +23,8 @@ class HttpsLeaseApi final : public LeaseApi {
     // The header's value, a secret: "Bearer …". Called for each request, from any thread.
     std::function<std::string()> authorization;
     std::string user_agent;
+    // Never null: what replies were taken in spite of.
+    std::shared_ptr<ToleratedLog> tolerated = std::make_shared<ToleratedLog>();
   };
   HttpsLeaseApi(const boost::asio::any_io_executor& executor,
                 std::shared_ptr<boost::asio::ssl::context> tls, const HttpsOptions& https,
@@ -60,6 +64,11 @@ class HttpsLeaseApi final : public LeaseApi {
                                                               Operation operation);
   // A leased connection that is connected.
   boost::asio::awaitable<absl::Status> Connect(HttpsConnection& connection, Deadline deadline);
+  // The answer as a message.
+  template <typename T>
+  absl::StatusOr<Reply<T>> Decode(UpstreamOperation operation, std::string_view route,
+                                  CallStats& stats, const absl::StatusOr<std::string>& body,
+                                  absl::StatusOr<Reply<T>> (*decode)(std::string_view)) const;
   // `span` is the exchange's own.
   HttpRequest MakeRequest(const Operation& operation, const TraceContext& span) const;
 

@@ -8,9 +8,12 @@
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 #include <boost/json/string.hpp>
+#include <boost/nowide/utf/utf.hpp>
 #include <cmath>
 #include <cstdint>
+#include <functional>
 #include <limits>
+#include <map>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -32,14 +35,8 @@ namespace {
 namespace ondemand = simdjson::ondemand;
 using Value = ondemand::value;
 
-// Levels of arrays and objects in a reply; the outermost object is the first.
-constexpr int kMaxDepth = 64;
-// The same inside of an item of a list that is left out. Reading recurses, so the stack bounds it.
-constexpr int kMaxSkippedDepth = 512;
-// A list may lack this many items, or this share of its items if that is more. A reply with more
-// that can't be read has another format, and must not pass for a short list.
-constexpr int kMaxBadItems = 10;
-constexpr size_t kMaxBadItemsPercent = 10;
+using Kind = Tolerated::Kind;
+
 // Unknown values are copied down to this level. An object costs three nested messages in a Struct,
 // and protobuf readers refuse more than 100.
 constexpr int kMaxCopiedDepth = 32;
@@ -58,6 +55,7 @@ constexpr int64_t kMillisecondsFrom = 100'000'000'000;
 constexpr int64_t kMinSeconds = -62'135'596'800;
 constexpr int64_t kMaxSeconds = 253'402'300'799;
 constexpr int32_t kNanosPerUnit = 1'000'000'000;
+constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
 
 // Abseil's own type is not the standard one where it was built for C++14.
 absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
@@ -133,10 +131,11 @@ std::optional<DecimalText> SplitDecimal(std::string_view text) {
 struct FixedPoint {
   int64_t units = 0;
   int32_t nanos = 0;   // of the same sign as `units`
-  bool exact = false;  // false: decimals after the ninth were cut off
+  bool exact = false;  // false: rounded, because there are decimals after the ninth
 };
 
-// Nothing when the text is not a number or its units don't fit.
+// To the nearest billionth, halves away from zero. Nothing when the text is not a number or its
+// units don't fit.
 std::optional<FixedPoint> ParseFixedPoint(std::string_view text) {
   const std::optional<DecimalText> decimal = SplitDecimal(text);
   if (!decimal) return std::nullopt;
@@ -156,6 +155,11 @@ std::optional<FixedPoint> ParseFixedPoint(std::string_view text) {
     result.nanos = result.nanos * 10 + digit_at(i);
   }
   result.exact = decimal->point + 9 >= size;
+  if (digit_at(decimal->point + 9) >= 5 && ++result.nanos == kNanosPerUnit) {
+    if (result.units == kMax) return std::nullopt;
+    ++result.units;
+    result.nanos = 0;
+  }
   if (decimal->negative) {
     result.units = -result.units;
     result.nanos = -result.nanos;
@@ -206,40 +210,76 @@ bool ParseIsoTime(std::string_view text, google::protobuf::Timestamp& out) {
   return false;
 }
 
+// Behind the bracket that closes the one that `text` begins with; npos when those between don't
+// match.
+size_t EndOfBrackets(std::string_view text) {
+  std::string open;
+  bool in_text = false;
+  for (size_t at = 0; at < text.size(); ++at) {
+    const char c = text[at];
+    if (in_text) {
+      if (c == '\\') ++at;
+      in_text = c != '"';
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '{' || c == '[') {
+      open.push_back(c == '{' ? '}' : ']');
+    } else if (c == '}' || c == ']') {
+      if (open.back() != c) return std::string_view::npos;
+      open.pop_back();
+      if (open.empty()) return at + 1;
+    }
+  }
+  return std::string_view::npos;
+}
+
 // --- the reader ----------------------------------------------------------------------------------
 
 // Reads one reply, front to back. Each function that reads returns false after the first thing that
-// can not be read, which status() then tells; its caller must return at once.
+// can not be read, which status() then tells; its caller returns at once, or leaves the thing out
+// with OrLeaveOut and goes on.
 class Reader {
  public:
+  // `broken`: what is wrong with items that stand in the text as null, because they would have kept
+  // the others from being read, by their index. It outlives the reader.
+  using BrokenItems = std::map<size_t, std::string>;
+  explicit Reader(const BrokenItems* broken = nullptr) : broken_(broken) {}
+  // Of the item `index` of a list alone.
+  explicit Reader(size_t index)
+      : path_{
+            {.key = "data"}, {.key = "numbers"}, {.key = {}, .index = index, .is_element = true}} {}
+
   // Of a reply that could not be read.
   absl::Status status() const {
     return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
                      fmt::format("the provider's reply can not be read: {}", problem_));
   }
-  // Those that ReadItems left out.
-  int bad_items() const { return bad_items_; }
-  const std::string& first_bad_item() const { return first_bad_item_; }
+  const std::string& problem() const { return problem_; }
+  const Tolerated& tolerated() const { return tolerated_; }
+  // Nothing more can be read, because the parser does not know where it is.
+  bool is_lost() const { return lost_; }
+  // It is lost because of a text that isn't UTF-8 or has a control character.
+  bool has_bad_text() const { return has_bad_text_; }
+  // It is lost in the items of a list, whose bracket this points to; null: elsewhere, or nowhere.
+  const char* lost_in_items() const { return lost_ ? items_ : nullptr; }
 
   // Calls `on_field(key, value)` for each field of the outermost object that is not null.
   template <typename OnField>
-  bool ReadDocument(std::string_view body, OnField on_field) {
-    // simdjson drops one as well from version 3.2 on; so it is never given any.
-    if (Consume("\xEF\xBB\xBF", body) && body.starts_with("\xEF\xBB\xBF")) {
-      return Fail("there are two byte order marks before the JSON text");
-    }
-    if (body.empty()) return Fail("the body is empty");
-    // Keeps its buffers from reply to reply. No reply is read while another one is.
-    thread_local ondemand::parser parser;
-    const simdjson::padded_string padded(body);
-    ondemand::document document;
-    if (const auto error = parser.iterate(padded).get(document)) return FailJson(error);
-    ondemand::object object;
-    if (const auto error = document.get_object().get(object)) return FailJson(error);
-    if (!ForEachField(object, SkippingNulls(on_field))) return false;
-    const char* rest;
-    const bool at_end = document.current_location().get(rest) == simdjson::OUT_OF_BOUNDS;
-    return at_end || Fail("there is more after the end of the JSON text");
+  bool ReadDocument(const simdjson::padded_string& text, OnField on_field) {
+    return Parse(text, [&](ondemand::document& document) {
+      ondemand::object object;
+      if (const auto error = document.get_object().get(object)) return FailJson(error);
+      return ForEachField(object, SkippingNulls(on_field));
+    });
+  }
+  // Calls `on_value(value)` for the one object that the text is.
+  template <typename OnValue>
+  bool ReadWhole(const simdjson::padded_string& text, OnValue on_value) {
+    return Parse(text, [&](ondemand::document& document) {
+      Value value;
+      if (const auto error = document.get_value().get(value)) return FailJson(error);
+      return on_value(value);
+    });
   }
 
   // As ReadDocument. A field that is null counts as absent.
@@ -251,50 +291,36 @@ class Reader {
     return ForEachField(object, SkippingNulls(on_field));
   }
 
-  // Calls `on_element(value)` for each element, null or not.
-  template <typename OnElement>
-  bool ReadArray(Value value, OnElement on_element) {
-    if (!Expect(value, ondemand::json_type::array, "an array")) return false;
-    return ForEachElement(value, on_element);
-  }
-
-  // As ReadArray, but an element for which `on_item(value)` returns false is left out and counted,
-  // as long as the whole is JSON and not too many are.
+  // Calls `on_item(value)` for each element of an array, null or not. One for which it returns
+  // false is left out and counted, unless none can be read: that is another format, not an empty
+  // list.
   template <typename OnItem>
   bool ReadItems(Value value, OnItem on_item) {
     if (!Expect(value, ondemand::json_type::array, "an array")) return false;
-    ondemand::array array;
-    if (const auto error = value.get_array().get(array)) return FailJson(error);
-    if (!Enter()) return false;
-    const size_t path_size = path_.size();
-    const int depth = depth_;
+    items_ = value.raw_json_token().data();
     size_t count = 0;
-    const char* bad_item = nullptr;  // the one before, when it was bad
-    for (auto result : array) {
-      Value item;
-      if (const auto error = std::move(result).get(item)) return FailJson(error);
-      const char* const begin = item.raw_json_token().data();
-      if (bad_item != nullptr && !CheckSkipped(bad_item, begin, count - 1)) return false;
-      bad_item = nullptr;
-      path_.push_back({.key = {}, .index = count++, .is_element = true});
-      if (!on_item(item)) {
-        if (not_json_) return false;
-        NoteBadItem();
-        bad_item = begin;
-        depth_ = depth;
-      }
-      path_.resize(path_size);
-    }
-    if (bad_item != nullptr) {
-      const char* end;
-      if (const auto error = value.current_location().get(end)) return FailJson(error);
-      if (!CheckSkipped(bad_item, end, count - 1)) return false;
-    }
-    --depth_;
-    return HasEnoughGoodItems(count);
+    size_t bad = 0;
+    const bool is_array = ForEachElement(value, [&](Value item) {
+      const auto broken = broken_ != nullptr ? broken_->find(count) : BrokenItems::const_iterator();
+      const bool is_broken = broken_ != nullptr && broken != broken_->end();
+      ++count;
+      if (!is_broken && on_item(item)) return true;
+      if (lost_) return false;
+      if (is_broken) problem_ = broken->second;
+      ++bad;
+      Tolerate(Kind::kItem);
+      return true;
+    });
+    if (!is_array) return false;
+    items_ = nullptr;
+    if (bad == 0 || bad < count) return true;
+    problem_ = fmt::format("{} (and none of {} items can be read)",
+                           tolerated_.first_of(Kind::kItem), count);
+    return false;
   }
 
   bool ReadString(Value value, std::string& out);
+  // Elements that can't be read are left out.
   bool ReadStrings(Value value, google::protobuf::RepeatedPtrField<std::string>& out);
   bool ReadBool(Value value, bool& out);
   // A number, or a string that holds one.
@@ -303,18 +329,39 @@ class Reader {
   bool ReadAmount(Value value, google::type::Money& out);
   bool ReadTime(Value value, google::protobuf::Timestamp& out);
 
-  // Reads any value. `out` null: only checks it.
-  bool ReadAny(Value value, google::protobuf::Value* out);
-  bool Skip(Value value) { return ReadAny(value, nullptr); }
-  // Adds a field that no message knows.
+  // Passes over a value, whatever it is.
+  bool Skip(Value) {
+    is_unread_ = true;
+    return true;
+  }
+  // Adds a field that no message knows, or leaves it out.
   bool ReadUnknown(std::string_view key, Value value, google::protobuf::Struct& out) {
-    return ReadAny(value, &(*out.mutable_fields())[std::string(key)]);
+    return OrLeaveOut(ReadAny(value, &(*out.mutable_fields())[std::string(key)]),
+                      [&] { out.mutable_fields()->erase(std::string(key)); });
   }
   // A string; anything else is passed over and leaves `out` as it is.
-  bool ReadStringIfAny(Value value, std::string& out);
+  bool ReadStringIfAny(Value value, std::string& out) {
+    if (!twice_ && !IsType(value, ondemand::json_type::string)) return Skip(value);
+    return OrLeaveOut(ReadString(value, out), [&] { out.clear(); });
+  }
   bool IsType(Value value, ondemand::json_type type) {
     ondemand::json_type actual;
-    return value.type().get(actual) == simdjson::SUCCESS && actual == type;
+    return !twice_ && value.type().get(actual) == simdjson::SUCCESS && actual == type;
+  }
+
+  // Whether to go on after a thing that was read or, when `ok` is false, is to be left out: `clear`
+  // then takes out what of it has been read.
+  template <typename Clear>
+  bool OrLeaveOut(bool ok, Clear clear, Kind kind = Kind::kField) {
+    if (ok || lost_) return ok;
+    clear();
+    Tolerate(kind);
+    return true;
+  }
+  template <typename Message>
+  bool OrLeaveOut(bool ok, Message& message, void (Message::*clear)(), Kind kind = Kind::kField) {
+    return OrLeaveOut(
+        ok, [&] { (message.*clear)(); }, kind);
   }
 
   // Each notes the error at the present place, unless there is one already, and returns false.
@@ -331,37 +378,76 @@ class Reader {
     bool is_element = false;
   };
 
+  // Keeps its buffers from reply to reply. No reply is read while another one is.
+  static ondemand::parser& ParserOfThread() {
+    thread_local ondemand::parser parser;
+    return parser;
+  }
+
+  template <typename ReadIt>
+  bool Parse(const simdjson::padded_string& text, ReadIt read_it) {
+    if (text.size() == 0) return Fail("the body is empty");
+    if (std::string_view(text.data(), text.size()).starts_with(kByteOrderMark)) {
+      lost_ = true;
+      return Fail("there are two byte order marks before the JSON text");
+    }
+    end_ = text.data() + text.size();
+    ondemand::document document;
+    if (const auto error = ParserOfThread().iterate(text).get(document)) {
+      has_bad_text_ = error == simdjson::UTF8_ERROR || error == simdjson::UNESCAPED_CHARS;
+      return FailJson(error);
+    }
+    if (!read_it(document)) return false;
+    const char* rest;
+    if (document.current_location().get(rest) == simdjson::OUT_OF_BOUNDS) return true;
+    lost_ = true;
+    return Fail("there is more after the end of the JSON text");
+  }
+
   template <typename OnField>
   auto SkippingNulls(OnField& on_field) {
     return [this, &on_field](std::string_view key, Value value) {
-      if (!IsType(value, ondemand::json_type::null)) return on_field(key, value);
-      return Skip(value);
+      return IsType(value, ondemand::json_type::null) && TokenIs(value, "null")
+                 ? true
+                 : on_field(key, value);
     };
   }
 
   template <typename OnField>
   bool ForEachField(ondemand::object& object, OnField on_field) {
-    if (!Enter()) return false;
+    ++depth_;
+    const size_t path = path_.size();
+    const int depth = depth_;
+    const auto read = [&](std::string_view key, Value value) {
+      path_.push_back({.key = key});
+      const auto on_value = [&] { return on_field(key, value); };
+      if (!(twice_ ? on_value() : Visit(value, '}', on_value))) return false;
+      path_.resize(path);
+      depth_ = depth;
+      return true;
+    };
     absl::InlinedVector<std::string_view, 24> keys;
     for (auto result : object) {
       ondemand::field field;
       if (const auto error = std::move(result).get(field)) return FailJson(error);
       std::string_view key;
-      if (const auto error = field.unescaped_key().get(key)) return FailJson(error);
+      if (const auto error = field.unescaped_key().get(key)) {
+        const auto skip = [&] { return OrLeaveOut(FailText("a key", error), [] {}); };
+        if (!Visit(field.value(), '}', skip)) return false;
+        continue;
+      }
       keys.push_back(key);
-      path_.push_back({.key = key});
-      if (!on_field(key, field.value())) return false;
-      path_.pop_back();
-    }
-    if (only_syntax_) {
-      --depth_;
-      return true;
+      if (!read(key, field.value())) return false;
     }
     // Once at the end, because a look-up for each key is dear when there are many.
     std::sort(keys.begin(), keys.end());
-    const auto twice = std::adjacent_find(keys.begin(), keys.end());
-    if (twice != keys.end()) {
-      return Fail(fmt::format("the key {} is there twice", Printable(*twice, kMaxQuoted)));
+    for (auto key = keys.begin(); (key = std::adjacent_find(key, keys.end())) != keys.end();) {
+      // Nobody knows which of the two is meant: it is read once more, as what can't be read.
+      twice_ = true;
+      const bool goes_on = read(*key, Value());
+      twice_ = false;
+      if (!goes_on) return false;
+      key = std::upper_bound(key, keys.end(), *key);
     }
     --depth_;
     return true;
@@ -371,45 +457,71 @@ class Reader {
   bool ForEachElement(Value value, OnElement on_element) {
     ondemand::array array;
     if (const auto error = value.get_array().get(array)) return FailJson(error);
-    if (!Enter()) return false;
+    ++depth_;
+    const size_t path = path_.size();
+    const int depth = depth_;
     size_t index = 0;
     for (auto result : array) {
       path_.push_back({.key = {}, .index = index++, .is_element = true});
       Value element;
       if (const auto error = std::move(result).get(element)) return FailJson(error);
-      if (!on_element(element)) return false;
-      path_.pop_back();
+      if (!Visit(element, ']', [&] { return on_element(element); })) return false;
+      path_.resize(path);
+      depth_ = depth;
     }
     --depth_;
     return true;
   }
 
-  bool Enter() {
-    const int most = only_syntax_ ? kMaxSkippedDepth : kMaxDepth;
-    if (++depth_ > most) return Fail(fmt::format("deeper than {} levels", most));
-    return true;
+  // Calls `read`, and makes sure that the parser, which counts brackets, finds the end of a value
+  // that nobody has read to its end. `closing` is the bracket of what the value is in.
+  template <typename Read>
+  bool Visit(Value value, char closing, Read read) {
+    const std::string_view token = value.raw_json_token();
+    const char first = token.front();
+    const bool is_scalar = first != '{' && first != '[';
+    const char next = token.data()[token.size()];
+    if (std::string_view(",:]}").find(first) != std::string_view::npos ||
+        (is_scalar && next != ',' && next != closing)) {
+      return FailJson(simdjson::TAPE_ERROR);
+    }
+    const bool outer = std::exchange(is_unread_, false);
+    const bool goes_on = read();
+    const bool is_unread = std::exchange(is_unread_, outer);
+    if (!goes_on || !is_unread || is_scalar) return goes_on;
+    const std::string_view rest(token.data(), static_cast<size_t>(end_ - token.data()));
+    return EndOfBrackets(rest) != std::string_view::npos || FailJson(simdjson::TAPE_ERROR);
   }
-  void NoteBadItem();
-  // Whether the element of an array that `begin` points to, which the parser has skipped by its
-  // brackets alone, is JSON. `end` points behind it and the comma or bracket that follows it.
-  bool CheckSkipped(const char* begin, const char* end, size_t index);
-  bool CheckSyntax(std::string_view item);
-  bool HasEnoughGoodItems(size_t count);
+
+  // Counts what the latest Fail said, and goes on as if it had not been said.
+  void Tolerate(Kind kind) {
+    tolerated_.Add(kind, std::move(problem_));
+    problem_.clear();
+    is_unread_ = true;
+  }
+  // Reads any value.
+  bool ReadAny(Value value, google::protobuf::Value* out);
   bool Expect(Value value, ondemand::json_type type, std::string_view wanted);
+  bool TokenIs(Value value, std::string_view text);
   bool ReadNumberText(Value value, std::string_view wanted, std::string_view& text);
+  // The parser has lost its place.
   bool FailJson(simdjson::error_code error);
-  // `text` is what stands where a number should, and `error` what is wrong with it.
-  bool FailNumber(simdjson::error_code error, std::string_view text);
+  bool FailText(std::string_view what, simdjson::error_code error) {
+    return Fail(fmt::format("{} can't be read: {}", what, simdjson::error_message(error)));
+  }
   std::string PathText() const;
 
+  const BrokenItems* const broken_ = nullptr;
   std::vector<PathStep> path_;
   int depth_ = 0;
-  std::string problem_;    // the first error and its place
-  bool not_json_ = false;  // the parser's state is lost, and nothing more can be read
-  // Checks no more than the grammar.
-  bool only_syntax_ = false;
-  int bad_items_ = 0;
-  std::string first_bad_item_;
+  std::string problem_;  // the first error and its place
+  bool lost_ = false;
+  bool has_bad_text_ = false;
+  bool twice_ = false;      // the field at hand is one of two of the same key; there is no value
+  bool is_unread_ = false;  // something of the value at hand
+  const char* items_ = nullptr;
+  const char* end_ = nullptr;  // of the text
+  Tolerated tolerated_;
 };
 
 // The text of a scalar as it stands in the reply, or the first character of anything else.
@@ -440,64 +552,11 @@ bool Reader::Fail(std::string_view rule) {
 }
 
 bool Reader::FailJson(simdjson::error_code error) {
-  not_json_ = true;
+  lost_ = true;
   return Fail(fmt::format("not JSON: {}", simdjson::error_message(error)));
 }
 
-bool Reader::FailNumber(simdjson::error_code error, std::string_view text) {
-  if (!SplitDecimal(text)) return FailJson(error);
-  return FailWanted("a number of a magnitude below 1.8e308", text);
-}
-
-void Reader::NoteBadItem() {
-  if (++bad_items_ == 1) first_bad_item_ = std::move(problem_);
-  problem_.clear();
-}
-
-bool Reader::CheckSkipped(const char* begin, const char* end, size_t index) {
-  std::string_view text(begin, static_cast<size_t>(end - begin));
-  text.remove_suffix(text.size() - text.find_last_of(",]"));
-  Reader reader;
-  reader.only_syntax_ = true;
-  reader.path_ = path_;
-  reader.path_.push_back({.key = {}, .index = index, .is_element = true});
-  reader.depth_ = depth_;
-  if (reader.CheckSyntax(text)) return true;
-  problem_ = std::move(reader.problem_);
-  not_json_ = true;
-  return false;
-}
-
-bool Reader::CheckSyntax(std::string_view item) {
-  // Not the one that is in the middle of the reply.
-  thread_local ondemand::parser parser;
-  // In brackets, because a document may be a scalar but no value is made of it.
-  simdjson::padded_string padded(item.size() + 2);
-  padded.data()[0] = '[';
-  item.copy(padded.data() + 1, item.size());
-  padded.data()[item.size() + 1] = ']';
-  ondemand::document document;
-  if (const auto error = parser.iterate(padded).get(document)) return FailJson(error);
-  ondemand::array array;
-  if (const auto error = document.get_array().get(array)) return FailJson(error);
-  size_t count = 0;
-  for (auto result : array) {
-    Value value;
-    if (const auto error = std::move(result).get(value)) return FailJson(error);
-    if (++count > 1 || !Skip(value)) return Fail("not JSON");
-  }
-  const char* rest;
-  const bool at_end = document.current_location().get(rest) == simdjson::OUT_OF_BOUNDS;
-  return (at_end && count == 1) || Fail("not JSON");
-}
-
-bool Reader::HasEnoughGoodItems(size_t count) {
-  const auto bad = static_cast<size_t>(bad_items_);
-  const bool too_many = bad_items_ > kMaxBadItems && bad * 100 > count * kMaxBadItemsPercent;
-  if (bad == 0 || (bad < count && !too_many)) return true;
-  problem_ = fmt::format("{} ({} of {} items can not be read)", first_bad_item_, bad, count);
-  return false;
-}
+bool Reader::TokenIs(Value value, std::string_view text) { return TokenOf(value) == text; }
 
 bool Reader::FailMissing(std::string_view key) {
   path_.push_back({.key = key});
@@ -505,45 +564,41 @@ bool Reader::FailMissing(std::string_view key) {
 }
 
 bool Reader::Expect(Value value, ondemand::json_type type, std::string_view wanted) {
+  if (twice_) return Fail("is there twice");
   ondemand::json_type actual;
-  if (const auto error = value.type().get(actual)) return FailJson(error);
-  if (actual == type) return true;
+  if (value.type().get(actual) == simdjson::SUCCESS && actual == type) return true;
   return FailWanted(wanted, TokenOf(value));
 }
 
 bool Reader::ReadString(Value value, std::string& out) {
   if (!Expect(value, ondemand::json_type::string, "a string")) return false;
   std::string_view text;
-  if (const auto error = value.get_string().get(text)) return FailJson(error);
+  if (const auto error = value.get_string().get(text)) return FailText("the text", error);
   out = text;
   return true;
 }
 
 bool Reader::ReadStrings(Value value, google::protobuf::RepeatedPtrField<std::string>& out) {
-  return ReadArray(value, [&](Value element) { return ReadString(element, *out.Add()); });
+  return Expect(value, ondemand::json_type::array, "an array") &&
+         ForEachElement(value, [&](Value element) {
+           return OrLeaveOut(ReadString(element, *out.Add()), [&] { out.RemoveLast(); });
+         });
 }
 
 bool Reader::ReadBool(Value value, bool& out) {
-  if (!Expect(value, ondemand::json_type::boolean, "true or false")) return false;
-  if (const auto error = value.get_bool().get(out)) return FailJson(error);
-  return true;
-}
-
-bool Reader::ReadStringIfAny(Value value, std::string& out) {
-  return IsType(value, ondemand::json_type::string) ? ReadString(value, out) : Skip(value);
+  constexpr std::string_view kWanted = "true or false";
+  if (!Expect(value, ondemand::json_type::boolean, kWanted)) return false;
+  return value.get_bool().get(out) == simdjson::SUCCESS || FailWanted(kWanted, TokenOf(value));
 }
 
 // `text` is the number as it was written, or the content of a string.
 bool Reader::ReadNumberText(Value value, std::string_view wanted, std::string_view& text) {
   if (IsType(value, ondemand::json_type::string)) {
-    if (const auto error = value.get_string().get(text)) return FailJson(error);
+    if (const auto error = value.get_string().get(text)) return FailText("the text", error);
     return true;
   }
   if (!Expect(value, ondemand::json_type::number, wanted)) return false;
   text = TokenOf(value);
-  // Read for what it checks: the grammar, and that the number is not beyond all bounds.
-  double ignored;
-  if (const auto error = value.get_double().get(ignored)) return FailNumber(error, text);
   return true;
 }
 
@@ -571,14 +626,15 @@ bool Reader::ReadCount(Value value, int32_t& out) {
 }
 
 bool Reader::ReadAmount(Value value, google::type::Money& out) {
-  constexpr std::string_view kWanted = "an amount of at most 9 decimals";
+  constexpr std::string_view kWanted = "an amount of money, zero or more,";
   std::string_view text;
   if (!ReadNumberText(value, kWanted, text)) return false;
   const std::optional<FixedPoint> amount = ParseFixedPoint(text);
-  if (!amount || !amount->exact) return FailWanted(kWanted, text);
+  if (!amount || amount->units < 0 || amount->nanos < 0) return FailWanted(kWanted, text);
   out.set_units(amount->units);
   out.set_nanos(amount->nanos);
-  return true;
+  return OrLeaveOut(
+      amount->exact || FailWanted("an amount of at most 9 decimals", text), [] {}, Kind::kRounded);
 }
 
 bool Reader::ReadTime(Value value, google::protobuf::Timestamp& out) {
@@ -601,58 +657,54 @@ void SetNumber(std::string_view text, double number, google::protobuf::Value& ou
 }
 
 bool Reader::ReadAny(Value value, google::protobuf::Value* out) {
-  // Deeper values are checked all the same, and left out.
-  if (out != nullptr && depth_ >= kMaxCopiedDepth) {
+  if (twice_) return Fail("is there twice");
+  // What is deeper is left out.
+  if (depth_ >= kMaxCopiedDepth) {
     out->set_null_value(google::protobuf::NULL_VALUE);
-    out = nullptr;
+    return Skip(value);
   }
   ondemand::json_type type;
-  if (const auto error = value.type().get(type)) return FailJson(error);
+  if (value.type().get(type)) return FailWanted("a value", TokenOf(value));
   switch (type) {
     case ondemand::json_type::object: {
       ondemand::object object;
       if (const auto error = value.get_object().get(object)) return FailJson(error);
-      google::protobuf::Struct* fields = out != nullptr ? out->mutable_struct_value() : nullptr;
+      google::protobuf::Struct& fields = *out->mutable_struct_value();
       return ForEachField(object, [&](std::string_view key, Value field) {
-        return fields != nullptr ? ReadUnknown(key, field, *fields) : Skip(field);
+        return ReadUnknown(key, field, fields);
       });
     }
     case ondemand::json_type::array: {
-      google::protobuf::ListValue* list = out != nullptr ? out->mutable_list_value() : nullptr;
+      google::protobuf::ListValue& list = *out->mutable_list_value();
       return ForEachElement(value, [&](Value element) {
-        return ReadAny(element, list != nullptr ? list->add_values() : nullptr);
+        return OrLeaveOut(ReadAny(element, list.add_values()),
+                          [&] { list.mutable_values()->RemoveLast(); });
       });
     }
-    case ondemand::json_type::string: {
-      std::string_view text;
-      if (const auto error = value.get_string().get(text)) return FailJson(error);
-      if (out != nullptr) out->set_string_value(std::string(text));
-      return true;
-    }
+    case ondemand::json_type::string:
+      return ReadString(value, *out->mutable_string_value());
     case ondemand::json_type::number: {
       const std::string_view text = TokenOf(value);
       double number;
-      if (const auto error = value.get_double().get(number)) {
-        // Left where it is, as null is.
-        return (only_syntax_ && SplitDecimal(text)) || FailNumber(error, text);
+      if (!SplitDecimal(text) || value.get_double().get(number)) {
+        return FailWanted("a number of a magnitude below 1.8e308", text);
       }
-      if (out != nullptr) SetNumber(text, number, *out);
+      SetNumber(text, number, *out);
       return true;
     }
     case ondemand::json_type::boolean: {
       bool flag;
       if (!ReadBool(value, flag)) return false;
-      if (out != nullptr) out->set_bool_value(flag);
+      out->set_bool_value(flag);
       return true;
     }
     case ondemand::json_type::null:
       // Left where it is: the reader steps over a value that nobody took.
-      if (TokenOf(value) != "null") return FailWanted("a value", TokenOf(value));
-      if (out != nullptr) out->set_null_value(google::protobuf::NULL_VALUE);
+      if (!TokenIs(value, "null")) return FailWanted("a value", TokenOf(value));
+      out->set_null_value(google::protobuf::NULL_VALUE);
       return true;
     default:
-      not_json_ = true;
-      return Fail("not JSON");
+      return FailWanted("a value", TokenOf(value));
   }
 }
 
@@ -708,14 +760,26 @@ bool LooksLikeE164(std::string_view text) {
          text.find_first_not_of("0123456789", 1) == std::string_view::npos;
 }
 
+// Amounts that can't be read are unknown, and so are those of a currency that can't.
 bool ReadPricing(Reader& in, Value value, v1::Pricing& pricing) {
   std::string currency;
+  bool currency_is_known = true;
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
-    if (key == "currency") return in.ReadString(field, currency);
-    if (key == "upfront_fee") return in.ReadAmount(field, *pricing.mutable_upfront_fee());
-    if (key == "monthly_rate") return in.ReadAmount(field, *pricing.mutable_monthly_rate());
+    if (key == "currency") {
+      return in.OrLeaveOut(
+          in.ReadString(field, currency), [&] { currency_is_known = false; }, Kind::kAmount);
+    }
+    if (key == "upfront_fee") {
+      return in.OrLeaveOut(in.ReadAmount(field, *pricing.mutable_upfront_fee()), pricing,
+                           &v1::Pricing::clear_upfront_fee, Kind::kAmount);
+    }
+    if (key == "monthly_rate") {
+      return in.OrLeaveOut(in.ReadAmount(field, *pricing.mutable_monthly_rate()), pricing,
+                           &v1::Pricing::clear_monthly_rate, Kind::kAmount);
+    }
     return in.Skip(field);
   });
+  if (!currency_is_known) pricing.Clear();
   // The currency may come after the amounts.
   if (pricing.has_upfront_fee()) pricing.mutable_upfront_fee()->set_currency_code(currency);
   if (pricing.has_monthly_rate()) pricing.mutable_monthly_rate()->set_currency_code(currency);
@@ -724,17 +788,34 @@ bool ReadPricing(Reader& in, Value value, v1::Pricing& pricing) {
 
 bool ReadBillingPeriod(Reader& in, Value value, v1::Billing& billing) {
   return in.ReadObject(value, [&](std::string_view key, Value field) {
-    if (key == "start") return in.ReadTime(field, *billing.mutable_start_time());
-    if (key == "end") return in.ReadTime(field, *billing.mutable_end_time());
+    if (key == "start") {
+      return in.OrLeaveOut(in.ReadTime(field, *billing.mutable_start_time()), billing,
+                           &v1::Billing::clear_start_time);
+    }
+    if (key == "end") {
+      return in.OrLeaveOut(in.ReadTime(field, *billing.mutable_end_time()), billing,
+                           &v1::Billing::clear_end_time);
+    }
     return in.Skip(field);
   });
 }
 
 bool ReadBilling(Reader& in, Value value, v1::Billing& billing) {
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
-    if (key == "method") return in.ReadString(field, *billing.mutable_provider_method());
-    if (key == "price") return ReadPricing(in, field, *billing.mutable_price());
-    if (key == "period") return ReadBillingPeriod(in, field, billing);
+    if (key == "method") {
+      return in.OrLeaveOut(in.ReadString(field, *billing.mutable_provider_method()), billing,
+                           &v1::Billing::clear_provider_method);
+    }
+    if (key == "price") {
+      return in.OrLeaveOut(ReadPricing(in, field, *billing.mutable_price()), billing,
+                           &v1::Billing::clear_price, Kind::kAmount);
+    }
+    if (key == "period") {
+      return in.OrLeaveOut(ReadBillingPeriod(in, field, billing), [&] {
+        billing.clear_start_time();
+        billing.clear_end_time();
+      });
+    }
     return in.Skip(field);
   });
   billing.set_method(EnumOf(kBillingMethods, billing.provider_method()));
@@ -743,30 +824,42 @@ bool ReadBilling(Reader& in, Value value, v1::Billing& billing) {
 
 bool ReadLocation(Reader& in, Value value, v1::Location& location) {
   return in.ReadObject(value, [&](std::string_view key, Value field) {
-    if (key == "country") return in.ReadString(field, *location.mutable_country());
-    if (key == "region") return in.ReadString(field, *location.mutable_region());
-    if (key == "city") return in.ReadString(field, *location.mutable_city());
-    return in.Skip(field);
-  });
-}
-
-bool ReadCapabilities(Reader& in, Value value, v1::Capabilities& capabilities) {
-  // Older replies have the channels alone.
-  if (in.IsType(value, ondemand::json_type::array)) {
-    return in.ReadStrings(value, *capabilities.mutable_channels());
-  }
-  return in.ReadObject(value, [&](std::string_view key, Value field) {
-    if (key == "channels") return in.ReadStrings(field, *capabilities.mutable_channels());
-    if (key == "intl_sms") {
-      bool intl_sms = false;
-      if (!in.ReadBool(field, intl_sms)) return false;
-      capabilities.set_intl_sms(intl_sms);
-      return true;
+    if (key == "country") {
+      return in.OrLeaveOut(in.ReadString(field, *location.mutable_country()), location,
+                           &v1::Location::clear_country);
+    }
+    if (key == "region") {
+      return in.OrLeaveOut(in.ReadString(field, *location.mutable_region()), location,
+                           &v1::Location::clear_region);
+    }
+    if (key == "city") {
+      return in.OrLeaveOut(in.ReadString(field, *location.mutable_city()), location,
+                           &v1::Location::clear_city);
     }
     return in.Skip(field);
   });
 }
 
+bool ReadCapabilities(Reader& in, Value value, v1::Capabilities& capabilities) {
+  const auto read_channels = [&](Value channels) {
+    return in.OrLeaveOut(in.ReadStrings(channels, *capabilities.mutable_channels()), capabilities,
+                         &v1::Capabilities::clear_channels);
+  };
+  // Older replies have the channels alone.
+  if (in.IsType(value, ondemand::json_type::array)) return read_channels(value);
+  return in.ReadObject(value, [&](std::string_view key, Value field) {
+    if (key == "channels") return read_channels(field);
+    if (key == "intl_sms") {
+      bool intl_sms = false;
+      const bool ok = in.ReadBool(field, intl_sms);
+      capabilities.set_intl_sms(intl_sms);
+      return in.OrLeaveOut(ok, capabilities, &v1::Capabilities::clear_intl_sms);
+    }
+    return in.Skip(field);
+  });
+}
+
+// All or nothing: the message has no word for a reputation, or a count, that nobody knows.
 bool ReadHealth(Reader& in, Value value, v1::Health& health) {
   double reputation = 0;
   int32_t previous_owners = 0;
@@ -783,12 +876,15 @@ bool ReadHealth(Reader& in, Value value, v1::Health& health) {
 // The `data` object of a number.
 bool ReadNumberData(Reader& in, Value value, v1::Number& number) {
   return in.ReadObject(value, [&](std::string_view key, Value field) {
-    if (key == "requirements") return in.ReadStrings(field, *number.mutable_requirements());
+    if (key == "requirements") {
+      return in.OrLeaveOut(in.ReadStrings(field, *number.mutable_requirements()), number,
+                           &v1::Number::clear_requirements);
+    }
     if (key == "e911_capable") {
       bool capable = false;
-      if (!in.ReadBool(field, capable)) return false;
+      const bool ok = in.ReadBool(field, capable);
       number.set_e911_capable(capable);
-      return true;
+      return in.OrLeaveOut(ok, number, &v1::Number::clear_e911_capable);
     }
     return in.ReadUnknown(key, field, *number.mutable_additional_data());
   });
@@ -799,7 +895,9 @@ bool ReadForms(Reader& in, Value value, std::string& e164, std::string& formatte
   if (in.IsType(value, ondemand::json_type::string)) return in.ReadString(value, e164);
   return in.ReadObject(value, [&](std::string_view key, Value field) {
     if (key == "e164") return in.ReadString(field, e164);
-    if (key == "formatted") return in.ReadString(field, formatted);
+    if (key == "formatted") {
+      return in.OrLeaveOut(in.ReadString(field, formatted), [&] { formatted.clear(); });
+    }
     return in.Skip(field);
   });
 }
@@ -816,35 +914,75 @@ bool SetPhoneNumber(Reader& in, const std::string& id, const std::string& e164,
   return true;
 }
 
+// Without a lease_id nobody can say which lease it is. That of a number that is leased must be
+// told: without, it would look like somebody else's. Of any other number its fields mean nothing.
+bool SetLease(Reader& in, v1::Number& number) {
+  v1::Lease& lease = *number.mutable_lease();
+  lease.set_phone_number(number.phone_number());
+  lease.set_status(EnumOf(kLeaseStatuses, lease.provider_status()));
+  if (!lease.lease_id().empty()) return true;
+  const bool is_leased = number.status() == v1::NUMBER_STATUS_LEASED;
+  return in.FailMissing("lease_id") ||
+         (!is_leased && in.OrLeaveOut(false, number, &v1::Number::clear_lease));
+}
+
 bool ReadNumber(Reader& in, Value value, v1::Number& number) {
   std::string id;
   std::string e164;
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
     if (key == "id") return in.ReadString(field, id);
-    if (key == "status") return in.ReadString(field, *number.mutable_provider_status());
+    if (key == "status") {
+      return in.OrLeaveOut(in.ReadString(field, *number.mutable_provider_status()), number,
+                           &v1::Number::clear_provider_status);
+    }
     if (key == "number") return ReadForms(in, field, e164, *number.mutable_formatted());
-    if (key == "location") return ReadLocation(in, field, *number.mutable_location());
-    if (key == "carrier") return in.ReadString(field, *number.mutable_carrier());
-    if (key == "capabilities") return ReadCapabilities(in, field, *number.mutable_capabilities());
-    if (key == "health") return ReadHealth(in, field, *number.mutable_health());
-    if (key == "data") return ReadNumberData(in, field, number);
-    if (key == "created_at") return in.ReadTime(field, *number.mutable_create_time());
-    if (key == "pricing") return ReadPricing(in, field, *number.mutable_pricing());
+    if (key == "location") {
+      return in.OrLeaveOut(ReadLocation(in, field, *number.mutable_location()), number,
+                           &v1::Number::clear_location);
+    }
+    if (key == "carrier") {
+      return in.OrLeaveOut(in.ReadString(field, *number.mutable_carrier()), number,
+                           &v1::Number::clear_carrier);
+    }
+    if (key == "capabilities") {
+      return in.OrLeaveOut(ReadCapabilities(in, field, *number.mutable_capabilities()), number,
+                           &v1::Number::clear_capabilities);
+    }
+    if (key == "health") {
+      return in.OrLeaveOut(ReadHealth(in, field, *number.mutable_health()), number,
+                           &v1::Number::clear_health);
+    }
+    if (key == "data") {
+      return in.OrLeaveOut(ReadNumberData(in, field, number), [&] {
+        number.clear_requirements();
+        number.clear_e911_capable();
+        number.clear_additional_data();
+      });
+    }
+    if (key == "created_at") {
+      return in.OrLeaveOut(in.ReadTime(field, *number.mutable_create_time()), number,
+                           &v1::Number::clear_create_time);
+    }
+    if (key == "pricing") {
+      return in.OrLeaveOut(ReadPricing(in, field, *number.mutable_pricing()), number,
+                           &v1::Number::clear_pricing, Kind::kAmount);
+    }
     if (key == "lease_id") return in.ReadString(field, *number.mutable_lease()->mutable_lease_id());
     if (key == "lease_status") {
-      return in.ReadString(field, *number.mutable_lease()->mutable_provider_status());
+      v1::Lease& lease = *number.mutable_lease();
+      return in.OrLeaveOut(in.ReadString(field, *lease.mutable_provider_status()), lease,
+                           &v1::Lease::clear_provider_status);
     }
-    if (key == "billing") return ReadBilling(in, field, *number.mutable_lease()->mutable_billing());
+    if (key == "billing") {
+      v1::Lease& lease = *number.mutable_lease();
+      return in.OrLeaveOut(ReadBilling(in, field, *lease.mutable_billing()), lease,
+                           &v1::Lease::clear_billing);
+    }
     return in.ReadUnknown(key, field, *number.mutable_additional_fields());
   });
   if (!ok || !SetPhoneNumber(in, id, e164, number)) return false;
   number.set_status(EnumOf(kNumberStatuses, number.provider_status()));
-  if (number.has_lease()) {
-    v1::Lease& lease = *number.mutable_lease();
-    lease.set_phone_number(number.phone_number());
-    lease.set_status(EnumOf(kLeaseStatuses, lease.provider_status()));
-  }
-  return true;
+  return !number.has_lease() || SetLease(in, number);
 }
 
 // A number with its lease becomes a lease with its number.
@@ -864,8 +1002,14 @@ bool ReadNewLease(Reader& in, Value value, v1::Lease& lease) {
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
     if (key == "lease_id") return in.ReadString(field, *lease.mutable_lease_id());
     if (key == "number") return ReadForms(in, field, *lease.mutable_phone_number(), formatted);
-    if (key == "status") return in.ReadString(field, *lease.mutable_provider_status());
-    if (key == "billing") return ReadBilling(in, field, *lease.mutable_billing());
+    if (key == "status") {
+      return in.OrLeaveOut(in.ReadString(field, *lease.mutable_provider_status()), lease,
+                           &v1::Lease::clear_provider_status);
+    }
+    if (key == "billing") {
+      return in.OrLeaveOut(ReadBilling(in, field, *lease.mutable_billing()), lease,
+                           &v1::Lease::clear_billing);
+    }
     return in.Skip(field);
   });
   if (!ok) return false;
@@ -878,8 +1022,14 @@ bool ReadTermination(Reader& in, Value value, v1::Termination& termination) {
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
     if (key == "lease_id") return in.ReadString(field, *termination.mutable_lease_id());
     if (key == "number_id") return in.ReadString(field, *termination.mutable_phone_number());
-    if (key == "status") return in.ReadString(field, *termination.mutable_provider_status());
-    if (key == "terminated_at") return in.ReadTime(field, *termination.mutable_terminate_time());
+    if (key == "status") {
+      return in.OrLeaveOut(in.ReadString(field, *termination.mutable_provider_status()),
+                           termination, &v1::Termination::clear_provider_status);
+    }
+    if (key == "terminated_at") {
+      return in.OrLeaveOut(in.ReadTime(field, *termination.mutable_terminate_time()), termination,
+                           &v1::Termination::clear_terminate_time);
+    }
     return in.Skip(field);
   });
   termination.set_status(EnumOf(kLeaseStatuses, termination.provider_status()));
@@ -889,9 +1039,17 @@ bool ReadTermination(Reader& in, Value value, v1::Termination& termination) {
 bool ReadFailover(Reader& in, Value value, v1::Failover& failover) {
   std::optional<bool> enabled;
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
-    if (key == "enabled") return in.ReadBool(field, enabled.emplace());
-    if (key == "mode") return in.ReadString(field, *failover.mutable_provider_mode());
-    if (key == "numbers") return in.ReadStrings(field, *failover.mutable_phone_numbers());
+    if (key == "enabled") {
+      return in.OrLeaveOut(in.ReadBool(field, enabled.emplace()), [&] { enabled.reset(); });
+    }
+    if (key == "mode") {
+      return in.OrLeaveOut(in.ReadString(field, *failover.mutable_provider_mode()), failover,
+                           &v1::Failover::clear_provider_mode);
+    }
+    if (key == "numbers") {
+      return in.OrLeaveOut(in.ReadStrings(field, *failover.mutable_phone_numbers()), failover,
+                           &v1::Failover::clear_phone_numbers);
+    }
     return in.Skip(field);
   });
   // Without it nothing is echoed, and "disabled" would be a guess.
@@ -908,10 +1066,17 @@ bool ReadCallForwarding(Reader& in, Value value, v1::CallForwarding& forwarding)
   std::optional<bool> enabled;
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
     if (key == "enabled") return in.ReadBool(field, enabled.emplace());
-    if (key == "to") return in.ReadString(field, *forwarding.mutable_forward_to());
-    if (key == "status") return in.ReadString(field, *forwarding.mutable_provider_status());
+    if (key == "to") {
+      return in.OrLeaveOut(in.ReadString(field, *forwarding.mutable_forward_to()), forwarding,
+                           &v1::CallForwarding::clear_forward_to);
+    }
+    if (key == "status") {
+      return in.OrLeaveOut(in.ReadString(field, *forwarding.mutable_provider_status()), forwarding,
+                           &v1::CallForwarding::clear_provider_status);
+    }
     if (key == "estimated_completion") {
-      return in.ReadTime(field, *forwarding.mutable_estimated_completion_time());
+      return in.OrLeaveOut(in.ReadTime(field, *forwarding.mutable_estimated_completion_time()),
+                           forwarding, &v1::CallForwarding::clear_estimated_completion_time);
     }
     return in.Skip(field);
   });
@@ -923,27 +1088,23 @@ bool ReadCallForwarding(Reader& in, Value value, v1::CallForwarding& forwarding)
   return true;
 }
 
-enum class Presence { kRequired, kOptional };
-
 // Of an object `value`, reads the field `name` with `read_field(value)` and skips the others.
 template <typename ReadField>
-bool ReadOneField(Reader& in, Value value, std::string_view name, Presence presence,
-                  ReadField read_field) {
+bool ReadNeededField(Reader& in, Value value, std::string_view name, ReadField read_field) {
   bool found = false;
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
     if (key != name) return in.Skip(field);
     found = true;
     return read_field(field);
   });
-  if (!ok) return false;
-  return found || presence == Presence::kOptional || in.FailMissing(name);
+  return ok && (found || in.FailMissing(name));
 }
 
 // `read_item(in, value, item)` reads one of `data.numbers` into a new item of the list, which is
 // gone again when it can't.
 template <typename List, typename ReadItem>
 bool ReadNumbers(Reader& in, Value data, List& list, ReadItem read_item) {
-  return ReadOneField(in, data, "numbers", Presence::kRequired, [&](Value numbers) {
+  return ReadNeededField(in, data, "numbers", [&](Value numbers) {
     return in.ReadItems(numbers, [&](Value item) {
       if (read_item(in, item, *list.Add())) return true;
       list.RemoveLast();
@@ -954,21 +1115,29 @@ bool ReadNumbers(Reader& in, Value data, List& list, ReadItem read_item) {
 
 bool ReadObjectKind(Reader& in, Value value) {
   std::string kind;
-  if (!in.ReadString(value, kind)) return false;
-  return kind != "error" || in.Fail("an error with an HTTP status of success");
+  return in.OrLeaveOut(in.ReadString(value, kind), [] {}) &&
+         (kind != "error" || in.Fail("an error with an HTTP status of success"));
 }
 
 // The envelope; `read_data(in, value, reply_value)` reads what is in it.
 template <typename T, typename ReadData>
-absl::StatusOr<Reply<T>> DecodeReply(std::string_view body, ReadData read_data) {
-  Reply<T> reply;
+bool ReadReply(Reader& in, const simdjson::padded_string& text, Reply<T>& reply,
+               ReadData read_data) {
   v1::ResponseMetadata& metadata = reply.metadata;
-  Reader in;
   bool has_data = false;
-  const bool ok = in.ReadDocument(body, [&](std::string_view key, Value value) {
-    if (key == "id") return in.ReadString(value, *metadata.mutable_upstream_request_id());
-    if (key == "timestamp") return in.ReadTime(value, *metadata.mutable_upstream_time());
-    if (key == "api_version") return in.ReadString(value, *metadata.mutable_upstream_api_version());
+  const bool ok = in.ReadDocument(text, [&](std::string_view key, Value value) {
+    if (key == "id") {
+      return in.OrLeaveOut(in.ReadString(value, *metadata.mutable_upstream_request_id()), metadata,
+                           &v1::ResponseMetadata::clear_upstream_request_id);
+    }
+    if (key == "timestamp") {
+      return in.OrLeaveOut(in.ReadTime(value, *metadata.mutable_upstream_time()), metadata,
+                           &v1::ResponseMetadata::clear_upstream_time);
+    }
+    if (key == "api_version") {
+      return in.OrLeaveOut(in.ReadString(value, *metadata.mutable_upstream_api_version()), metadata,
+                           &v1::ResponseMetadata::clear_upstream_api_version);
+    }
     if (key == "object") return ReadObjectKind(in, value);
     if (key == "data") {
       has_data = true;
@@ -976,14 +1145,145 @@ absl::StatusOr<Reply<T>> DecodeReply(std::string_view body, ReadData read_data) 
     }
     return in.Skip(value);
   });
-  if (!ok) return in.status();
-  if (!has_data) {
-    in.FailMissing("data");
-    return in.status();
+  return ok && (has_data || in.FailMissing("data"));
+}
+
+// --- what is no JSON -----------------------------------------------------------------------------
+
+// simdjson drops a byte order mark as well from version 3.2 on; so it is never given any.
+simdjson::padded_string TextOf(std::string_view body) {
+  Consume(kByteOrderMark, body);
+  return simdjson::padded_string(body);
+}
+
+// The parser refuses a whole reply for a byte that isn't UTF-8, or a control character, in one of
+// its texts. In their place this puts half of a surrogate pair, which makes only that text
+// unreadable.
+std::string MendTexts(const simdjson::padded_string& text) {
+  const std::string_view body(text.data(), text.size());
+  using Utf8 = boost::nowide::utf::utf_traits<char>;
+  std::string mended;
+  mended.reserve(body.size());
+  bool in_text = false;
+  for (auto at = body.begin(); at != body.end();) {
+    const auto start = at;
+    const auto c = Utf8::decode(at, body.end());
+    if (c == boost::nowide::utf::illegal || c == boost::nowide::utf::incomplete) {
+      at = start + 1;
+      mended += in_text ? "\\ud800" : "?";
+    } else if (in_text && c < 0x20) {
+      mended += "\\ud800";
+    } else if (in_text && c == '\\') {
+      // With what it escapes, so that a quote is none; before what is no text it is dropped.
+      if (at != body.end() && absl::ascii_isprint(*at)) mended.append(start, ++at);
+    } else {
+      in_text = in_text != (c == '"');
+      mended.append(start, at);
+    }
   }
-  reply.bad_items = in.bad_items();
-  reply.first_bad_item = in.first_bad_item();
-  return reply;
+  return mended;
+}
+
+// Where the element of an array that begins at `at` ends: at the comma or bracket behind it, or at
+// the end of the text. Finds it also where brackets inside of it don't match.
+size_t EndOfItem(std::string_view text, size_t at) {
+  std::string open;  // brackets
+  bool in_text = false;
+  for (; at < text.size(); ++at) {
+    const char c = text[at];
+    if (in_text) {
+      if (c == '\\') ++at;
+      in_text = c != '"';
+    } else if (c == '"') {
+      in_text = true;
+    } else if (c == '{' || c == '[') {
+      open.push_back(c);
+    } else if (c == '}' || c == ']') {
+      const size_t match = open.rfind(c == '}' ? '{' : '[');
+      if (match == std::string::npos && c == ']') return at;
+      open.resize(match == std::string::npos ? 0 : match);
+    } else if (c == ',' && open.empty()) {
+      return at;
+    }
+  }
+  return text.size();
+}
+
+// Why the parser loses its place in an item of a list; empty: it doesn't.
+using ProblemOfItem = std::function<std::string(std::string_view text, size_t index)>;
+
+// Puts null in the place of each item of the array whose bracket is at text[at] that would keep
+// others from being read. Adds the reasons to `broken`.
+std::string ReplaceBrokenItems(std::string_view text, size_t at, const ProblemOfItem& problem_of,
+                               Reader::BrokenItems& broken) {
+  std::string replaced(text.substr(0, at + 1));
+  size_t index = 0;
+  size_t end = at;
+  do {
+    const size_t begin = end + 1;
+    end = EndOfItem(text, begin);
+    const auto stripped = absl::StripAsciiWhitespace(ToAbsl(text.substr(begin, end - begin)));
+    if (stripped.empty()) continue;  // nothing between two commas
+    const std::string_view item(stripped.data(), stripped.size());
+    if (index > 0) replaced += ',';
+    std::string problem = problem_of(item, index);
+    replaced.append(problem.empty() ? item : std::string_view("null"));
+    if (!problem.empty()) broken.emplace(index, std::move(problem));
+    ++index;
+  } while (end < text.size() && text[end] == ',');
+  return replaced.append(text.substr(end));
+}
+
+// A ProblemOfItem.
+template <typename Item, typename ReadItem>
+std::string ProblemOf(std::string_view text, size_t index, ReadItem read_item) {
+  Reader in(index);
+  Item item;
+  if (!text.starts_with('{')) {
+    in.FailWanted("an object", text);
+    return in.problem();
+  }
+  const bool ok = in.ReadWhole(simdjson::padded_string(text),
+                               [&](Value value) { return read_item(in, value, item); });
+  const bool is_whole = ok || (!in.is_lost() && EndOfBrackets(text) == text.size());
+  return is_whole ? "" : in.problem();
+}
+
+// `problem_of_item`: for a list.
+template <typename T, typename ReadData>
+absl::StatusOr<Reply<T>> DecodeReply(std::string_view body, ReadData read_data,
+                                     const ProblemOfItem& problem_of_item = nullptr) {
+  simdjson::padded_string text = TextOf(body);
+  Reader::BrokenItems broken;
+  for (bool mended = false, replaced = false;;) {
+    Reply<T> reply;
+    Reader in(&broken);
+    if (ReadReply(in, text, reply, read_data)) {
+      reply.tolerated = in.tolerated();
+      return reply;
+    }
+    if (in.has_bad_text() && !std::exchange(mended, true)) {
+      text = simdjson::padded_string(MendTexts(text));
+    } else if (in.lost_in_items() != nullptr && !std::exchange(replaced, true)) {
+      const auto at = static_cast<size_t>(in.lost_in_items() - text.data());
+      text = simdjson::padded_string(
+          ReplaceBrokenItems({text.data(), text.size()}, at, problem_of_item, broken));
+    } else {
+      return in.status();
+    }
+  }
+}
+
+template <typename List, typename ReadItem>
+absl::StatusOr<Reply<List>> DecodeList(std::string_view body, ReadItem read_item) {
+  return DecodeReply<List>(
+      body,
+      [read_item](Reader& in, Value data, List& list) {
+        return ReadNumbers(in, data, list, read_item);
+      },
+      [read_item](std::string_view item, size_t index) {
+        return ProblemOf<typename List::value_type>(item, index, read_item);
+      });
 }
 
 // --- errors --------------------------------------------------------------------------------------
@@ -1017,8 +1317,8 @@ bool ReadErrorData(Reader& in, Value value, RawError& error) {
   });
 }
 
-bool ReadError(Reader& in, std::string_view body, RawError& error) {
-  return in.ReadDocument(body, [&](std::string_view key, Value value) {
+bool ReadError(Reader& in, const simdjson::padded_string& text, RawError& error) {
+  return in.ReadDocument(text, [&](std::string_view key, Value value) {
     if (key == "id") return in.ReadStringIfAny(value, error.id);
     if (key == "object") return in.ReadStringIfAny(value, error.object);
     if (key == "message") return in.ReadStringIfAny(value, error.message);
@@ -1032,15 +1332,11 @@ bool ReadError(Reader& in, std::string_view body, RawError& error) {
 }  // namespace
 
 absl::StatusOr<Reply<NumberList>> DecodeAvailableNumbers(std::string_view body) {
-  return DecodeReply<NumberList>(body, [](Reader& in, Value data, NumberList& numbers) {
-    return ReadNumbers(in, data, numbers, ReadNumber);
-  });
+  return DecodeList<NumberList>(body, ReadNumber);
 }
 
 absl::StatusOr<Reply<LeaseList>> DecodeLeases(std::string_view body) {
-  return DecodeReply<LeaseList>(body, [](Reader& in, Value data, LeaseList& leases) {
-    return ReadNumbers(in, data, leases, ReadLeasedNumber);
-  });
+  return DecodeList<LeaseList>(body, ReadLeasedNumber);
 }
 
 absl::StatusOr<Reply<v1::Number>> DecodeNumber(std::string_view body) {
@@ -1057,24 +1353,32 @@ absl::StatusOr<Reply<v1::Termination>> DecodeTermination(std::string_view body) 
 
 absl::StatusOr<Reply<v1::Failover>> DecodeFailover(std::string_view body) {
   return DecodeReply<v1::Failover>(body, [](Reader& in, Value data, v1::Failover& failover) {
-    return ReadOneField(in, data, "failover", Presence::kOptional,
-                        [&](Value value) { return ReadFailover(in, value, failover); });
+    return in.ReadObject(data, [&](std::string_view key, Value field) {
+      if (key != "failover") return in.Skip(field);
+      return in.OrLeaveOut(ReadFailover(in, field, failover), failover, &v1::Failover::Clear);
+    });
   });
 }
 
 absl::StatusOr<Reply<v1::CallForwarding>> DecodeCallForwarding(std::string_view body) {
   return DecodeReply<v1::CallForwarding>(
       body, [](Reader& in, Value data, v1::CallForwarding& forwarding) {
-        return ReadOneField(in, data, "call_forwarding", Presence::kRequired,
-                            [&](Value value) { return ReadCallForwarding(in, value, forwarding); });
+        return ReadNeededField(in, data, "call_forwarding", [&](Value value) {
+          return ReadCallForwarding(in, value, forwarding);
+        });
       });
 }
 
 UpstreamErrorBody DecodeError(std::string_view body) {
+  const simdjson::padded_string text = TextOf(body);
   Reader in;
   RawError error;
   UpstreamErrorBody result;
-  if (!ReadError(in, body, error)) return result;
+  if (!ReadError(in, text, error)) {
+    if (!in.has_bad_text()) return result;
+    Reader again;
+    if (!ReadError(again, simdjson::padded_string(MendTexts(text)), error)) return result;
+  }
   // A message alone is what any proxy may send; the provider's has a status beside it.
   const bool has_plain_form = !error.message.empty() && error.has_status;
   result.recognized = error.object == "error" || !error.data_error.empty() || has_plain_form;

@@ -8,6 +8,7 @@
 #include "absl/status/statusor.h"
 #include "leasegateway/v1/resources.pb.h"
 #include "upstream/call_context.h"
+#include "upstream/tolerated.h"
 
 namespace leasegateway {
 
@@ -16,10 +17,8 @@ template <typename T>
 struct Reply {
   T value;
   v1::ResponseMetadata metadata;
-  // Of a list: left out because they could not be read. That an item isn't there proves nothing
-  // then.
-  int bad_items = 0;
-  std::string first_bad_item;  // why, with its place; empty: none
+  // That an item of a list isn't there proves nothing when items were left out.
+  Tolerated tolerated;
 };
 
 using NumberList = google::protobuf::RepeatedPtrField<v1::Number>;

@@ -24,6 +24,7 @@ namespace leasegateway {
 struct UpstreamStats {
   AttemptStats attempts;
   PhaseTimes phases;
+  ToleratedLog tolerated;
   std::function<GuardedLeaseApi::Stats()> guard;
   std::function<ConnectionPool::Counts()> pool;
   std::function<RetryBudget::Stats()> budget;

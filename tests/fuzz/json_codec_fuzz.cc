@@ -16,13 +16,16 @@ void Check(const absl::Status& status) {
   if (leasegateway::ReasonOf(status) != leasegateway::reason::kUpstreamMalformed) std::abort();
 }
 
-// As above; and what a list lacks is explained, but is never all of it.
+// As above; and what a reply was taken in spite of is explained, and a list is never all of it.
 template <typename List>
 void CheckList(const absl::StatusOr<leasegateway::Reply<List>>& reply) {
   Check(reply.status());
   if (!reply.ok()) return;
-  if ((reply->bad_items > 0) == reply->first_bad_item.empty()) std::abort();
-  if (reply->bad_items > 0 && reply->value.empty()) std::abort();
+  const leasegateway::Tolerated& tolerated = reply->tolerated;
+  for (std::size_t kind = 0; kind < tolerated.counts.size(); ++kind) {
+    if ((tolerated.counts[kind] > 0) == tolerated.first[kind].empty()) std::abort();
+  }
+  if (tolerated.of(leasegateway::Tolerated::Kind::kItem) > 0 && reply->value.empty()) std::abort();
 }
 
 }  // namespace

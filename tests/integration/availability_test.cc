@@ -766,19 +766,79 @@ TEST_F(AvailabilityTest, BatchAsksForNothingMoreAfterTheDeadline) {
 
 // --- what the provider says is odd --------------------------------------------------------------
 
-TEST_F(AvailabilityTest, OneBadNumberDoesNotHideTheOthers) {
+TEST_F(AvailabilityTest, PriceThatMakesNoSenseIsUnknownAndNotBoughtUnderACeiling) {
   StartGateway();
-  const auto all = MustList();
-  const std::string bad = all.numbers(42).phone_number();
-  Control("POST", "/_sandbox/numbers/" + bad, R"({"pricing":{"monthly_rate":"free"}})");
+  const std::string odd = MustList().numbers(42).phone_number();
+  Control("POST", "/_sandbox/numbers/" + odd,
+          R"({"carrier":"odd","pricing":{"monthly_rate":"free"}})");
   ListRequest now;
   now.mutable_max_staleness();
   const auto list = MustList(now);
-  EXPECT_EQ(list.numbers_size(), 99);
-  EXPECT_EQ(list.total_size(), 99);
-  EXPECT_FALSE(Has(list, bad));
-  EXPECT_TRUE(Has(list, all.numbers(41).phone_number()));
-  EXPECT_TRUE(Has(list, all.numbers(43).phone_number()));
+  ASSERT_EQ(list.numbers_size(), 100);
+  EXPECT_EQ(list.numbers(42).phone_number(), odd);
+  EXPECT_FALSE(list.numbers(42).pricing().has_monthly_rate());
+  EXPECT_TRUE(list.numbers(42).pricing().has_upfront_fee());
+
+  v1::LeaseAnyNumberRequest request;
+  request.mutable_filter()->add_carriers("odd");
+  for (auto* ceiling : {request.mutable_filter()->mutable_max_monthly_rate(),
+                        request.mutable_filter()->mutable_max_upfront_fee()}) {
+    ceiling->set_currency_code("USD");
+    ceiling->set_units(1'000'000);
+  }
+  v1::LeaseAnyNumberResponse response;
+  const auto failure = Explain(stub_->LeaseAnyNumber(Context().get(), request, &response));
+  EXPECT_EQ(failure.reason, "NO_MATCHING_NUMBER");
+  EXPECT_EQ(CountInLedger("lease", odd), 0);
+  // Whoever names it gets it.
+  EXPECT_TRUE(Lease(odd).ok());
+}
+
+TEST_F(AvailabilityTest, OddValuesLeaveNoNumberOut) {
+  StartGateway();
+  const auto before = MustList();
+  Control("POST", "/_sandbox/numbers/" + before.numbers(1).phone_number(),
+          R"({"health":{"reputation":9.5}})");
+  Control("POST", "/_sandbox/numbers/" + before.numbers(2).phone_number(),
+          R"({"pricing":{"monthly_rate":0.30000000000000004}})");
+  Control("POST", "/_sandbox/numbers/" + before.numbers(3).phone_number(), R"({"carrier":7})");
+  ListRequest now;
+  now.mutable_max_staleness();
+  const auto list = MustList(now);
+  ASSERT_EQ(list.numbers_size(), 100);
+  EXPECT_FALSE(list.numbers(1).has_health());
+  EXPECT_EQ(list.numbers(2).pricing().monthly_rate().nanos(), 300'000'000);
+  EXPECT_EQ(list.numbers(3).carrier(), "");
+  for (int i = 1; i <= 3; ++i) EXPECT_TRUE(Lease(list.numbers(i).phone_number()).ok());
+}
+
+// What one item has in one of its texts, as it stands in the reply.
+TEST_F(AvailabilityTest, OddCharactersInOneNumberHideNoOther) {
+  StartGateway();
+  const std::string odd = MustList().numbers(42).phone_number();
+  Control("POST", "/_sandbox/numbers/" + odd, R"({"carrier":"Odd One"})");
+  struct Row {
+    const char* replace;
+    bool stays;
+  };
+  for (const Row& row :
+       {Row{R"(\\ud800)", true}, Row{"Caf%E9", true}, Row{"%00", true}, Row{"a%0Ab", true},
+        Row{R"(Odd \"the\" One)", false}, Row{R"(\",\"x\":{]})", false}}) {
+    SCOPED_TRACE(row.replace);
+    Fault(std::string(R"({"route":"GET /leases","count":1,"kind":"rewrite","find":"Odd One",)") +
+          R"("replace":")" + row.replace + "\"}");
+    ListRequest now;
+    now.mutable_max_staleness();
+    const auto list = MustList(now);
+    EXPECT_EQ(list.numbers_size(), row.stays ? 100 : 99);
+    EXPECT_EQ(Has(list, odd), row.stays);
+    if (row.stays) {
+      EXPECT_EQ(list.numbers(42).carrier(), "");
+    }
+  }
+  ListRequest now;
+  now.mutable_max_staleness();
+  EXPECT_EQ(MustList(now).numbers(42).carrier(), "Odd One");
 }
 
 TEST_F(AvailabilityTest, TheListMayBecomeEmpty) {

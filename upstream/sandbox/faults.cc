@@ -21,7 +21,7 @@ struct KindRow {
   int status;             // unless said otherwise
   bool after;             // unless said otherwise
 };
-// Truncating and dripping need a true answer, so they let the request take effect first.
+// Truncating, dripping and rewriting need a true answer, so they let the request take effect first.
 constexpr KindRow kKinds[] = {
     {"status", Fault::Kind::kStatus, " status envelope message agreement_url retry_after body ",
      500, false},
@@ -33,9 +33,10 @@ constexpr KindRow kKinds[] = {
     {"html", Fault::Kind::kHtml, " status retry_after body ", 502, false},
     {"drip", Fault::Kind::kDrip, " body ", 200, true},
     {"hang", Fault::Kind::kHang, "", 200, false},
+    {"rewrite", Fault::Kind::kRewrite, " find replace ", 200, true},
 };
 constexpr std::string_view kKindRule =
-    "must be one of status, delay, close, reset, truncate, garbage, html, drip, hang";
+    "must be one of status, delay, close, reset, truncate, garbage, html, drip, hang, rewrite";
 
 std::string_view View(const json::string& text) { return {text.data(), text.size()}; }
 
@@ -88,7 +89,8 @@ absl::Status ReadFault(const json::value& value, Fault* fault) {
   for (auto [key, target] :
        {std::pair("route", &fault->route), std::pair("number", &fault->number),
         std::pair("message", &fault->message), std::pair("agreement_url", &fault->agreement_url),
-        std::pair("retry_after", &fault->retry_after)}) {
+        std::pair("retry_after", &fault->retry_after), std::pair("find", &fault->find),
+        std::pair("replace", &fault->replace)}) {
     if (absl::Status status = ReadText(object, key, target); !status.ok()) return status;
   }
   if (fault->route != "*" && !IsRouteName(fault->route)) {
@@ -98,6 +100,11 @@ absl::Status ReadFault(const json::value& value, Fault* fault) {
   if (!fault->number.empty() && !IsE164(fault->number)) {
     return BadField("number", object.at("number"), "must be in E.164 format");
   }
+  if (fault->kind == Fault::Kind::kRewrite && fault->find.empty()) {
+    return BadField("find", json::value(fault->find), "must be what to rewrite");
+  }
+  // JSON can't hold what isn't UTF-8.
+  fault->replace = PercentDecode(fault->replace);
   // A header that could hold a line break could hold another header.
   if (std::any_of(fault->retry_after.begin(), fault->retry_after.end(),
                   [](unsigned char c) { return c < 0x20 || c > 0x7e; })) {

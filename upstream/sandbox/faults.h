@@ -20,7 +20,18 @@ absl::Status BadField(std::string_view field, const boost::json::value& value,
                       std::string_view rule);
 
 struct Fault {
-  enum class Kind { kStatus, kDelay, kClose, kReset, kTruncate, kGarbage, kHtml, kDrip, kHang };
+  enum class Kind {
+    kStatus,
+    kDelay,
+    kClose,
+    kReset,
+    kTruncate,
+    kGarbage,
+    kHtml,
+    kDrip,
+    kHang,
+    kRewrite
+  };
 
   std::string route = "*";
   std::string number;  // of the request's path; empty: any, or none
@@ -35,6 +46,8 @@ struct Fault {
   std::chrono::milliseconds delay{0};  // for kDrip, between two bytes
   bool after = false;                  // the request takes effect before the fault strikes
   std::optional<std::string> body;
+  std::string find;     // in the true answer's body, once
+  std::string replace;  // what comes in its place
   std::int64_t hits = 0;
 };
 

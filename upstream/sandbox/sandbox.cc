@@ -486,6 +486,11 @@ net::awaitable<bool> Sandbox::Server::Strike(TlsStream* stream, Fault fault, Api
                        "<body><h1>Bad gateway</h1></body></html>\n",
                        "text/html; charset=utf-8", fault.retry_after};
       break;
+    case Fault::Kind::kRewrite:
+      if (const std::size_t at = reply.body.find(fault.find); at != std::string::npos) {
+        reply.body.replace(at, fault.find.size(), fault.replace);
+      }
+      break;
     case Fault::Kind::kDelay:
     case Fault::Kind::kTruncate:
     case Fault::Kind::kDrip:

@@ -382,6 +382,22 @@ TEST_F(SandboxTest, FaultStatus) {
   EXPECT_EQ(client.Call("GET", "/leases").status, 200);  // over the same connection
 }
 
+TEST_F(SandboxTest, FaultRewrite) {
+  Control("POST", "faults",
+          R"([{"kind":"rewrite","find":")" + number_ + R"(","replace":"\\ud800 %e9% %C3%A9"},
+              {"kind":"rewrite","find":"what is not there","replace":"x"}])");
+  const std::string plain = Call("GET", "/" + number_).body;
+  EXPECT_NE(plain.find("\"\\ud800 \xE9% \xC3\xA9\""), std::string::npos) << plain;
+  EXPECT_NE(plain.find(number_), std::string::npos) << "only the first is rewritten";
+  EXPECT_EQ(Call("GET", "/" + number_).Data().at("id"), json::value(number_));
+  // The request takes effect.
+  Control("POST", "faults",
+          R"({"route":"POST /lease/{number}","kind":"rewrite","find":"lsd_","replace":"x"})");
+  const int before = Booked("lease");
+  EXPECT_EQ(Call("POST", "/lease/" + number_).status, 200);
+  EXPECT_EQ(Booked("lease"), before + 1);
+}
+
 TEST_F(SandboxTest, FaultsStrikeBeforeOrAfter) {
   for (const std::string kind : {"close", "reset"}) {
     const std::string fault = "{\"route\":\"POST /lease/{number}\",\"kind\":\"" + kind + "\"";
