@@ -15,6 +15,7 @@ INVARIANTS = {
     5: "no crash, no leak",
     6: "reads of warm accounts never fail",
     8: "all is resolved within 30 s and the breaker is closed",
+    9: "numbers that can't be read open no circuit",
 }
 
 PURCHASES = ("LEASE", "LEASE_ANY")
@@ -328,6 +329,13 @@ def check_read(name, code, warm):
     if not warm or code == "OK":
         return []
     return [Violation(6, -1, f"{name} of a warm account failed with {code}")]
+
+
+def check_poisoned(trial, name, reason):
+    """Of a call while a few numbers can't be read, and nothing else is wrong."""
+    if reason != "CIRCUIT_OPEN":
+        return []
+    return [Violation(9, trial, f"{name} was told CIRCUIT_OPEN because of poisonous numbers")]
 
 
 def check_resources(rss_bytes, files, limit_bytes, limit_files):

@@ -207,6 +207,10 @@ class CheckerTest(unittest.TestCase):
         self.assertEqual(checker.check_read("GetNumber", "UNAVAILABLE", False), [])
         self.assertEqual(checker.check_read("GetNumber", "UNAVAILABLE", True)[0].invariant, 6)
 
+    def test_9_finds_a_circuit_that_poison_has_opened(self):
+        self.assertEqual(checker.check_poisoned(0, "GetNumber", "UPSTREAM_MALFORMED"), [])
+        self.assertEqual(checker.check_poisoned(0, "GetNumber", "CIRCUIT_OPEN")[0].invariant, 9)
+
     def test_8_finds_what_stays_open(self):
         self.assertEqual(self.found([call(code="ABORTED")], [purchase(state="UNKNOWN", lease_id="")],
                                     []), {8})

@@ -23,7 +23,9 @@ WARM = 12  # numbers that are only read
 OPEN_STATES = ("INTENDED", "SENT", "UNKNOWN")
 CHANNELS = 4
 WATCHDOG = 3.0  # seconds past its deadline at which a call is given up
+POISONED = 2  # of the warm ones, in some batches: fewer than what makes it the provider's failure
 LIST_KINDS = ("status", "close", "reset", "truncate", "garbage", "html", "hang")
+POISONS = ("status", "close", "reset", "truncate", "garbage", "html")
 
 
 def name_of(enum, prefix, value):
@@ -221,6 +223,8 @@ class Driver:
         if trial >= 0 or trial == -2:
             self.gateway_calls += 1
             self.calls[f"{method} {code}{' ' + reason if reason else ''}"] += 1
+            if plan.is_poisoned(self.first):
+                self.violate(checker.check_poisoned(trial, method, reason))
             if ends != "client" and not self.gateway.was_down(start, end):
                 own = 0.0
                 if end > start + deadline + 0.02:
@@ -456,11 +460,27 @@ class Driver:
         """Traffic without faults, as most is, so that the circuit breaker sees some."""
         while True:
             await asyncio.sleep(rng.uniform(0.01, 0.03))
-            request = service.GetNumberRequest(phone_number=rng.choice(self.warm))
+            request = service.GetNumberRequest(phone_number=rng.choice(self.warm[:-POISONED]))
+            request.max_staleness.SetInParent()
+            await self.call(-2, "GetNumber", request, 1.0, "header")
+
+    async def read_poison(self, rng):
+        """Callers that won't leave off a number that can't be read."""
+        while True:
+            await asyncio.sleep(rng.uniform(0.0, 0.02))
+            request = service.GetNumberRequest(phone_number=rng.choice(self.warm[-POISONED:]))
             request.max_staleness.SetInParent()
             await self.call(-2, "GetNumber", request, 1.0, "header")
 
     # --- batches ---------------------------------------------------------------------------------
+
+    def draw_weather(self, rng):
+        """Faults that strike now and then what is in memory."""
+        routes = [("GET /leases", ""), ("GET /leased", ""),
+                  *[(plan.LOOK, number) for number in self.warm[:WARM // 2]]]
+        return [{"route": route, "kind": kind, "fraction": rng.choice((0.02, 0.1)),
+                 "when": "before", **({"number": number} if number else {})}
+                for route, number in routes for kind in rng.sample(LIST_KINDS, 2)]
 
     async def run_batch(self, first, indexes):
         """`first` names the batch; of its trials only `indexes` run."""
@@ -471,15 +491,19 @@ class Driver:
         for trial in trials:
             batch.add(trial)
         violations_before = len(self.violations)
-        weather = [{"route": route, "kind": kind, "fraction": rng.choice((0.02, 0.1)),
-                    "when": "before", **({"number": number} if number else {})}
-                   for route, number in [("GET /leases", ""), ("GET /leased", ""),
-                                         *[(plan.LOOK, number) for number in self.warm[:WARM // 2]]]
-                   for kind in rng.sample(LIST_KINDS, 2)]
+        if plan.is_poisoned(first):
+            await self.restart()  # or a circuit could still be open from before
+            weather = [{"route": plan.LOOK, "number": number, "kind": rng.choice(POISONS),
+                        "fraction": 1} for number in self.warm[-POISONED:]]
+        else:
+            weather = self.draw_weather(rng)
         await self.post_faults(weather)
         readers = [self.loop.create_task(self.read_warm(batch, random.Random(rng.random())))
                    for _ in range(3)]
         readers += [self.loop.create_task(self.read_uncached(random.Random(rng.random())))]
+        if plan.is_poisoned(first):
+            readers += [self.loop.create_task(self.read_poison(random.Random(rng.random())))
+                        for _ in range(2)]
         try:
             await asyncio.gather(*[self.run_trial(batch, trial) for trial in trials])
             for struck in (await self.ask("GET", "faults"))["faults"]:

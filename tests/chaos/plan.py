@@ -66,10 +66,18 @@ def is_limited(index):
     return index // BATCH % 4 == 2
 
 
-def draw_fault(rng, index):
-    """One that an honest provider may show: what it answers to a write is true if it is clear.
+def is_poisoned(index):
+    """Whether nothing else is wrong in the trial's batch than that some numbers can't be read."""
+    return index // BATCH % 8 == 1
 
-    So no status 4xx after the request was applied, no well-formed success before it.
+
+REFUSALS = (400, 401, 402, 403, 404, 405, 409, 410, 412, 422, 451)
+
+
+def draw_fault(rng, index):
+    """One that a provider may show that does not lie in what it says of a number.
+
+    A success of a write is true, and what a look shows. A refusal may be of a write that was applied.
     """
     route = rng.choices((LEASE, TERMINATE, LOOK), (4, 3, 3))[0]
     kind = rng.choice(("status", "status", "status", "delay", "close", "reset", "truncate", "garbage",
@@ -77,12 +85,15 @@ def draw_fault(rng, index):
     fault = {"route": route, "kind": kind, "count": rng.choice((1, 1, 1, 2, 3)),
              "when": rng.choice(("before", "after"))}
     if kind == "status":
-        fault["status"] = rng.choice((400, 403, 500, 502, 503, 503, 504))
+        refusals = (400, 403) if route == LOOK else REFUSALS
+        fault["status"] = rng.choice((rng.choice(refusals), 500, 502, 503, 503, 504))
+        if route != LOOK and rng.random() < 0.4:
+            fault["status"], fault["when"] = rng.choice(REFUSALS), "after"
         if is_limited(index) and rng.random() < 0.1:
             fault["status"] = 429
-        if fault["status"] < 500:
-            fault["when"] = "before"
         fault["envelope"] = rng.random() < 0.7
+        if route != LOOK and fault["status"] < 500 and rng.random() < 0.1:
+            fault["body"] = rng.choice(("", "{}", "no"))  # as if it came from somebody in between
         if fault["status"] in (429, 503) and rng.random() < 0.5:
             fault["retry_after"] = rng.choice(("0", "1", "30", "soon"))
     elif kind == "delay":
@@ -90,6 +101,8 @@ def draw_fault(rng, index):
         # the 5 s after which the gateway takes a lost request for gone.
         fault["delay_ms"] = rng.choice((rng.randint(20, 300), rng.randint(300, 900),
                                         rng.randint(900, 3000)))
+    elif kind == "html":
+        fault["status"] = rng.choice((502, 502, 403, 429 if is_limited(index) else 409))
     elif kind == "drip":
         fault["when"] = "after"
         fault["delay_ms"] = rng.choice((0, 1, 5))
@@ -203,6 +216,8 @@ def draw_trial(seed, index):
     drawing = _Drawing(seed, index)
     rng = drawing.rng
     start = rng.uniform(0, 3)
+    if is_poisoned(index):
+        return Trial(index, "poison", start, drawing.callers()[1], [])
     if rng.random() * 100 < KILLS_PERCENT:
         return _draw_kill(drawing, start)
     scenario, callers = drawing.callers()
