@@ -9,6 +9,7 @@
 
 #include <iostream>
 #include <string>
+#include <string_view>
 
 #include "absl/synchronization/mutex.h"
 #include "service/config.h"
@@ -60,9 +61,10 @@ int Serve(const leasegateway::Config& config) {
       });
   // Such as why a TLS handshake failed.
   gpr_set_log_function([](gpr_log_func_args* message) {
-    spdlog::log(
-        message->severity == GPR_LOG_SEVERITY_ERROR ? spdlog::level::warn : spdlog::level::debug,
-        "grpc: {}", message->message);
+    // EINVAL is how gRPC learns that a drain has closed its port.
+    const bool amiss = message->severity == GPR_LOG_SEVERITY_ERROR &&
+                       std::string_view(message->message) != "Failed accept4: Invalid argument";
+    spdlog::log(amiss ? spdlog::level::warn : spdlog::level::debug, "grpc: {}", message->message);
   });
   auto server = leasegateway::Server::Start(config);
   if (!server.ok()) {

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -25,6 +26,7 @@
 #include "leasegateway/v1/lease_service.grpc.pb.h"
 #include "service/admin_server.h"
 #include "service/api_key.h"
+#include "service/connection_drain.h"
 #include "service/lease_service.h"
 #include "service/metrics.h"
 #include "service/pinned_slice.h"
@@ -107,6 +109,10 @@ boost::asio::awaitable<void> Ask(std::shared_ptr<CachingLeaseApi> api, CallConte
   const auto answer = co_await std::move(asking);
   if (!answer.ok()) spdlog::debug("not ready: {}", std::string(answer.status().message()));
 }
+
+// How long a stop waits for connections to end by themselves. gRPC's clients that have no call
+// under way look at theirs every 5 s. Calls have until the end of `grace`.
+constexpr std::chrono::seconds kGoodbye{7};
 
 int Milliseconds(std::chrono::milliseconds value) { return static_cast<int>(value.count()); }
 
@@ -401,7 +407,11 @@ void Server::Drain() {
                parts.config.drain_wait.count(), parts.config.grace.count());
   std::this_thread::sleep_for(parts.config.drain_wait);
   parts.watches->Stop();
-  parts.server->Shutdown(std::chrono::system_clock::now() + parts.config.grace);
+  const auto end_of_grace = std::chrono::system_clock::now() + parts.config.grace;
+  DrainConnections(*parts.server, parts.port,
+                   std::chrono::steady_clock::now() +
+                       std::min<std::chrono::milliseconds>(parts.config.grace, kGoodbye));
+  parts.server->Shutdown(end_of_grace);
 }
 
 Server::~Server() {

@@ -24,8 +24,8 @@ class Server {
   int admin_port() const;                   // as bound; 0: none
   std::string sandbox_control_url() const;  // empty without the sandbox
 
-  // NOT_SERVING, `drain_wait`, GOAWAY; returns when the calls in flight have ended, at the latest
-  // after `grace`, when those that are left are cancelled. Called once.
+  // NOT_SERVING, `drain_wait`, no more connections, GOAWAY; returns when the calls in flight have
+  // ended, at the latest after `grace`, when those that are left are cancelled. Called once.
   void Drain();
 
  private:

@@ -1,7 +1,8 @@
 // Replaces gateways under load and prints the counts: two real processes on one provider, each with
 // its own journal, behind a gRPC client with the service config that callers copy; then a third one
-// that joins behind a balancer of connections. Exit status 1 when a call failed, when the
-// provider's ledger and the calls' answers differ, or when the third gateway gets too little.
+// that joins behind a balancer of connections; then the two again, over and over, under callers
+// that share no code with the gateway. Exit status 1 when a call failed, when the provider's ledger
+// and the calls' answers differ, or when the third gateway gets too little.
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <grpcpp/grpcpp.h>
@@ -37,6 +38,8 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
 #include "leasegateway/v1/lease_service.grpc.pb.h"
@@ -83,10 +86,14 @@ class Processes {
   }
   std::string Path(const std::string& name) const { return folder_ + "/" + name; }
 
-  // Its output is in the file `name`.
+  // One of our own programs. Its output is in the file `name`.
   pid_t Start(const std::string& name, const std::string& program,
               std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), binaries_ + "/" + program);
+    return Start(name, std::move(arguments));
+  }
+  // Any command.
+  pid_t Start(const std::string& name, std::vector<std::string> arguments) {
     std::vector<char*> argv;
     for (auto& argument : arguments) argv.push_back(argument.data());
     argv.push_back(nullptr);
@@ -96,7 +103,7 @@ class Processes {
                                      0600);
     posix_spawn_file_actions_adddup2(&actions, 1, 2);
     pid_t pid = -1;
-    if (posix_spawn(&pid, argv[0], &actions, nullptr, argv.data(), environ) != 0) {
+    if (posix_spawnp(&pid, argv[0], &actions, nullptr, argv.data(), environ) != 0) {
       Fail("can't start " + arguments[0]);
     }
     posix_spawn_file_actions_destroy(&actions);
@@ -112,9 +119,9 @@ class Processes {
     for (int i = 0; i < 3000 && (ended = waitpid(pid, &status, WNOHANG)) == 0; ++i) {
       std::this_thread::sleep_for(milliseconds(10));
     }
-    if (ended != pid) Fail("a gateway did not end");
+    if (ended != pid) Fail("a process did not end");
     running_.erase(pid);
-    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) Fail("a gateway ended badly");
+    if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) Fail("a process ended badly");
   }
 
   // What follows `mark` in its output, up to white space.
@@ -164,13 +171,12 @@ class Gateways {
 
   void Start(int index) {
     const std::string name = absl::StrCat("gateway", index, "-", ++starts_);
-    pids_[index] =
-        processes_.Start(name, "lease-gateway",
-                         {"--listen", absl::StrCat("127.0.0.1:", ports_[index]), "--upstream-url",
-                          url_, "--upstream-ca-file", processes_.Path("ca.pem"), "--journal",
-                          processes_.Path(absl::StrCat("journal", index, ".db")),
-                          "--access-log-hits", "1", "--drain-wait", "1s", "--grace", "10s",
-                          "--max-connection-age", "2s", "--max-connection-age-grace", "10s"});
+    pids_[index] = processes_.Start(
+        name, "lease-gateway",
+        {"--listen", absl::StrCat("127.0.0.1:", ports_[index]), "--upstream-url", url_,
+         "--upstream-ca-file", processes_.Path("ca.pem"), "--journal",
+         processes_.Path(absl::StrCat("journal", index, ".db")), "--access-log-hits", "1",
+         "--grace", "10s", "--max-connection-age", "2s", "--max-connection-age-grace", "10s"});
     processes_.After(name, "serves gRPC on port ");
   }
   void Stop(int index) { processes_.Terminate(pids_[index]); }
@@ -341,8 +347,7 @@ class Load {
   std::vector<std::thread> threads_;
 };
 
-// --- a balancer of connections, as a Service of Kubernetes is
-// --------------------------------------
+// --- a balancer of connections, as a Service of Kubernetes is ------------------------------------
 
 class Balancer {
  public:
@@ -408,7 +413,7 @@ class Balancer {
   std::thread thread_;
 };
 
-// --- the two trials ------------------------------------------------------------------------------
+// --- the trials ----------------------------------------------------------------------------------
 
 std::shared_ptr<grpc::Channel> Channel(const std::string& target, const std::string& config) {
   grpc::ChannelArguments arguments;
@@ -520,22 +525,111 @@ bool ThirdGatewayGetsItsShare(Gateways& gateways) {
   return share >= 0.2 && load.counts().failed() == 0;
 }
 
+// What a program of foreign_caller.py's kind has written so far.
+struct Progress {
+  int calls = 0;
+  int gateways = 0;
+  std::vector<std::string> failures;
+};
+
+Progress ReadProgress(const std::string& path) {
+  Progress progress;
+  std::ifstream lines(path);
+  for (std::string line; std::getline(lines, line);) {
+    const auto word = line.substr(0, line.find(' '));
+    if (word == "process") ++progress.gateways;
+    if (word == "FAILED") progress.failures.push_back(line);
+    if (word == "calls" || word == "ended") {
+      (void)absl::SimpleAtoi(line.substr(word.size()), &progress.calls);
+    }
+  }
+  return progress;
+}
+
+// With their drain_wait of 0, until there were `calls` calls of `programs`, which are in Python or
+// JavaScript.
+bool ReplaceUnderForeignCallers(Processes& processes, Gateways& gateways,
+                                const std::string& config_path, int calls,
+                                const std::vector<std::string>& programs) {
+  std::cout << "two gateways, replaced in turn under foreign callers\n";
+  const std::string target =
+      absl::StrCat("ipv4:127.0.0.1:", gateways.port(0), ",127.0.0.1:", gateways.port(1));
+  v1::GetNumberRequest request;
+  request.set_phone_number(AvailableNumbers(Channel(target, "")).front());
+  std::map<std::string, pid_t> callers;
+  for (const auto& program : programs) {
+    const bool python = std::filesystem::path(program).extension() == ".py";
+    for (int i = 0; i < (python ? 4 : 1); ++i) {
+      const auto name =
+          absl::StrCat(std::filesystem::path(program).filename().string(), " ", i + 1);
+      callers[name] = processes.Start(name, {python ? "/usr/bin/python3" : "node", program, target,
+                                             config_path, "/leasegateway.v1.LeaseService/GetNumber",
+                                             absl::BytesToHexString(request.SerializeAsString())});
+    }
+  }
+
+  int replaced = 0;
+  for (;; ++replaced) {
+    int sum = 0;
+    const auto give_up = Clock::now() + seconds(30);
+    for (const auto& [name, pid] : callers) {
+      Progress progress;
+      while (progress.gateways < 2 + replaced) {
+        if (Clock::now() > give_up) {
+          Fail(name + " does not find a gateway that runs: " + ReadAll(processes.Path(name)));
+        }
+        std::this_thread::sleep_for(milliseconds(20));
+        progress = ReadProgress(processes.Path(name));
+      }
+      sum += progress.calls;
+    }
+    if (sum >= calls && replaced >= 4) break;
+    std::this_thread::sleep_for(milliseconds(200));
+    gateways.Stop(replaced % 2);
+    gateways.Start(replaced % 2);
+  }
+
+  int sum = 0;
+  std::size_t failed = 0;
+  for (const auto& [name, pid] : callers) {
+    processes.Terminate(pid);
+    const Progress progress = ReadProgress(processes.Path(name));
+    sum += progress.calls;
+    failed += progress.failures.size();
+    std::cout << absl::StrFormat("  %-24s %7d calls, %d failed\n", name, progress.calls,
+                                 progress.failures.size());
+    for (const auto& failure : progress.failures) std::cout << "    " << failure << "\n";
+  }
+  std::cout << absl::StrFormat("  %-24s %7d calls, %d failed, %d replacements\n", "all", sum,
+                               failed, replaced)
+            << std::flush;
+  return failed == 0;
+}
+
 }  // namespace
 }  // namespace leasegateway
 
 int main(int argc, char** argv) {
-  if (argc != 3) {
-    std::cerr << "usage: rolling FOLDER_OF_PROGRAMS SERVICE_CONFIG\n";
+  const std::vector<std::string> arguments(argv + 1, argv + argc);
+  int calls = 0;
+  if (arguments.size() < 2 || arguments.size() == 3 ||
+      (arguments.size() > 3 && !absl::SimpleAtoi(arguments[2], &calls))) {
+    std::cerr << "usage: rolling FOLDER_OF_PROGRAMS SERVICE_CONFIG [CALLS FOREIGN_CALLER...]\n";
     return 2;
   }
   try {
-    leasegateway::Processes processes(argv[1]);
+    leasegateway::Processes processes(arguments[0]);
     leasegateway::Gateways gateways(processes);
-    const bool replaced =
-        leasegateway::ReplaceEachUnderLoad(gateways, leasegateway::ReadAll(argv[2]));
-    const bool shared = leasegateway::ThirdGatewayGetsItsShare(gateways);
-    std::cout << (replaced && shared ? "passed" : "FAILED") << std::endl;
-    return replaced && shared ? 0 : 1;
+    int passed = 0, failed = 0;
+    const auto count = [&](bool good) { ++(good ? passed : failed); };
+    count(leasegateway::ReplaceEachUnderLoad(gateways, leasegateway::ReadAll(arguments[1])));
+    count(leasegateway::ThirdGatewayGetsItsShare(gateways));
+    if (calls > 0) {
+      count(leasegateway::ReplaceUnderForeignCallers(processes, gateways, arguments[1], calls,
+                                                     {arguments.begin() + 3, arguments.end()}));
+    }
+    std::cout << passed << " passed, " << failed << " failed" << std::endl;
+    return failed == 0 ? 0 : 1;
   } catch (const std::exception& error) {
     std::cerr << "rolling: " << error.what() << std::endl;
     return 1;
