@@ -51,14 +51,14 @@ absl::Status Unsent(absl::Status status) {
   return status;
 }
 
-// The least time that an attempt must have had for its deadline to say something of the provider. A
-// caller who gives an operation less than it usually takes learns of its own haste.
+// The least time that an attempt must have had for its end without an answer to say something of
+// the provider. A caller who gives an operation less than it usually takes learns of its own haste.
 CircuitBreaker::Duration Patience(CircuitBreaker::Duration usual) {
   if (usual == usual.zero()) return kPatienceAtFirst;
   return std::max<CircuitBreaker::Duration>(kMinPatience, 2 * usual);
 }
 
-// What an attempt says of the provider's health.
+// What an attempt says of the provider's health. `patient`: it had the time that it takes.
 Outcome Judge(const absl::Status& status, bool patient) {
   if (status.ok()) return Outcome::kSuccess;
   const std::string why = ReasonOf(status);
@@ -72,9 +72,8 @@ Outcome Judge(const absl::Status& status, bool patient) {
     case absl::StatusCode::kInternal:
       return Outcome::kFailure;
     case absl::StatusCode::kDeadlineExceeded:
-      return patient ? Outcome::kFailure : Outcome::kUnknown;
     case absl::StatusCode::kCancelled:
-      return Outcome::kUnknown;
+      return patient ? Outcome::kFailure : Outcome::kUnknown;
     default:
       return why == reason::kOverloaded ? Outcome::kUnknown : Outcome::kSuccess;
   }
@@ -198,7 +197,9 @@ LeaseApiResult<T> GuardedLeaseApi::Guard(CallContext context, UpstreamOperation 
   auto reply = co_await std::move(calling);
   const auto ended = environment.now();
 
-  const bool patient = deadline - began >= Patience(state->usual.Of(operation));
+  // A deadline of the caller's comes as a cancellation, a little before the gateway's own.
+  const auto had = (absl::IsCancelled(reply.status()) ? ended : deadline) - began;
+  const bool patient = had >= Patience(state->usual.Of(operation));
   const Outcome outcome = Judge(reply.status(), patient);
   if (reply.ok()) state->usual.Took(operation, ended - began);
   attempt.Done(outcome, ended);

@@ -235,6 +235,17 @@ TEST_F(GuardedLeaseApiTest, DeadlinesTooShortForAnyAnswerDoNotOpenTheCircuit) {
   EXPECT_EQ(CircuitOf(Run()), "get_number");
 }
 
+TEST_F(GuardedLeaseApiTest, CallerWhoLeavesAfterPatienceCountsAsADeadline) {
+  EXPECT_TRUE(Run().ok());  // takes 10 ms
+  answer_ = CancelledError("GET /x");
+  answer_time_ = milliseconds(99);
+  RunMany(40);
+  EXPECT_EQ(ReasonOf(Run()), reason::kCancelled);
+  answer_time_ = milliseconds(100);
+  RunMany(40);
+  EXPECT_EQ(CircuitOf(Run()), "get_number");
+}
+
 TEST_F(GuardedLeaseApiTest, WhileNobodyKnowsHowLongItTakesASecondIsPatience) {
   answer_ = DeadlineError("GET /x");
   RunMany(40, milliseconds(999));
