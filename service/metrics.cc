@@ -231,6 +231,11 @@ std::vector<Declared> CallDeclarations() {
   };
 }
 
+constexpr std::pair<CircuitBreaker::State, const char*> kBreakerStates[] = {
+    {CircuitBreaker::State::kClosed, "closed"},
+    {CircuitBreaker::State::kOpen, "open"},
+    {CircuitBreaker::State::kHalfOpen, "half_open"}};
+
 std::vector<Declared> UpstreamDeclarations() {
   return {
       {"lease_gateway_upstream_attempts_total",
@@ -337,14 +342,25 @@ std::vector<Declared> UpstreamDeclarations() {
        Type::kGauge,
        "1",
        {"state"},
-       "1 for the state that the circuit breaker is in",
+       "1 for the state that the circuit of the provider as a whole is in",
        [](const Snapshot& s, Samples& out) {
          if (!s.upstream) return;
-         using State = CircuitBreaker::State;
-         const State state = s.upstream->guard.breaker;
-         out.Add({"closed"}, state == State::kClosed ? 1 : 0);
-         out.Add({"open"}, state == State::kOpen ? 1 : 0);
-         out.Add({"half_open"}, state == State::kHalfOpen ? 1 : 0);
+         for (const auto& [state, name] : kBreakerStates) {
+           out.Add({name}, s.upstream->guard.breaker == state ? 1 : 0);
+         }
+       }},
+      {"lease_gateway_upstream_operation_breaker_state",
+       Type::kGauge,
+       "1",
+       {"operation", "state"},
+       "1 for the state that the circuit of an operation is in",
+       [](const Snapshot& s, Samples& out) {
+         for (std::size_t i = 0; s.upstream && i < kUpstreamOperationNames.size(); ++i) {
+           for (const auto& [state, name] : kBreakerStates) {
+             out.Add({std::string(kUpstreamOperationNames[i]), name},
+                     s.upstream->guard.operation_breakers[i] == state ? 1 : 0);
+           }
+         }
        }},
       {"lease_gateway_upstream_retries_total",
        Type::kCounter,

@@ -5,6 +5,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "upstream/https_connection.h"
 #include "upstream/upstream_error.h"
 
@@ -17,6 +18,9 @@ using Outcome = CircuitBreaker::Outcome;
 
 // The longest wait for a token of the rate limiter.
 constexpr auto kMaxTokenWait = milliseconds(1'000);
+constexpr auto kMinPatience = milliseconds(100);
+// While nobody knows how long an operation takes.
+constexpr auto kPatienceAtFirst = milliseconds(1'000);
 
 absl::Status Refusal(absl::StatusCode code, std::string_view reason, std::string_view message,
                      std::chrono::steady_clock::duration retry_in) {
@@ -25,10 +29,16 @@ absl::Status Refusal(absl::StatusCode code, std::string_view reason, std::string
   return status;
 }
 
-absl::Status CircuitOpen(std::chrono::steady_clock::duration retry_in) {
-  return Refusal(absl::StatusCode::kUnavailable, reason::kCircuitOpen,
-                 "the provider fails too often; the gateway does not ask it for a moment",
-                 retry_in);
+absl::Status CircuitOpen(const CircuitBreaker::Refusal& refusal, UpstreamOperation operation) {
+  const std::string_view name = kUpstreamOperationNames[static_cast<std::size_t>(operation)];
+  auto status = Refusal(
+      absl::StatusCode::kUnavailable, reason::kCircuitOpen,
+      refusal.is_provider ? "the provider fails too often; the gateway does not ask it for a moment"
+                          : absl::StrCat("the provider fails too often at ", std::string(name),
+                                         "; the gateway does not ask it for that for a moment"),
+      refusal.retry_in);
+  AddMetadata(status, "circuit", refusal.is_provider ? "provider" : std::string(name));
+  return status;
 }
 
 asio::awaitable<bool> Cancelled() {
@@ -41,19 +51,29 @@ absl::Status Unsent(absl::Status status) {
   return status;
 }
 
-// What an attempt says of the provider's health. `patient`: it had at least the time that an answer
-// may take, so that a caller with a deadline too short for anything does not open the breaker.
+// The least time that an attempt must have had for its end without an answer to say something of
+// the provider. A caller who gives an operation less than it usually takes learns of its own haste.
+CircuitBreaker::Duration Patience(CircuitBreaker::Duration usual) {
+  if (usual == usual.zero()) return kPatienceAtFirst;
+  return std::max<CircuitBreaker::Duration>(kMinPatience, 2 * usual);
+}
+
+// What an attempt says of the provider's health. `patient`: it had the time that it takes.
 Outcome Judge(const absl::Status& status, bool patient) {
+  if (status.ok()) return Outcome::kSuccess;
   const std::string why = ReasonOf(status);
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
+      return why == reason::kUpstreamTls || (why == reason::kUpstreamUnreachable &&
+                                             MetadataOf(status)["request_sent"] == "false")
+                 ? Outcome::kUnreachable
+                 : Outcome::kFailure;
     case absl::StatusCode::kAborted:
     case absl::StatusCode::kInternal:
       return Outcome::kFailure;
     case absl::StatusCode::kDeadlineExceeded:
-      return patient ? Outcome::kFailure : Outcome::kUnknown;
     case absl::StatusCode::kCancelled:
-      return Outcome::kUnknown;
+      return patient ? Outcome::kFailure : Outcome::kUnknown;
     default:
       return why == reason::kOverloaded ? Outcome::kUnknown : Outcome::kSuccess;
   }
@@ -91,6 +111,7 @@ struct GuardedLeaseApi::State {
 
   const CallEnvironment environment;
   CircuitBreaker breaker;
+  UsualTimes usual;  // once admitted
   RateLimiter limiter;
   AdmissionQueue admission;
   std::atomic<std::uint64_t> circuit_open{0};
@@ -106,7 +127,11 @@ std::function<GuardedLeaseApi::Stats()> GuardedLeaseApi::StatsReader() const {
   return [state = state_] {
     const auto now = state->environment.now();
     Stats stats;
-    stats.breaker = state->breaker.state(now);
+    stats.breaker = state->breaker.provider(now);
+    for (std::size_t i = 0; i < stats.operation_breakers.size(); ++i) {
+      stats.operation_breakers[i] =
+          state->breaker.operation(static_cast<UpstreamOperation>(i), now);
+    }
     stats.queue = state->admission.counts();
     stats.service_time = state->admission.service_time();
     stats.rate = state->limiter.rate(now);
@@ -118,23 +143,24 @@ std::function<GuardedLeaseApi::Stats()> GuardedLeaseApi::StatsReader() const {
 }
 
 template <typename T>
-LeaseApiResult<T> GuardedLeaseApi::Guard(CallContext context,
+LeaseApiResult<T> GuardedLeaseApi::Guard(CallContext context, UpstreamOperation operation,
+                                         std::string phone_number,
                                          std::function<LeaseApiResult<T>(CallContext)> call) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const auto state = state_;
   const CallEnvironment& environment = state->environment;
   const auto start = environment.now();
   if (start >= context.deadline) co_return Unsent(DeadlineError("starting the call"));
-  if (const auto open_for = state->breaker.OpenFor(start)) {
+  if (const auto open = state->breaker.FindOpen(operation, start)) {
     ++state->circuit_open;
-    co_return CircuitOpen(*open_for);
+    co_return CircuitOpen(*open, operation);
   }
 
   // A refresh takes only a token that nobody waits for.
-  const auto patience =
+  const auto longest_wait =
       context.background ? RateLimiter::Duration(0)
                          : std::min<RateLimiter::Duration>(kMaxTokenWait, context.deadline - start);
-  const auto token = state->limiter.Take(start, patience);
+  const auto token = state->limiter.Take(start, longest_wait);
   if (!token.granted) {
     ++state->rate_limited;
     co_return Refusal(absl::StatusCode::kResourceExhausted, reason::kUpstreamRateLimited,
@@ -158,11 +184,11 @@ LeaseApiResult<T> GuardedLeaseApi::Guard(CallContext context,
     co_return place.status();
   }
   const auto began = environment.now();
-  const auto permit = state->breaker.Ask(began);
-  if (!permit.granted) {
+  const auto permit = state->breaker.Ask(operation, phone_number, began);
+  if (permit.refusal) {
     ++state->circuit_open;
     state->limiter.GiveBack();
-    co_return CircuitOpen(permit.retry_in);
+    co_return CircuitOpen(*permit.refusal, operation);
   }
   Attempt attempt(state->breaker, permit);
   const auto deadline = context.deadline;
@@ -171,9 +197,11 @@ LeaseApiResult<T> GuardedLeaseApi::Guard(CallContext context,
   auto reply = co_await std::move(calling);
   const auto ended = environment.now();
 
-  const auto answer_time = std::clamp<CircuitBreaker::TimePoint::duration>(
-      2 * state->admission.service_time(), milliseconds(100), milliseconds(500));
-  const Outcome outcome = Judge(reply.status(), deadline - began >= answer_time);
+  // A deadline of the caller's comes as a cancellation, a little before the gateway's own.
+  const auto had = (absl::IsCancelled(reply.status()) ? ended : deadline) - began;
+  const bool patient = had >= Patience(state->usual.Of(operation));
+  const Outcome outcome = Judge(reply.status(), patient);
+  if (reply.ok()) state->usual.Took(operation, ended - began);
   attempt.Done(outcome, ended);
   if (outcome != Outcome::kUnknown) place->Served(ended - began);
   if (ReasonOf(reply.status()) == reason::kUpstreamRateLimited) {
@@ -183,59 +211,56 @@ LeaseApiResult<T> GuardedLeaseApi::Guard(CallContext context,
 }
 
 LeaseApiResult<NumberList> GuardedLeaseApi::ListAvailableNumbers(CallContext context) {
-  return Guard<NumberList>(std::move(context), [inner = inner_](CallContext attempt) {
-    return inner->ListAvailableNumbers(std::move(attempt));
-  });
+  return Guard<NumberList>(std::move(context), UpstreamOperation::kListAvailableNumbers, "",
+                           [inner = inner_](CallContext attempt) {
+                             return inner->ListAvailableNumbers(std::move(attempt));
+                           });
 }
 
 LeaseApiResult<v1::Number> GuardedLeaseApi::GetNumber(CallContext context,
                                                       std::string phone_number) {
-  return Guard<v1::Number>(
-      std::move(context),
-      [inner = inner_, phone_number = std::move(phone_number)](CallContext attempt) {
-        return inner->GetNumber(std::move(attempt), phone_number);
-      });
+  return Guard<v1::Number>(std::move(context), UpstreamOperation::kGetNumber, phone_number,
+                           [inner = inner_, phone_number](CallContext attempt) {
+                             return inner->GetNumber(std::move(attempt), phone_number);
+                           });
 }
 
 LeaseApiResult<v1::Lease> GuardedLeaseApi::CreateLease(CallContext context,
                                                        std::string phone_number,
                                                        v1::BillingMethod method) {
-  return Guard<v1::Lease>(
-      std::move(context),
-      [inner = inner_, phone_number = std::move(phone_number), method](CallContext attempt) {
-        return inner->CreateLease(std::move(attempt), phone_number, method);
-      });
+  return Guard<v1::Lease>(std::move(context), UpstreamOperation::kCreateLease, phone_number,
+                          [inner = inner_, phone_number, method](CallContext attempt) {
+                            return inner->CreateLease(std::move(attempt), phone_number, method);
+                          });
 }
 
 LeaseApiResult<LeaseList> GuardedLeaseApi::ListLeases(CallContext context) {
-  return Guard<LeaseList>(std::move(context), [inner = inner_](CallContext attempt) {
-    return inner->ListLeases(std::move(attempt));
-  });
+  return Guard<LeaseList>(
+      std::move(context), UpstreamOperation::kListLeases, "",
+      [inner = inner_](CallContext attempt) { return inner->ListLeases(std::move(attempt)); });
 }
 
 LeaseApiResult<v1::Lease> GuardedLeaseApi::GetLease(CallContext context, std::string phone_number) {
-  return Guard<v1::Lease>(
-      std::move(context),
-      [inner = inner_, phone_number = std::move(phone_number)](CallContext attempt) {
-        return inner->GetLease(std::move(attempt), phone_number);
-      });
+  return Guard<v1::Lease>(std::move(context), UpstreamOperation::kGetLease, phone_number,
+                          [inner = inner_, phone_number](CallContext attempt) {
+                            return inner->GetLease(std::move(attempt), phone_number);
+                          });
 }
 
 LeaseApiResult<v1::Termination> GuardedLeaseApi::TerminateLease(CallContext context,
                                                                 std::string phone_number) {
-  return Guard<v1::Termination>(
-      std::move(context),
-      [inner = inner_, phone_number = std::move(phone_number)](CallContext attempt) {
-        return inner->TerminateLease(std::move(attempt), phone_number);
-      });
+  return Guard<v1::Termination>(std::move(context), UpstreamOperation::kTerminateLease,
+                                phone_number, [inner = inner_, phone_number](CallContext attempt) {
+                                  return inner->TerminateLease(std::move(attempt), phone_number);
+                                });
 }
 
 LeaseApiResult<v1::Failover> GuardedLeaseApi::ConfigureFailover(CallContext context,
                                                                 std::string phone_number,
                                                                 v1::Failover failover) {
   return Guard<v1::Failover>(
-      std::move(context), [inner = inner_, phone_number = std::move(phone_number),
-                           failover = std::move(failover)](CallContext attempt) {
+      std::move(context), UpstreamOperation::kConfigureFailover, phone_number,
+      [inner = inner_, phone_number, failover = std::move(failover)](CallContext attempt) {
         return inner->ConfigureFailover(std::move(attempt), phone_number, failover);
       });
 }
@@ -243,8 +268,8 @@ LeaseApiResult<v1::Failover> GuardedLeaseApi::ConfigureFailover(CallContext cont
 LeaseApiResult<v1::CallForwarding> GuardedLeaseApi::GetCallForwarding(CallContext context,
                                                                       std::string phone_number) {
   return Guard<v1::CallForwarding>(
-      std::move(context),
-      [inner = inner_, phone_number = std::move(phone_number)](CallContext attempt) {
+      std::move(context), UpstreamOperation::kGetCallForwarding, phone_number,
+      [inner = inner_, phone_number](CallContext attempt) {
         return inner->GetCallForwarding(std::move(attempt), phone_number);
       });
 }
@@ -253,8 +278,8 @@ LeaseApiResult<v1::CallForwarding> GuardedLeaseApi::EnableCallForwarding(CallCon
                                                                          std::string phone_number,
                                                                          std::string forward_to) {
   return Guard<v1::CallForwarding>(
-      std::move(context), [inner = inner_, phone_number = std::move(phone_number),
-                           forward_to = std::move(forward_to)](CallContext attempt) {
+      std::move(context), UpstreamOperation::kEnableCallForwarding, phone_number,
+      [inner = inner_, phone_number, forward_to = std::move(forward_to)](CallContext attempt) {
         return inner->EnableCallForwarding(std::move(attempt), phone_number, forward_to);
       });
 }
@@ -262,8 +287,8 @@ LeaseApiResult<v1::CallForwarding> GuardedLeaseApi::EnableCallForwarding(CallCon
 LeaseApiResult<v1::CallForwarding> GuardedLeaseApi::DisableCallForwarding(
     CallContext context, std::string phone_number) {
   return Guard<v1::CallForwarding>(
-      std::move(context),
-      [inner = inner_, phone_number = std::move(phone_number)](CallContext attempt) {
+      std::move(context), UpstreamOperation::kDisableCallForwarding, phone_number,
+      [inner = inner_, phone_number](CallContext attempt) {
         return inner->DisableCallForwarding(std::move(attempt), phone_number);
       });
 }

@@ -1,6 +1,7 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_GUARDED_LEASE_API_H_
 #define LEASE_GATEWAY_UPSTREAM_GUARDED_LEASE_API_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "upstream/circuit_breaker.h"
 #include "upstream/lease_api.h"
 #include "upstream/rate_limiter.h"
+#include "upstream/upstream_stats.h"
 
 namespace leasegateway {
 
@@ -20,17 +22,19 @@ struct GuardOptions {
   double rate = 0;  // calls a second, 0: no limit; RateLimiter
 };
 
-// Keeps the gateway and the provider from harming each other: fails fast while the provider is down
-// (UNAVAILABLE, CIRCUIT_OPEN), stays under the provider's rate (RESOURCE_EXHAUSTED,
-// UPSTREAM_RATE_LIMITED) and refuses what could not be served in time (RESOURCE_EXHAUSTED,
-// OVERLOADED). Its own refusals come with RetryInfo and with `request_sent` "false".
+// Keeps the gateway and the provider from harming each other: fails fast while the provider, or an
+// operation of it, is down (UNAVAILABLE, CIRCUIT_OPEN; the metadata's `circuit` says which), stays
+// under the provider's rate (RESOURCE_EXHAUSTED, UPSTREAM_RATE_LIMITED) and refuses what could not
+// be served in time (RESOURCE_EXHAUSTED, OVERLOADED). Its own refusals come with RetryInfo and with
+// `request_sent` "false".
 class GuardedLeaseApi final : public LeaseApi {
  public:
   GuardedLeaseApi(std::unique_ptr<LeaseApi> inner, const GuardOptions& options,
                   CallEnvironment environment);
 
   struct Stats {
-    CircuitBreaker::State breaker = CircuitBreaker::State::kClosed;
+    CircuitBreaker::State breaker = CircuitBreaker::State::kClosed;  // the provider's circuit
+    std::array<CircuitBreaker::State, kUpstreamOperationNames.size()> operation_breakers{};
     AdmissionQueue::Counts queue;
     AdmissionQueue::Duration service_time{0};  // the mean; 0: no call yet
     double rate = 0;                           // calls a second in force; 0: no limit
@@ -63,8 +67,11 @@ class GuardedLeaseApi final : public LeaseApi {
  private:
   struct State;
 
+  // `phone_number` is empty for a list.
   template <typename T>
-  LeaseApiResult<T> Guard(CallContext context, std::function<LeaseApiResult<T>(CallContext)> call);
+  LeaseApiResult<T> Guard(CallContext context, UpstreamOperation operation,
+                          std::string phone_number,
+                          std::function<LeaseApiResult<T>(CallContext)> call);
 
   const std::shared_ptr<LeaseApi> inner_;
   const std::shared_ptr<State> state_;

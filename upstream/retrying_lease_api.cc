@@ -1,7 +1,5 @@
 #include "upstream/retrying_lease_api.h"
 
-#include <array>
-#include <atomic>
 #include <boost/asio/this_coro.hpp>
 #include <utility>
 
@@ -13,11 +11,30 @@ namespace leasegateway {
 namespace {
 
 namespace asio = boost::asio;
-using Duration = std::chrono::steady_clock::duration;
 
 asio::awaitable<bool> Cancelled() {
   const auto state = co_await asio::this_coro::cancellation_state;
   co_return state.cancelled() != asio::cancellation_type::none;
+}
+
+OperationKind KindOf(UpstreamOperation operation) {
+  switch (operation) {
+    case UpstreamOperation::kCreateLease:
+      return OperationKind::kSpend;
+    case UpstreamOperation::kTerminateLease:
+      return OperationKind::kEnd;
+    case UpstreamOperation::kConfigureFailover:
+    case UpstreamOperation::kEnableCallForwarding:
+    case UpstreamOperation::kDisableCallForwarding:
+      return OperationKind::kConfigure;
+    case UpstreamOperation::kListAvailableNumbers:
+    case UpstreamOperation::kGetNumber:
+    case UpstreamOperation::kListLeases:
+    case UpstreamOperation::kGetLease:
+    case UpstreamOperation::kGetCallForwarding:
+      break;
+  }
+  return OperationKind::kRead;
 }
 
 absl::Status Final(absl::Status status, int attempts, std::string_view stopped) {
@@ -36,22 +53,10 @@ struct RetryingLeaseApi::State {
         budget(std::move(retry_budget)),
         environment(std::move(call_environment)) {}
 
-  // Lost updates do no harm: it is an estimate.
-  void Took(OperationKind kind, Duration time) {
-    auto& mean = usual[static_cast<std::size_t>(kind)];
-    const auto before = mean.load(std::memory_order_relaxed);
-    mean.store(before == 0 ? time.count() : before + (time.count() - before) / 8,
-               std::memory_order_relaxed);
-  }
-  Duration Usual(OperationKind kind) const {
-    return Duration(usual[static_cast<std::size_t>(kind)].load(std::memory_order_relaxed));
-  }
-
   const RetryPolicy policy;
   const std::shared_ptr<RetryBudget> budget;
   const CallEnvironment environment;
-  // The mean time of attempts that succeeded, by OperationKind.
-  std::array<std::atomic<Duration::rep>, 4> usual{};
+  UsualTimes usual;  // with the wait for a place among the calls of the provider
 };
 
 RetryingLeaseApi::RetryingLeaseApi(std::unique_ptr<LeaseApi> inner, const RetryPolicy& policy,
@@ -60,7 +65,7 @@ RetryingLeaseApi::RetryingLeaseApi(std::unique_ptr<LeaseApi> inner, const RetryP
       state_(std::make_shared<State>(policy, std::move(budget), std::move(environment))) {}
 
 template <typename T>
-LeaseApiResult<T> RetryingLeaseApi::Try(CallContext context, OperationKind kind,
+LeaseApiResult<T> RetryingLeaseApi::Try(CallContext context, UpstreamOperation operation,
                                         std::function<LeaseApiResult<T>(CallContext)> call) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const auto state = state_;
@@ -72,15 +77,15 @@ LeaseApiResult<T> RetryingLeaseApi::Try(CallContext context, OperationKind kind,
     auto reply = co_await std::move(attempt);
     const auto ended = environment.now();
     if (reply.ok()) {
-      state->Took(kind, ended - began);
+      state->usual.Took(operation, ended - began);
       co_return reply;
     }
     RetryPolicy::Failed failed;
-    failed.kind = kind;
+    failed.kind = KindOf(operation);
     failed.status = reply.status();
     failed.attempts = attempts;
     failed.left = context.deadline - ended;
-    failed.usual = state->Usual(kind);
+    failed.usual = state->usual.Of(operation);
     failed.random = environment.random();
     RetryPolicy::Decision decision = state->policy.Decide(failed);
     if (decision.stopped.empty() && !state->budget->Take(context.background, ended)) {
@@ -105,7 +110,7 @@ LeaseApiResult<T> RetryingLeaseApi::Try(CallContext context, OperationKind kind,
 }
 
 LeaseApiResult<NumberList> RetryingLeaseApi::ListAvailableNumbers(CallContext context) {
-  return Try<NumberList>(std::move(context), OperationKind::kRead,
+  return Try<NumberList>(std::move(context), UpstreamOperation::kListAvailableNumbers,
                          [inner = inner_](CallContext attempt) {
                            return inner->ListAvailableNumbers(std::move(attempt));
                          });
@@ -114,7 +119,7 @@ LeaseApiResult<NumberList> RetryingLeaseApi::ListAvailableNumbers(CallContext co
 LeaseApiResult<v1::Number> RetryingLeaseApi::GetNumber(CallContext context,
                                                        std::string phone_number) {
   return Try<v1::Number>(
-      std::move(context), OperationKind::kRead,
+      std::move(context), UpstreamOperation::kGetNumber,
       [inner = inner_, phone_number = std::move(phone_number)](CallContext attempt) {
         return inner->GetNumber(std::move(attempt), phone_number);
       });
@@ -124,7 +129,7 @@ LeaseApiResult<v1::Lease> RetryingLeaseApi::CreateLease(CallContext context,
                                                         std::string phone_number,
                                                         v1::BillingMethod method) {
   return Try<v1::Lease>(
-      std::move(context), OperationKind::kSpend,
+      std::move(context), UpstreamOperation::kCreateLease,
       [inner = inner_, phone_number = std::move(phone_number), method](CallContext attempt) {
         return inner->CreateLease(std::move(attempt), phone_number, method);
       });
@@ -132,14 +137,14 @@ LeaseApiResult<v1::Lease> RetryingLeaseApi::CreateLease(CallContext context,
 
 LeaseApiResult<LeaseList> RetryingLeaseApi::ListLeases(CallContext context) {
   return Try<LeaseList>(
-      std::move(context), OperationKind::kRead,
+      std::move(context), UpstreamOperation::kListLeases,
       [inner = inner_](CallContext attempt) { return inner->ListLeases(std::move(attempt)); });
 }
 
 LeaseApiResult<v1::Lease> RetryingLeaseApi::GetLease(CallContext context,
                                                      std::string phone_number) {
   return Try<v1::Lease>(
-      std::move(context), OperationKind::kRead,
+      std::move(context), UpstreamOperation::kGetLease,
       [inner = inner_, phone_number = std::move(phone_number)](CallContext attempt) {
         return inner->GetLease(std::move(attempt), phone_number);
       });
@@ -148,7 +153,7 @@ LeaseApiResult<v1::Lease> RetryingLeaseApi::GetLease(CallContext context,
 LeaseApiResult<v1::Termination> RetryingLeaseApi::TerminateLease(CallContext context,
                                                                  std::string phone_number) {
   return Try<v1::Termination>(
-      std::move(context), OperationKind::kEnd,
+      std::move(context), UpstreamOperation::kTerminateLease,
       [inner = inner_, phone_number = std::move(phone_number)](CallContext attempt) {
         return inner->TerminateLease(std::move(attempt), phone_number);
       });
@@ -157,7 +162,7 @@ LeaseApiResult<v1::Termination> RetryingLeaseApi::TerminateLease(CallContext con
 LeaseApiResult<v1::Failover> RetryingLeaseApi::ConfigureFailover(CallContext context,
                                                                  std::string phone_number,
                                                                  v1::Failover failover) {
-  return Try<v1::Failover>(std::move(context), OperationKind::kConfigure,
+  return Try<v1::Failover>(std::move(context), UpstreamOperation::kConfigureFailover,
                            [inner = inner_, phone_number = std::move(phone_number),
                             failover = std::move(failover)](CallContext attempt) {
                              return inner->ConfigureFailover(std::move(attempt), phone_number,
@@ -168,7 +173,7 @@ LeaseApiResult<v1::Failover> RetryingLeaseApi::ConfigureFailover(CallContext con
 LeaseApiResult<v1::CallForwarding> RetryingLeaseApi::GetCallForwarding(CallContext context,
                                                                        std::string phone_number) {
   return Try<v1::CallForwarding>(
-      std::move(context), OperationKind::kRead,
+      std::move(context), UpstreamOperation::kGetCallForwarding,
       [inner = inner_, phone_number = std::move(phone_number)](CallContext attempt) {
         return inner->GetCallForwarding(std::move(attempt), phone_number);
       });
@@ -177,7 +182,7 @@ LeaseApiResult<v1::CallForwarding> RetryingLeaseApi::GetCallForwarding(CallConte
 LeaseApiResult<v1::CallForwarding> RetryingLeaseApi::EnableCallForwarding(CallContext context,
                                                                           std::string phone_number,
                                                                           std::string forward_to) {
-  return Try<v1::CallForwarding>(std::move(context), OperationKind::kConfigure,
+  return Try<v1::CallForwarding>(std::move(context), UpstreamOperation::kEnableCallForwarding,
                                  [inner = inner_, phone_number = std::move(phone_number),
                                   forward_to = std::move(forward_to)](CallContext attempt) {
                                    return inner->EnableCallForwarding(std::move(attempt),
@@ -188,7 +193,7 @@ LeaseApiResult<v1::CallForwarding> RetryingLeaseApi::EnableCallForwarding(CallCo
 LeaseApiResult<v1::CallForwarding> RetryingLeaseApi::DisableCallForwarding(
     CallContext context, std::string phone_number) {
   return Try<v1::CallForwarding>(
-      std::move(context), OperationKind::kConfigure,
+      std::move(context), UpstreamOperation::kDisableCallForwarding,
       [inner = inner_, phone_number = std::move(phone_number)](CallContext attempt) {
         return inner->DisableCallForwarding(std::move(attempt), phone_number);
       });

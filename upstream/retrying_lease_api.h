@@ -9,6 +9,7 @@
 #include "upstream/lease_api.h"
 #include "upstream/retry_budget.h"
 #include "upstream/retry_policy.h"
+#include "upstream/upstream_stats.h"
 
 namespace leasegateway {
 
@@ -42,7 +43,7 @@ class RetryingLeaseApi final : public LeaseApi {
   struct State;
 
   template <typename T>
-  LeaseApiResult<T> Try(CallContext context, OperationKind kind,
+  LeaseApiResult<T> Try(CallContext context, UpstreamOperation operation,
                         std::function<LeaseApiResult<T>(CallContext)> call);
 
   const std::shared_ptr<LeaseApi> inner_;

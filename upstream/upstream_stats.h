@@ -3,6 +3,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -46,6 +47,27 @@ inline constexpr std::array<std::string_view, 10> kUpstreamOperationNames{
     "get_call_forwarding",
     "enable_call_forwarding",
     "disable_call_forwarding"};
+
+// The moving mean time of attempts that succeeded, by operation. Thread-safe.
+class UsualTimes {
+ public:
+  using Duration = std::chrono::steady_clock::duration;
+
+  // Lost updates do no harm: it is an estimate.
+  void Took(UpstreamOperation operation, Duration time) {
+    auto& mean = means_[static_cast<std::size_t>(operation)];
+    const auto before = mean.load(std::memory_order_relaxed);
+    mean.store(before == 0 ? time.count() : before + (time.count() - before) / 8,
+               std::memory_order_relaxed);
+  }
+  // 0: none has succeeded yet.
+  Duration Of(UpstreamOperation operation) const {
+    return Duration(means_[static_cast<std::size_t>(operation)].load(std::memory_order_relaxed));
+  }
+
+ private:
+  std::array<std::atomic<Duration::rep>, kUpstreamOperationNames.size()> means_{};
+};
 
 // How an attempt ended.
 enum class AttemptOutcome {

@@ -6,12 +6,14 @@
 #include <gtest/gtest.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <memory>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "google/protobuf/struct.pb.h"
 #include "google/rpc/error_details.pb.h"
@@ -102,6 +104,19 @@ class GatewayTest : public testing::Test {
     const auto status = stub_->ListAvailableNumbers(Context().get(), {}, &response);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return response.numbers_size() > 0 ? response.numbers(0).phone_number() : "";
+  }
+
+  // The first `count` of the available numbers.
+  std::vector<std::string> Available(int count) {
+    v1::ListAvailableNumbersResponse response;
+    const auto status = stub_->ListAvailableNumbers(Context().get(), {}, &response);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    EXPECT_GE(response.numbers_size(), count);
+    std::vector<std::string> numbers;
+    for (int i = 0; i < std::min(count, response.numbers_size()); ++i) {
+      numbers.push_back(response.numbers(i).phone_number());
+    }
+    return numbers;
   }
 
   // Asks the provider, whatever memory has.

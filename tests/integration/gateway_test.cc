@@ -232,18 +232,22 @@ TEST_F(GatewayTest, TransientFailuresAreTriedAgain) {
 
 TEST_F(GatewayTest, CircuitOpensAndClosesByItself) {
   StartGateway();
-  const std::string number = FirstAvailable();
+  const auto numbers = Available(3);
+  ASSERT_EQ(numbers.size(), 3U);
   Fault(R"({"route":"GET /{number}","count":1000,"kind":"status","status":503})");
   Failure failure{};
-  for (int i = 0; i < 100 && failure.reason != "CIRCUIT_OPEN"; ++i) failure = Explain(Get(number));
+  for (std::size_t i = 0; i < 100 && failure.reason != "CIRCUIT_OPEN"; ++i) {
+    failure = Explain(Get(numbers[i % 3]));
+  }
   EXPECT_EQ(failure.code, StatusCode::UNAVAILABLE);
   EXPECT_EQ(failure.reason, "CIRCUIT_OPEN");
+  EXPECT_EQ(failure.info.metadata().at("circuit"), "get_number");
   EXPECT_EQ(failure.info.metadata().at("request_sent"), "false");
   EXPECT_EQ(failure.detail_types.count("RetryInfo"), 1U);
   sandbox_->Control("DELETE", "/_sandbox/faults", "").IgnoreError();
   int in_a_row = 0;
   for (int i = 0; i < 600 && in_a_row < 10; ++i) {
-    in_a_row = Get(number).ok() ? in_a_row + 1 : 0;
+    in_a_row = Get(numbers[0]).ok() ? in_a_row + 1 : 0;
     if (in_a_row == 0) std::this_thread::sleep_for(std::chrono::milliseconds(50));
   }
   EXPECT_EQ(in_a_row, 10);

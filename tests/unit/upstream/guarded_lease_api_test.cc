@@ -39,17 +39,33 @@ class GuardedLeaseApiTest : public testing::Test {
     context.background = background;
     return context;
   }
-  FakeCall& Start(CallContext context) {
+  FakeCall& Start(CallContext context, const std::string& number = kNumber) {
     FakeCall& call = calls_.emplace_back();
-    StartCall(io_, api_->GetNumber(std::move(context), kNumber), call);
+    StartCall(io_, api_->GetNumber(std::move(context), number), call);
     return call;
   }
-  absl::Status Run(CallContext context) {
-    FakeCall& call = Start(std::move(context));
+  absl::Status Run(CallContext context, const std::string& number = kNumber) {
+    FakeCall& call = Start(std::move(context), number);
     time_.Advance(answer_time_, io_);
     return call.status.value_or(absl::UnknownError("it has not ended"));
   }
   absl::Status Run() { return Run(Context()); }
+  template <typename T>
+  absl::Status Run(LeaseApiResult<T> result) {
+    FakeCall& call = calls_.emplace_back();
+    StartCall(io_, std::move(result), call);
+    time_.Advance(answer_time_, io_);
+    return call.status.value_or(absl::UnknownError("it has not ended"));
+  }
+  // Each of another number, with so much time.
+  void RunMany(int count, milliseconds timeout = seconds(10)) {
+    for (int i = 0; i < count; ++i) Run(Context(timeout), Number(i)).IgnoreError();
+  }
+  static std::string Number(int i) { return "+1305" + std::to_string(1'000'000 + i); }
+  // Which circuit refused it; empty: none.
+  static std::string CircuitOf(const absl::Status& status) {
+    return ReasonOf(status) == reason::kCircuitOpen ? MetadataOf(status)["circuit"] : "";
+  }
 
   asio::io_context io_;
   FakeTime time_;
@@ -92,7 +108,9 @@ TEST_F(GuardedLeaseApiTest, FailuresOpenTheCircuitAndProbesCloseIt) {
   EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ReasonOf(refused), reason::kCircuitOpen);
   EXPECT_EQ(MetadataOf(refused)["request_sent"], "false");
+  EXPECT_EQ(MetadataOf(refused)["circuit"], "provider");
   EXPECT_TRUE(RetryDelayOf(refused));
+  EXPECT_EQ(CircuitOf(Run(api_->ListLeases(Context()))), "provider");
   EXPECT_EQ(script_.calls.size(), 20U);
   answer_ = absl::OkStatus();
   time_.Advance(seconds(1), io_);
@@ -100,30 +118,159 @@ TEST_F(GuardedLeaseApiTest, FailuresOpenTheCircuitAndProbesCloseIt) {
   EXPECT_EQ(script_.calls.size(), 23U);
 }
 
-TEST_F(GuardedLeaseApiTest, WhatCountsAsAFailure) {
+// Attempts of many numbers.
+TEST_F(GuardedLeaseApiTest, WhatCountsAsAFailureAndOfWhat) {
+  const auto tls = [](RequestState state) {
+    return FromTransport("GET /x", "alert", reason::kUpstreamTls, state, false);
+  };
   struct Row {
     const char* what;
     absl::Status answer;
-    bool opens;
+    const char* opens;
   };
   const Row rows[] = {
-      {"503", Http(503, false), true},  {"lost answer of a write", LostAnswer(true), true},
-      {"302", Http(302, false), true},  {"deadline", DeadlineError("GET /x"), true},
-      {"400", Http(400, false), false}, {"404", Http(404, false), false},
-      {"401", Http(401, false), false}, {"went away", CancelledError("GET /x"), false},
+      {"refused connection", Unreachable(), "provider"},
+      {"refused certificate", tls(RequestState::kNotSent), "provider"},
+      {"alert after the request", tls(RequestState::kSent), "provider"},
+      {"503", Http(503, false), "get_number"},
+      {"lost answer of a read", LostAnswer(false), "get_number"},
+      {"lost answer of a write", LostAnswer(true), "get_number"},
+      {"302", Http(302, false), "get_number"},
+      {"deadline", DeadlineError("GET /x"), "get_number"},
+      {"400", Http(400, false), ""},
+      {"404", Http(404, false), ""},
+      {"401", Http(401, false), ""},
+      {"went away", CancelledError("GET /x"), ""},
+      {"no connection in time",
+       MakeError(absl::StatusCode::kResourceExhausted, reason::kOverloaded, "?"), ""},
   };
   for (const Row& row : rows) {
     Make({});
     answer_ = row.answer;
-    for (int i = 0; i < 40; ++i) Run().IgnoreError();
-    EXPECT_EQ(ReasonOf(Run()) == reason::kCircuitOpen, row.opens) << row.what;
+    RunMany(40);
+    EXPECT_EQ(CircuitOf(Run()), row.opens) << row.what;
+    answer_ = absl::OkStatus();
+    EXPECT_EQ(Run(api_->ListLeases(Context())).ok(), std::string(row.opens) != "provider")
+        << row.what;
   }
 }
 
+TEST_F(GuardedLeaseApiTest, OneNumberThatFailsIsRefusedToNobody) {
+  for (const absl::Status& answer : {Http(503, false), LostAnswer(false), Http(302, false),
+                                     LostAnswer(true), DeadlineError("GET /x")}) {
+    Make({});
+    answer_ = answer;
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(Run(), answer);
+  }
+}
+
+TEST_F(GuardedLeaseApiTest, EachOperationHasItsCircuit) {
+  using Call = std::function<absl::Status(const std::string&)>;
+  const std::pair<const char*, Call> calls[] = {
+      {"get_number", [&](const auto& number) { return Run(api_->GetNumber(Context(), number)); }},
+      {"create_lease",
+       [&](const auto& number) {
+         return Run(api_->CreateLease(Context(), number, v1::BILLING_METHOD_UNSPECIFIED));
+       }},
+      {"get_lease", [&](const auto& number) { return Run(api_->GetLease(Context(), number)); }},
+      {"terminate_lease",
+       [&](const auto& number) { return Run(api_->TerminateLease(Context(), number)); }},
+      {"configure_failover",
+       [&](const auto& number) { return Run(api_->ConfigureFailover(Context(), number, {})); }},
+      {"get_call_forwarding",
+       [&](const auto& number) { return Run(api_->GetCallForwarding(Context(), number)); }},
+      {"enable_call_forwarding",
+       [&](const auto& number) {
+         return Run(api_->EnableCallForwarding(Context(), number, "+1"));
+       }},
+      {"disable_call_forwarding",
+       [&](const auto& number) { return Run(api_->DisableCallForwarding(Context(), number)); }},
+  };
+  EXPECT_TRUE(Run(api_->ListLeases(Context())).ok());
+  for (const auto& [name, call] : calls) {
+    answer_ = Http(503, false);
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(CircuitOf(call(Number(i))), "") << name;
+    const auto refused = call(kNumber);
+    EXPECT_EQ(CircuitOf(refused), name);
+    EXPECT_NE(refused.message().find(name), std::string::npos) << refused;
+    EXPECT_TRUE(RetryDelayOf(refused));
+    answer_ = absl::OkStatus();
+    EXPECT_TRUE(Run(api_->ListLeases(Context())).ok());
+  }
+}
+
+TEST_F(GuardedLeaseApiTest, ListIsOneResource) {
+  answer_ = Http(503, false);
+  for (int i = 0; i < 40; ++i) {
+    EXPECT_EQ(Run(api_->ListLeases(Context())), answer_);
+    EXPECT_EQ(Run(api_->ListAvailableNumbers(Context())), answer_);
+  }
+  EXPECT_EQ(Run(), answer_);  // the third
+  EXPECT_EQ(CircuitOf(Run(api_->ListLeases(Context()))), "provider");
+}
+
+TEST_F(GuardedLeaseApiTest, StatsTellOfEachCircuit) {
+  answer_ = Http(503, false);
+  RunMany(20);
+  using State = CircuitBreaker::State;
+  const auto state_of = [&](UpstreamOperation operation) {
+    return api_->StatsReader()().operation_breakers[static_cast<std::size_t>(operation)];
+  };
+  EXPECT_EQ(api_->StatsReader()().breaker, State::kClosed);
+  EXPECT_EQ(state_of(UpstreamOperation::kGetNumber), State::kOpen);
+  EXPECT_EQ(state_of(UpstreamOperation::kGetLease), State::kClosed);
+  Run(api_->ListLeases(Context())).IgnoreError();
+  EXPECT_EQ(api_->StatsReader()().breaker, State::kOpen);
+  time_.Advance(seconds(1), io_);
+  EXPECT_EQ(api_->StatsReader()().breaker, State::kHalfOpen);
+  EXPECT_EQ(state_of(UpstreamOperation::kGetNumber), State::kHalfOpen);
+}
+
 TEST_F(GuardedLeaseApiTest, DeadlinesTooShortForAnyAnswerDoNotOpenTheCircuit) {
+  EXPECT_TRUE(Run().ok());  // takes 10 ms
   answer_ = DeadlineError("GET /x");
-  for (int i = 0; i < 40; ++i) Run(Context(milliseconds(99))).IgnoreError();
+  RunMany(40, milliseconds(99));
   EXPECT_EQ(ReasonOf(Run()), reason::kDeadline);
+  RunMany(40, milliseconds(100));
+  EXPECT_EQ(CircuitOf(Run()), "get_number");
+}
+
+TEST_F(GuardedLeaseApiTest, CallerWhoLeavesAfterPatienceCountsAsADeadline) {
+  EXPECT_TRUE(Run().ok());  // takes 10 ms
+  answer_ = CancelledError("GET /x");
+  answer_time_ = milliseconds(99);
+  RunMany(40);
+  EXPECT_EQ(ReasonOf(Run()), reason::kCancelled);
+  answer_time_ = milliseconds(100);
+  RunMany(40);
+  EXPECT_EQ(CircuitOf(Run()), "get_number");
+}
+
+TEST_F(GuardedLeaseApiTest, WhileNobodyKnowsHowLongItTakesASecondIsPatience) {
+  answer_ = DeadlineError("GET /x");
+  RunMany(40, milliseconds(999));
+  EXPECT_EQ(ReasonOf(Run()), reason::kDeadline);
+  RunMany(40, milliseconds(1'000));
+  EXPECT_EQ(CircuitOf(Run()), "get_number");
+}
+
+TEST_F(GuardedLeaseApiTest, HastyCallersOfASlowOperationDoNotOpenTheCircuit) {
+  answer_time_ = seconds(2);
+  EXPECT_TRUE(Run().ok());
+  answer_time_ = milliseconds(10);
+  EXPECT_TRUE(Run(api_->GetCallForwarding(Context(), kNumber)).ok());
+  EXPECT_TRUE(Run(api_->ListLeases(Context())).ok());
+  answer_ = DeadlineError("GET /x");
+  RunMany(40, milliseconds(3'999));
+  EXPECT_EQ(ReasonOf(Run()), reason::kDeadline);
+  // The usual time is the operation's own.
+  for (int i = 0; i < 20; ++i) {
+    Run(api_->GetCallForwarding(Context(milliseconds(100)), Number(i))).IgnoreError();
+  }
+  EXPECT_EQ(CircuitOf(Run(api_->GetCallForwarding(Context(), kNumber))), "get_call_forwarding");
+  EXPECT_EQ(ReasonOf(Run()), reason::kDeadline);
+  RunMany(20, milliseconds(4'000));
+  EXPECT_EQ(CircuitOf(Run()), "get_number");
 }
 
 TEST_F(GuardedLeaseApiTest, CancelledProbeGivesItsPlaceBack) {

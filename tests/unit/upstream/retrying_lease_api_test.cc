@@ -311,6 +311,17 @@ TEST_F(RetryingLeaseApiTest, AttemptThatCannotFinishIsNotStarted) {
   EXPECT_EQ(Meta(status, "retry_stopped"), "deadline");
 }
 
+TEST_F(RetryingLeaseApiTest, UsualTimeIsTheOperationsOwn) {
+  answers_ = {absl::OkStatus()};
+  attempt_time_ = seconds(2);
+  EXPECT_TRUE(Run(api_->ListLeases(Context())).ok());
+  attempt_time_ = milliseconds(10);
+  EXPECT_TRUE(Run(api_->GetNumber(Context(), kNumber)).ok());
+  answers_ = {Unreachable()};
+  EXPECT_EQ(Meta(Run(api_->GetNumber(Context(seconds(1)), kNumber)), "attempts"), "3");
+  EXPECT_EQ(Meta(Run(api_->ListLeases(Context(seconds(1)))), "retry_stopped"), "deadline");
+}
+
 TEST_F(RetryingLeaseApiTest, BudgetIsSharedByAllCalls) {
   Make({.percent = 10, .floor = 0});
   answers_ = {Unreachable()};
