@@ -97,6 +97,7 @@ struct Snapshot {
   Process process;
   std::optional<Upstream> upstream;
   std::optional<CachingLeaseApi::Stats> cache;
+  std::optional<AvailabilitySearch::Stats> search;
   std::optional<SqliteJournal::Stats> journal;
   int watchers = 0;
   std::size_t open_operations = 0;
@@ -463,6 +464,30 @@ std::vector<Declared> CacheDeclarations() {
            out.Add({list, "given_up"}, static_cast<double>(of.given_up));
          });
        }},
+      {"lease_gateway_cache_history_lists",
+       Type::kGauge,
+       "1",
+       {},
+       "Lists that page walks go through, the newest included",
+       [](const Snapshot& s, Samples& out) {
+         if (s.search) out.Add({}, static_cast<double>(s.search->snapshots));
+       }},
+      {"lease_gateway_cache_history_bytes",
+       Type::kGauge,
+       "bytes",
+       {},
+       "Memory that those of them take which newer ones have replaced",
+       [](const Snapshot& s, Samples& out) {
+         if (s.search) out.Add({}, static_cast<double>(s.search->bytes));
+       }},
+      {"lease_gateway_cache_history_evicted_total",
+       Type::kCounter,
+       "1",
+       {},
+       "Lists whose page walks ended early, as cache_history_bytes were used up",
+       [](const Snapshot& s, Samples& out) {
+         if (s.search) out.Add({}, static_cast<double>(s.search->evicted));
+       }},
   };
 }
 
@@ -634,6 +659,7 @@ Snapshot Look(const CallMetrics& calls, const std::optional<MetricSources>& sour
   snapshot.upstream = Upstream{sources->upstream, sources->upstream->guard(),
                                sources->upstream->pool(), sources->upstream->budget()};
   snapshot.cache = sources->cache();
+  snapshot.search = sources->search();
   snapshot.watchers = sources->watchers();
   snapshot.journal = sources->journal();
   snapshot.open_operations = sources->open_operations();

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "service/call_metrics.h"
+#include "service/search.h"
 #include "upstream/caching_lease_api.h"
 #include "upstream/lease_api_factory.h"
 #include "upstream/sqlite_journal.h"
@@ -20,6 +21,7 @@ namespace leasegateway {
 struct MetricSources {
   std::shared_ptr<const UpstreamStats> upstream;
   std::function<CachingLeaseApi::Stats()> cache;
+  std::function<AvailabilitySearch::Stats()> search;
   std::function<int()> watchers;
   std::function<SqliteJournal::Stats()> journal;
   std::function<std::size_t()> open_operations;

@@ -8,6 +8,7 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -79,16 +80,18 @@ std::optional<std::vector<std::uint64_t>> DecodeToken(std::string_view text, std
 }
 
 AvailabilitySearch::AvailabilitySearch(std::function<std::chrono::steady_clock::time_point()> now,
-                                       After after)
+                                       After after, std::size_t history_bytes)
     : key_(RandomKey()), state_(std::make_shared<State>()) {
   state_->now = std::move(now);
   state_->after = std::move(after);
+  state_->history_bytes = history_bytes;
 }
 
 AvailabilitySearch::~AvailabilitySearch() {
-  std::list<Walk> gone;  // freed without the lock
+  Snapshots gone;  // freed without the lock
   const std::lock_guard lock(state_->mutex);
-  gone.swap(state_->walks);
+  gone.swap(state_->snapshots);
+  state_->by_id.clear();
 }
 
 std::uint64_t AvailabilitySearch::Sign(std::uint64_t id, std::uint64_t fingerprint,
@@ -126,11 +129,9 @@ absl::StatusOr<AvailabilitySearch::Query> AvailabilitySearch::Prepare(
   }
   query.offset = offset;
   const std::lock_guard lock(state_->mutex);
-  for (auto walk = state_->walks.begin(); walk != state_->walks.end(); ++walk) {
-    if (walk->id != id || state_->now() - walk->used >= kLifetime) continue;
-    walk->used = state_->now();
-    query.numbers = walk->numbers;
-    state_->walks.splice(state_->walks.begin(), state_->walks, walk);
+  if (const Walked* const snapshot = state_->Use(id)) {
+    query.numbers = snapshot->numbers;
+    query.id = id;
     return query;
   }
   return TokenError(reason::kPageTokenExpired,
@@ -149,7 +150,7 @@ std::string AvailabilitySearch::Answer(const Query& query,
   *rest.mutable_metadata() = numbers->metadata();
   const std::uint64_t next = query.offset + page.rows.size();
   if (next < page.total) {
-    const std::uint64_t id = Keep(numbers);
+    const std::uint64_t id = query.numbers ? query.id : Keep(numbers);
     rest.set_next_page_token(
         EncodeToken({id, query.fingerprint, next, Sign(id, query.fingerprint, next)}));
   }
@@ -157,27 +158,108 @@ std::string AvailabilitySearch::Answer(const Query& query,
   return bytes;
 }
 
+// Null when it isn't there, or was not used for too long. Under the lock.
+AvailabilitySearch::Walked* AvailabilitySearch::State::Use(std::uint64_t id) {
+  const auto found = by_id.find(id);
+  const auto time = now();
+  if (found == by_id.end() || time - found->second->used >= kLifetime) return nullptr;
+  snapshots.splice(snapshots.begin(), snapshots, found->second);
+  snapshots.front().used = time;
+  return &snapshots.front();
+}
+
+// Under the lock; `gone` is freed without it.
+void AvailabilitySearch::State::Drop(Snapshots::iterator snapshot, Snapshots& gone) {
+  by_id.erase(snapshot->id);
+  gone.splice(gone.begin(), snapshots, snapshot);
+}
+
 std::uint64_t AvailabilitySearch::Keep(const std::shared_ptr<const Availability>& numbers) {
-  bool sweep = false;
+  State& state = *state_;
+  bool sweep = false, pack = false;
   std::uint64_t id = 0;
-  std::list<Walk> gone;  // freed without the lock
   {
-    const std::lock_guard lock(state_->mutex);
-    auto& walks = state_->walks;
-    const auto known = std::find_if(walks.begin(), walks.end(),
-                                    [&](const Walk& walk) { return walk.numbers == numbers; });
-    if (known != walks.end()) {
-      walks.splice(walks.begin(), walks, known);
-      walks.front().used = state_->now();
+    const std::lock_guard lock(state.mutex);
+    const auto newest = state.by_id.find(state.newest);
+    if (newest != state.by_id.end() && newest->second->numbers == numbers) {
+      state.snapshots.splice(state.snapshots.begin(), state.snapshots, newest->second);
+      state.snapshots.front().used = state.now();
     } else {
-      walks.push_front({state_->next_id++, numbers, state_->now()});
-      if (walks.size() > kMaxWalks) gone.splice(gone.begin(), walks, std::prev(walks.end()));
+      if (newest != state.by_id.end()) {
+        state.replaced.push_back(state.newest);
+        pack = !std::exchange(state.packing, true);
+      }
+      state.snapshots.push_front({++state.newest, numbers, state.now()});
+      state.by_id.emplace(state.newest, state.snapshots.begin());
     }
-    id = walks.front().id;
-    sweep = !std::exchange(state_->sweeping, true);
+    id = state.newest;
+    sweep = !std::exchange(state.sweeping, true);
   }
   if (sweep) ScheduleSweep(state_);
+  if (pack) {
+    state.after(std::chrono::milliseconds(0), [weak = std::weak_ptr<State>(state_)] {
+      if (const auto alive = weak.lock()) Pack(*alive);
+    });
+  }
   return id;
+}
+
+void AvailabilitySearch::Pack(State& state) {
+  for (;;) {
+    PackReplaced(state);
+    Evict(state);
+    const std::lock_guard lock(state.mutex);
+    state.packing = !state.replaced.empty();
+    if (!state.packing) return;
+  }
+}
+
+void AvailabilitySearch::PackReplaced(State& state) {
+  const auto next = [&]() -> std::shared_ptr<const Availability> {
+    const std::lock_guard lock(state.mutex);
+    for (; !state.replaced.empty(); state.replaced.pop_front()) {
+      const auto found = state.by_id.find(state.replaced.front());
+      if (found != state.by_id.end()) return found->second->numbers;
+    }
+    return nullptr;
+  };
+  while (const auto numbers = next()) {
+    std::shared_ptr<const Availability> packed = state.history.Add(*numbers);
+    const std::lock_guard lock(state.mutex);
+    const auto found = state.by_id.find(state.replaced.front());
+    if (found != state.by_id.end()) found->second->numbers.swap(packed);
+    state.replaced.pop_front();
+  }
+}
+
+// One at a time, as what it frees depends on what it shares with others.
+void AvailabilitySearch::Evict(State& state) {
+  while (state.history.MemoryBytes() > state.history_bytes) {
+    Snapshots gone;  // freed without the lock
+    const std::lock_guard lock(state.mutex);
+    // What the history does not have yet would free nothing there; it comes first.
+    if (!state.replaced.empty() || state.snapshots.empty()) return;
+    auto last = std::prev(state.snapshots.end());
+    if (last->id == state.newest) {
+      if (last == state.snapshots.begin()) return;
+      --last;
+    }
+    if (state.now() - last->used < kLifetime) ++state.evicted;
+    state.Drop(last, gone);
+  }
+}
+
+AvailabilitySearch::Stats AvailabilitySearch::stats() const {
+  Stats stats;
+  stats.bytes = state_->history.MemoryBytes();
+  const std::lock_guard lock(state_->mutex);
+  stats.snapshots = state_->snapshots.size();
+  stats.evicted = state_->evicted;
+  for (const std::uint64_t id : state_->replaced) {
+    const auto found = state_->by_id.find(id);
+    if (found != state_->by_id.end()) stats.bytes += found->second->numbers->MemoryBytes();
+  }
+  return stats;
 }
 
 void AvailabilitySearch::ScheduleSweep(const std::shared_ptr<State>& state) {
@@ -187,13 +269,14 @@ void AvailabilitySearch::ScheduleSweep(const std::shared_ptr<State>& state) {
 }
 
 void AvailabilitySearch::Sweep(const std::shared_ptr<State>& state) {
-  std::list<Walk> gone;
+  Snapshots gone;
   {
     const std::lock_guard lock(state->mutex);
-    while (!state->walks.empty() && state->now() - state->walks.back().used >= kLifetime) {
-      gone.splice(gone.begin(), state->walks, std::prev(state->walks.end()));
+    auto& snapshots = state->snapshots;
+    while (!snapshots.empty() && state->now() - snapshots.back().used >= kLifetime) {
+      state->Drop(std::prev(snapshots.end()), gone);
     }
-    state->sweeping = !state->walks.empty();
+    state->sweeping = !snapshots.empty();
     if (!state->sweeping) return;
   }
   ScheduleSweep(state);

@@ -193,6 +193,7 @@ void Server::Parts::AttachAdmin() {
   MetricSources sources;
   sources.upstream = upstream_stats;
   sources.cache = [this] { return api->stats(); };
+  sources.search = [this] { return search->stats(); };
   sources.watchers = [this] { return watches->watchers(); };
   sources.journal = [this] { return journal->stats(); };
   sources.open_operations = [this] { return recorded->open(); };
@@ -322,7 +323,8 @@ absl::Status Server::Parts::StartGrpc() {
   runtime.default_deadline = config.default_deadline;
   runtime.log_hits = config.access_log_hits;
   const CacheEnvironment environment = MakeCacheEnvironment(io.get_executor(), PinInMemory);
-  search = std::make_unique<AvailabilitySearch>(environment.now, environment.after);
+  search = std::make_unique<AvailabilitySearch>(
+      environment.now, environment.after, static_cast<std::size_t>(config.cache_history_bytes));
   watches = std::make_unique<WatchHub>(
       runtime, *api,
       WatchOptions{.heartbeat = config.watch_heartbeat, .max_watchers = config.max_watchers});

@@ -45,11 +45,11 @@ std::string ListEnd(std::size_t total, const v1::ResponseMetadata& metadata) {
 }
 
 // Returns the list; fills in `table`'s replies. Its keys are there already.
-std::string Serialize(const std::vector<const v1::Number*>& numbers, const PinBytes& pin,
-                      Table& table) {
-  v1::GetNumberResponse metadata;
-  *metadata.mutable_metadata() = table.metadata;
-  table.metadata_field = metadata.SerializeAsString();
+std::string Serialize(const std::vector<const v1::Number*>& numbers,
+                      const v1::ResponseMetadata& metadata, const PinBytes& pin, Table& table) {
+  v1::GetNumberResponse without_number;
+  *without_number.mutable_metadata() = metadata;
+  table.metadata_field = without_number.SerializeAsString();
 
   std::size_t list_size = 0;
   table.offsets.reserve(numbers.size() + 1);
@@ -62,7 +62,7 @@ std::string Serialize(const std::vector<const v1::Number*>& numbers, const PinBy
     table.offsets.push_back(table.offsets.back() + entry_size + table.metadata_field.size());
   }
 
-  const std::string end = ListEnd(numbers.size(), table.metadata);
+  const std::string end = ListEnd(numbers.size(), metadata);
   std::string list;
   list.reserve(list_size + end.size());
   list.resize(list_size);
@@ -97,15 +97,17 @@ std::shared_ptr<const SharedBytes> PinInMemory(std::string bytes) {
 }
 
 Availability::Availability(std::shared_ptr<const AvailabilityTable> table,
-                           std::vector<std::uint32_t> removed,
+                           v1::ResponseMetadata metadata, std::vector<std::uint32_t> removed,
                            std::shared_ptr<const SharedBytes> list_reply)
-    : table_(std::move(table)), removed_(std::move(removed)), list_reply_(std::move(list_reply)) {}
+    : table_(std::move(table)),
+      metadata_(std::move(metadata)),
+      removed_(std::move(removed)),
+      list_reply_(std::move(list_reply)) {}
 
 std::shared_ptr<const Availability> Availability::Build(const NumberList& numbers,
                                                         const v1::ResponseMetadata& metadata,
                                                         const PinBytes& pin) {
   const auto table = std::make_shared<AvailabilityTable>();
-  table->metadata = metadata;
   const auto size = static_cast<std::size_t>(numbers.size());
   table->keys.reserve(size);
   table->index.reserve(size);
@@ -121,9 +123,10 @@ std::shared_ptr<const Availability> Availability::Build(const NumberList& number
     table->index.insert(static_cast<std::uint32_t>(taken.size()));
     taken.push_back(&number);
   }
-  std::string list = Serialize(taken, pin, *table);
+  std::string list = Serialize(taken, metadata, pin, *table);
   table->FillColumns(taken);
-  return std::shared_ptr<const Availability>(new Availability(table, {}, pin(std::move(list))));
+  return std::shared_ptr<const Availability>(
+      new Availability(table, metadata, {}, pin(std::move(list))));
 }
 
 std::shared_ptr<const Availability> Availability::Without(std::string_view phone_number,
@@ -149,15 +152,18 @@ std::shared_ptr<const Availability> Availability::Without(std::string_view phone
   list.append(old_list.substr(place + entry_size, old_end - place - entry_size));
   list.append(end);
   return std::shared_ptr<const Availability>(
-      new Availability(table_, std::move(removed), pin(std::move(list))));
+      new Availability(table_, metadata_, std::move(removed), pin(std::move(list))));
 }
 
 std::size_t Availability::size() const { return table_->size() - removed_.size(); }
 std::size_t Availability::left_out() const { return table_->left_out; }
 std::size_t Availability::MemoryBytes() const {
-  return sizeof(*this) + BytesOf(removed_) + list_reply_->view().size() + table_->MemoryBytes();
+  return OwnBytes() + (list_reply_ ? list_reply_->view().size() : 0) + table_->MemoryBytes();
 }
-const v1::ResponseMetadata& Availability::metadata() const { return table_->metadata; }
+std::size_t Availability::OwnBytes() const {
+  return sizeof(*this) - sizeof(metadata_) + metadata_.SpaceUsedLong() + BytesOf(removed_);
+}
+const v1::ResponseMetadata& Availability::metadata() const { return metadata_; }
 const std::shared_ptr<const SharedBytes>& Availability::list_reply() const { return list_reply_; }
 const std::shared_ptr<const SharedBytes>& Availability::number_replies() const {
   return table_->number_replies;

@@ -121,12 +121,15 @@ class Availability {
   Availability& operator=(const Availability&) = delete;
 
  private:
-  Availability(std::shared_ptr<const AvailabilityTable> table, std::vector<std::uint32_t> removed,
-               std::shared_ptr<const SharedBytes> list_reply);
+  friend class AvailabilityHistory;
+  Availability(std::shared_ptr<const AvailabilityTable> table, v1::ResponseMetadata metadata,
+               std::vector<std::uint32_t> removed, std::shared_ptr<const SharedBytes> list_reply);
   std::optional<std::uint32_t> FindRow(std::string_view phone_number) const;
   bool IsRemoved(std::uint32_t row) const;
+  std::size_t OwnBytes() const;  // without table and list
 
   std::shared_ptr<const AvailabilityTable> table_;
+  v1::ResponseMetadata metadata_;
   std::vector<std::uint32_t> removed_;  // rows, sorted
   std::shared_ptr<const SharedBytes> list_reply_;
 };

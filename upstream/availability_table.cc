@@ -206,7 +206,7 @@ void RankOthers(const std::vector<const v1::Number*>& numbers, Table& table) {
 
 }  // namespace
 
-std::vector<std::uint32_t> AvailabilityTable::Words::Sort() {
+std::vector<std::uint32_t> AvailabilityColumns::Words::Sort() {
   std::vector<std::pair<std::string, std::uint32_t>> sorted(ids_.begin(), ids_.end());
   std::sort(sorted.begin(), sorted.end());
   std::vector<std::uint32_t> new_ids(sorted.size());
@@ -217,7 +217,7 @@ std::vector<std::uint32_t> AvailabilityTable::Words::Sort() {
   return new_ids;
 }
 
-std::size_t AvailabilityTable::Words::MemoryBytes() const {
+std::size_t AvailabilityColumns::Words::MemoryBytes() const {
   const std::size_t without_heap = std::string().capacity();
   std::size_t bytes = BytesOfHash(ids_);
   for (const auto& [word, id] : ids_) {
@@ -226,11 +226,12 @@ std::size_t AvailabilityTable::Words::MemoryBytes() const {
   return bytes;
 }
 
-std::size_t AvailabilityTable::Column::MemoryBytes() const {
+std::size_t AvailabilityColumns::Column::MemoryBytes() const {
   return BytesOf(codes) + BytesOf(rows) + BytesOf(starts);
 }
 
-const AvailabilityTable::OrderedColumn& AvailabilityTable::ColumnOf(OrderKey::Field field) const {
+const AvailabilityColumns::OrderedColumn& AvailabilityColumns::ColumnOf(
+    OrderKey::Field field) const {
   switch (field) {
     case OrderKey::Field::kMonthlyRate:
       return monthly_rate;
@@ -248,13 +249,11 @@ const AvailabilityTable::OrderedColumn& AvailabilityTable::ColumnOf(OrderKey::Fi
   return phone_number;
 }
 
-std::size_t AvailabilityTable::MemoryBytes() const {
-  std::size_t bytes = sizeof(*this) - sizeof(metadata) + metadata.SpaceUsedLong() +
-                      metadata_field.capacity() + BytesOf(keys) + BytesOfHash(index) +
-                      number_replies->view().size() + BytesOf(offsets) + words.MemoryBytes() +
-                      BytesOf(places) + BytesOf(carriers) + BytesOf(traits_values) +
-                      currencies.MemoryBytes() + BytesOf(monthly_rates) + BytesOf(upfront_fees) +
-                      BytesOf(reputations) + BytesOf(previous_owners_values);
+std::size_t AvailabilityColumns::MemoryBytes() const {
+  std::size_t bytes = sizeof(*this) + BytesOf(keys) + words.MemoryBytes() + BytesOf(places) +
+                      BytesOf(carriers) + BytesOf(traits_values) + currencies.MemoryBytes() +
+                      BytesOf(monthly_rates) + BytesOf(upfront_fees) + BytesOf(reputations) +
+                      BytesOf(previous_owners_values);
   for (const Traits& each : traits_values) {
     bytes += BytesOf(each.channels) + BytesOf(each.requirements);
   }
@@ -263,6 +262,14 @@ std::size_t AvailabilityTable::MemoryBytes() const {
        {&monthly_rate, &upfront_fee, &reputation, &previous_owners, &create_time, &phone_number}) {
     bytes += column->MemoryBytes();
   }
+  return bytes;
+}
+
+std::size_t AvailabilityTable::MemoryBytes() const {
+  std::size_t bytes = sizeof(*this) - sizeof(AvailabilityColumns) +
+                      AvailabilityColumns::MemoryBytes() + metadata_field.capacity() +
+                      BytesOfHash(index) + BytesOf(offsets) + BytesOf(entries);
+  if (number_replies) bytes += number_replies->view().size();
   return bytes;
 }
 

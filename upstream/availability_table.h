@@ -22,8 +22,8 @@
 
 namespace leasegateway {
 
-// All that a snapshot has but its list, so that snapshots which leave out numbers share it.
-struct AvailabilityTable {
+// What numbers are searched by, apart from where they are kept.
+struct AvailabilityColumns {
   // Numbers words, in lower case, from 0 on.
   class Words {
    public:
@@ -101,6 +101,32 @@ struct AvailabilityTable {
     std::int32_t nanos = 0;
   };
 
+  std::uint32_t size() const { return static_cast<std::uint32_t>(keys.size()); }
+  const OrderedColumn& ColumnOf(OrderKey::Field field) const;
+  std::size_t MemoryBytes() const;
+
+  std::vector<PhoneKey> keys;  // by row
+
+  Words words;  // of places, carriers and traits
+  Column place, carrier, traits;
+  std::vector<Place> places;            // by code
+  std::vector<std::uint32_t> carriers;  // by code: words
+  std::vector<Traits> traits_values;    // by code
+
+  Words currencies;  // ids in the order of the texts
+  OrderedColumn monthly_rate, upfront_fee, reputation, previous_owners, create_time, phone_number;
+  // By code, so sorted.
+  std::vector<Price> monthly_rates, upfront_fees;
+  std::vector<double> reputations;
+  std::vector<std::int32_t> previous_owners_values;
+};
+
+// A number's entry that lists of an AvailabilityHistory share, and how many rows refer to it.
+using SharedEntry = std::pair<const std::string, std::uint32_t>;
+
+// All that a snapshot has but its list and metadata, so that snapshots which leave out numbers
+// share it.
+struct AvailabilityTable : AvailabilityColumns {
   // Rows by phone number.
   struct KeyHash {
     using is_transparent = void;
@@ -119,38 +145,25 @@ struct AvailabilityTable {
   AvailabilityTable(const AvailabilityTable&) = delete;
   AvailabilityTable& operator=(const AvailabilityTable&) = delete;
 
-  std::uint32_t size() const { return static_cast<std::uint32_t>(keys.size()); }
   // The number as a field of a ListAvailableNumbersResponse, and of a GetNumberResponse.
   std::string_view Entry(std::uint32_t row) const {
+    if (!entries.empty()) return entries[row]->first;
     return number_replies->view().substr(offsets[row],
                                          offsets[row + 1] - offsets[row] - metadata_field.size());
   }
   // The columns of the numbers whose keys are there.
   void FillColumns(const std::vector<const v1::Number*>& numbers);
-  const OrderedColumn& ColumnOf(OrderKey::Field field) const;
   std::size_t MemoryBytes() const;
 
-  v1::ResponseMetadata metadata;
   std::string metadata_field;  // as it ends each GetNumberResponse
   std::size_t left_out = 0;
 
-  std::vector<PhoneKey> keys;  // by row
   absl::flat_hash_set<std::uint32_t, KeyHash, KeyEqual> index;
   std::shared_ptr<const SharedBytes> number_replies;
   std::vector<std::uint64_t> offsets;  // of a row's reply, and the end
 
-  Words words;  // of places, carriers and traits
-  Column place, carrier, traits;
-  std::vector<Place> places;            // by code
-  std::vector<std::uint32_t> carriers;  // by code: words
-  std::vector<Traits> traits_values;    // by code
-
-  Words currencies;  // ids in the order of the texts
-  OrderedColumn monthly_rate, upfront_fee, reputation, previous_owners, create_time, phone_number;
-  // By code, so sorted.
-  std::vector<Price> monthly_rates, upfront_fees;
-  std::vector<double> reputations;
-  std::vector<std::int32_t> previous_owners_values;
+  // Of a list in an AvailabilityHistory, which owns them: by row, instead of index and replies.
+  std::vector<SharedEntry*> entries;
 };
 
 }  // namespace leasegateway

@@ -839,7 +839,7 @@ class PatienceTest : public WatchTest {
     runtime_.executor = io_.get_executor();
     runtime_.default_deadline = milliseconds(10'000);
     const CacheEnvironment environment = MakeCacheEnvironment(io_.get_executor(), PinInMemory);
-    search_ = std::make_unique<AvailabilitySearch>(environment.now, environment.after);
+    search_ = std::make_unique<AvailabilitySearch>(environment.now, environment.after, 64 << 20);
     hub_ = std::make_unique<WatchHub>(runtime_, *api_,
                                       WatchOptions{.patience = milliseconds(kFast ? 50 : 5'000)});
     auto journal = SqliteJournal::Open({.path = ":memory:"});

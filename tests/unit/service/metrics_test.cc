@@ -38,6 +38,9 @@ MetricSources Sources() {
     stats.available_age = std::chrono::seconds(3);
     return stats;
   };
+  sources.search = [] {
+    return AvailabilitySearch::Stats{.snapshots = 8, .bytes = 9, .evicted = 10};
+  };
   sources.watchers = [] { return 7; };
   sources.journal = [] { return SqliteJournal::Stats(); };
   sources.open_operations = [] { return std::size_t{4}; };
@@ -82,6 +85,9 @@ TEST(MetricsTest, EveryDeclaredMetricIsInTheText) {
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_connections{state=\"used\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_retry_budget 2.5\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_cache_age_seconds{list=\"available\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_lists 8\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_bytes 9\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_evicted_total 10\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_watchers 7\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_journal_open_operations 4\n"));
 }
