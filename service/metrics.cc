@@ -264,7 +264,6 @@ std::vector<Declared> UpstreamDeclarations() {
            for (std::size_t j = 0; j < Tolerated::kNames.size(); ++j) {
              const std::uint64_t count = s.upstream->stats->tolerated.count(
                  static_cast<UpstreamOperation>(i), static_cast<Tolerated::Kind>(j));
-             if (count == 0) continue;
              out.Add({std::string(kUpstreamOperationNames[i]), std::string(Tolerated::kNames[j])},
                      static_cast<double>(count));
            }

@@ -9,9 +9,10 @@ namespace {
 
 constexpr std::chrono::minutes kBetweenLines{1};
 
-constexpr std::array<std::string_view, Tolerated::kNames.size()> kSayings{
-    "items left out", "amounts left out, so that their prices are unknown", "fields left out",
-    "amounts taken to the nearest billionth"};
+constexpr auto& kNames = Tolerated::kNames;
+constexpr std::array<std::string_view, kNames.size()> kSayings{
+    "left out what can't be read", "left out a price that makes no sense",
+    "left out what can't be read", "took an amount to the nearest billionth"};
 
 }  // namespace
 
@@ -32,9 +33,9 @@ void ToleratedLog::Note(UpstreamOperation operation, std::string_view route,
     std::int64_t due = log.next_line.load(std::memory_order_relaxed);
     const std::int64_t next = time + std::chrono::nanoseconds(kBetweenLines).count();
     if (time < due || !log.next_line.compare_exchange_strong(due, next)) continue;
-    spdlog::warn("the provider's replies: {} {} since this was last said; now {}: {}",
-                 log.unsaid.exchange(0, std::memory_order_relaxed), kSayings[kind], route,
-                 tolerated.first[kind]);
+    spdlog::warn("upstream {}: {} (kind {}, {} in all replies since the last such line), now {}",
+                 route, kSayings[kind], kNames[kind],
+                 log.unsaid.exchange(0, std::memory_order_relaxed), tolerated.first[kind]);
   }
 }
 

@@ -54,6 +54,7 @@ class HttpsLeaseApiTest : public testing::Test {
     upstream.url = sandbox_->url();
     upstream.ca_file = ca_file_;
     upstream.api_key = [key = sandbox_->key()] { return key; };
+    stats_ = upstream.stats;
     auto api = MakeLeaseApi(io_.get_executor(), upstream);
     ASSERT_TRUE(api.ok()) << api.status();
     api_ = *std::move(api);
@@ -93,10 +94,11 @@ class HttpsLeaseApiTest : public testing::Test {
   std::unique_ptr<sandbox::Sandbox> sandbox_;
   std::string ca_file_;
   asio::io_context io_;
+  std::shared_ptr<UpstreamStats> stats_;
   std::unique_ptr<LeaseApi> api_;
 };
 
-TEST_F(HttpsLeaseApiTest, AListWithABadNumberIsServedAndLoggedOnce) {
+TEST_F(HttpsLeaseApiTest, AListWithOddNumbersIsServedCountedAndLoggedOnce) {
   const std::vector<sandbox::InventoryNumber> inventory = sandbox::MakeInventory(1, 20);
   const auto good = Await(api_->ListAvailableNumbers(Context()));
   ASSERT_TRUE(good.ok()) << good.status();
@@ -104,14 +106,22 @@ TEST_F(HttpsLeaseApiTest, AListWithABadNumberIsServedAndLoggedOnce) {
   EXPECT_THAT(log_.str(), IsEmpty());
 
   Patch(inventory[3].e164, R"({"pricing":{"monthly_rate":"free"}})");
-  Patch(inventory[7].e164, R"({"carrier":7})");
-  const auto reply = Await(api_->ListAvailableNumbers(Context()));
-  ASSERT_TRUE(reply.ok()) << reply.status();
-  EXPECT_EQ(reply->value.size(), 18);
-  EXPECT_EQ(log_.str(),
-            "warning upstream GET /leases: left out 2 of 20 items that can not be read, the first: "
-            "data.numbers[3].pricing.monthly_rate: an amount of at most 9 decimals is wanted, not "
-            "free\n");
+  Patch(inventory[7].e164, R"({"id":7})");
+  for (int i = 0; i < 2; ++i) {
+    const auto reply = Await(api_->ListAvailableNumbers(Context()));
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->value.size(), 19);
+  }
+  EXPECT_EQ(
+      log_.str(),
+      "warning upstream GET /leases: left out what can't be read (kind item, 1 in all replies "
+      "since the last such line), now data.numbers[7].id: a string is wanted, not 7\n"
+      "warning upstream GET /leases: left out a price that makes no sense (kind amount, 1 in "
+      "all replies since the last such line), now data.numbers[3].pricing.monthly_rate: an "
+      "amount of money, zero or more, is wanted, not free\n");
+  using Kind = Tolerated::Kind;
+  EXPECT_EQ(stats_->tolerated.count(UpstreamOperation::kListAvailableNumbers, Kind::kItem), 2u);
+  EXPECT_EQ(stats_->tolerated.count(UpstreamOperation::kListAvailableNumbers, Kind::kAmount), 2u);
 }
 
 TEST_F(HttpsLeaseApiTest, ALeaseThatCanNotBeReadIsLeftOutAndLogged) {
@@ -125,7 +135,7 @@ TEST_F(HttpsLeaseApiTest, ALeaseThatCanNotBeReadIsLeftOutAndLogged) {
   const auto reply = Await(api_->ListLeases(Context()));
   ASSERT_TRUE(reply.ok()) << reply.status();
   EXPECT_EQ(reply->value.size(), 1);
-  EXPECT_THAT(log_.str(), HasSubstr("warning upstream GET /leased: left out 1 of 2 items"));
+  EXPECT_THAT(log_.str(), HasSubstr("warning upstream GET /leased: left out what can't be read"));
   EXPECT_THAT(log_.str(), HasSubstr("lease_id: is missing"));
 }
 

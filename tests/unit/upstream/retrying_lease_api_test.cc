@@ -81,7 +81,7 @@ TEST_F(RetryingLeaseApiTest, TransientForeverIsExhausted) {
   const auto status = Run(api_->ListLeases(Context()));
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ReasonOf(status), reason::kUpstreamFailed);
-  EXPECT_EQ(status.message(), "the provider answered 503 to GET /x (after 3 attempts)");
+  EXPECT_EQ(status.message(), "the provider answered 503 to GET /x: no (after 3 attempts)");
   EXPECT_EQ(Meta(status, "attempts"), "3");
   EXPECT_EQ(Meta(status, "retry_stopped"), "exhausted");
   EXPECT_TRUE(RetryDelayOf(status));
