@@ -422,7 +422,7 @@ class Reader {
       path_.push_back({.key = key});
       const auto on_value = [&] { return on_field(key, value); };
       if (!(twice_ ? on_value() : Visit(value, '}', on_value))) return false;
-      path_.resize(path);
+      while (path_.size() > path) path_.pop_back();
       depth_ = depth;
       return true;
     };
@@ -466,7 +466,7 @@ class Reader {
       Value element;
       if (const auto error = std::move(result).get(element)) return FailJson(error);
       if (!Visit(element, ']', [&] { return on_element(element); })) return false;
-      path_.resize(path);
+      while (path_.size() > path) path_.pop_back();
       depth_ = depth;
     }
     --depth_;
@@ -481,8 +481,8 @@ class Reader {
     const char first = token.front();
     const bool is_scalar = first != '{' && first != '[';
     const char next = token.data()[token.size()];
-    if (std::string_view(",:]}").find(first) != std::string_view::npos ||
-        (is_scalar && next != ',' && next != closing)) {
+    const bool is_value = first != ',' && first != ':' && first != ']' && first != '}';
+    if (!is_value || (is_scalar && next != ',' && next != closing)) {
       return FailJson(simdjson::TAPE_ERROR);
     }
     const bool outer = std::exchange(is_unread_, false);
