@@ -320,6 +320,10 @@ class Reader {
   }
 
   bool ReadString(Value value, std::string& out);
+  // The same of a field that may be left out: what can't be read is an empty text.
+  bool ReadText(Value value, std::string& out) {
+    return OrLeaveOut(ReadString(value, out), [&] { out.clear(); });
+  }
   // Elements that can't be read are left out.
   bool ReadStrings(Value value, google::protobuf::RepeatedPtrField<std::string>& out);
   bool ReadBool(Value value, bool& out);
@@ -342,7 +346,7 @@ class Reader {
   // A string; anything else is passed over and leaves `out` as it is.
   bool ReadStringIfAny(Value value, std::string& out) {
     if (!twice_ && !IsType(value, ondemand::json_type::string)) return Skip(value);
-    return OrLeaveOut(ReadString(value, out), [&] { out.clear(); });
+    return ReadText(value, out);
   }
   bool IsType(Value value, ondemand::json_type type) {
     ondemand::json_type actual;
@@ -802,10 +806,7 @@ bool ReadBillingPeriod(Reader& in, Value value, v1::Billing& billing) {
 
 bool ReadBilling(Reader& in, Value value, v1::Billing& billing) {
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
-    if (key == "method") {
-      return in.OrLeaveOut(in.ReadString(field, *billing.mutable_provider_method()), billing,
-                           &v1::Billing::clear_provider_method);
-    }
+    if (key == "method") return in.ReadText(field, *billing.mutable_provider_method());
     if (key == "price") {
       return in.OrLeaveOut(ReadPricing(in, field, *billing.mutable_price()), billing,
                            &v1::Billing::clear_price, Kind::kAmount);
@@ -824,18 +825,9 @@ bool ReadBilling(Reader& in, Value value, v1::Billing& billing) {
 
 bool ReadLocation(Reader& in, Value value, v1::Location& location) {
   return in.ReadObject(value, [&](std::string_view key, Value field) {
-    if (key == "country") {
-      return in.OrLeaveOut(in.ReadString(field, *location.mutable_country()), location,
-                           &v1::Location::clear_country);
-    }
-    if (key == "region") {
-      return in.OrLeaveOut(in.ReadString(field, *location.mutable_region()), location,
-                           &v1::Location::clear_region);
-    }
-    if (key == "city") {
-      return in.OrLeaveOut(in.ReadString(field, *location.mutable_city()), location,
-                           &v1::Location::clear_city);
-    }
+    if (key == "country") return in.ReadText(field, *location.mutable_country());
+    if (key == "region") return in.ReadText(field, *location.mutable_region());
+    if (key == "city") return in.ReadText(field, *location.mutable_city());
     return in.Skip(field);
   });
 }
@@ -895,9 +887,7 @@ bool ReadForms(Reader& in, Value value, std::string& e164, std::string& formatte
   if (in.IsType(value, ondemand::json_type::string)) return in.ReadString(value, e164);
   return in.ReadObject(value, [&](std::string_view key, Value field) {
     if (key == "e164") return in.ReadString(field, e164);
-    if (key == "formatted") {
-      return in.OrLeaveOut(in.ReadString(field, formatted), [&] { formatted.clear(); });
-    }
+    if (key == "formatted") return in.ReadText(field, formatted);
     return in.Skip(field);
   });
 }
@@ -931,19 +921,13 @@ bool ReadNumber(Reader& in, Value value, v1::Number& number) {
   std::string e164;
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
     if (key == "id") return in.ReadString(field, id);
-    if (key == "status") {
-      return in.OrLeaveOut(in.ReadString(field, *number.mutable_provider_status()), number,
-                           &v1::Number::clear_provider_status);
-    }
+    if (key == "status") return in.ReadText(field, *number.mutable_provider_status());
     if (key == "number") return ReadForms(in, field, e164, *number.mutable_formatted());
     if (key == "location") {
       return in.OrLeaveOut(ReadLocation(in, field, *number.mutable_location()), number,
                            &v1::Number::clear_location);
     }
-    if (key == "carrier") {
-      return in.OrLeaveOut(in.ReadString(field, *number.mutable_carrier()), number,
-                           &v1::Number::clear_carrier);
-    }
+    if (key == "carrier") return in.ReadText(field, *number.mutable_carrier());
     if (key == "capabilities") {
       return in.OrLeaveOut(ReadCapabilities(in, field, *number.mutable_capabilities()), number,
                            &v1::Number::clear_capabilities);
@@ -968,11 +952,8 @@ bool ReadNumber(Reader& in, Value value, v1::Number& number) {
                            &v1::Number::clear_pricing, Kind::kAmount);
     }
     if (key == "lease_id") return in.ReadString(field, *number.mutable_lease()->mutable_lease_id());
-    if (key == "lease_status") {
-      v1::Lease& lease = *number.mutable_lease();
-      return in.OrLeaveOut(in.ReadString(field, *lease.mutable_provider_status()), lease,
-                           &v1::Lease::clear_provider_status);
-    }
+    if (key == "lease_status")
+      return in.ReadText(field, *number.mutable_lease()->mutable_provider_status());
     if (key == "billing") {
       v1::Lease& lease = *number.mutable_lease();
       return in.OrLeaveOut(ReadBilling(in, field, *lease.mutable_billing()), lease,
@@ -1002,10 +983,7 @@ bool ReadNewLease(Reader& in, Value value, v1::Lease& lease) {
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
     if (key == "lease_id") return in.ReadString(field, *lease.mutable_lease_id());
     if (key == "number") return ReadForms(in, field, *lease.mutable_phone_number(), formatted);
-    if (key == "status") {
-      return in.OrLeaveOut(in.ReadString(field, *lease.mutable_provider_status()), lease,
-                           &v1::Lease::clear_provider_status);
-    }
+    if (key == "status") return in.ReadText(field, *lease.mutable_provider_status());
     if (key == "billing") {
       return in.OrLeaveOut(ReadBilling(in, field, *lease.mutable_billing()), lease,
                            &v1::Lease::clear_billing);
@@ -1022,10 +1000,7 @@ bool ReadTermination(Reader& in, Value value, v1::Termination& termination) {
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
     if (key == "lease_id") return in.ReadString(field, *termination.mutable_lease_id());
     if (key == "number_id") return in.ReadString(field, *termination.mutable_phone_number());
-    if (key == "status") {
-      return in.OrLeaveOut(in.ReadString(field, *termination.mutable_provider_status()),
-                           termination, &v1::Termination::clear_provider_status);
-    }
+    if (key == "status") return in.ReadText(field, *termination.mutable_provider_status());
     if (key == "terminated_at") {
       return in.OrLeaveOut(in.ReadTime(field, *termination.mutable_terminate_time()), termination,
                            &v1::Termination::clear_terminate_time);
@@ -1042,10 +1017,7 @@ bool ReadFailover(Reader& in, Value value, v1::Failover& failover) {
     if (key == "enabled") {
       return in.OrLeaveOut(in.ReadBool(field, enabled.emplace()), [&] { enabled.reset(); });
     }
-    if (key == "mode") {
-      return in.OrLeaveOut(in.ReadString(field, *failover.mutable_provider_mode()), failover,
-                           &v1::Failover::clear_provider_mode);
-    }
+    if (key == "mode") return in.ReadText(field, *failover.mutable_provider_mode());
     if (key == "numbers") {
       return in.OrLeaveOut(in.ReadStrings(field, *failover.mutable_phone_numbers()), failover,
                            &v1::Failover::clear_phone_numbers);
@@ -1066,14 +1038,8 @@ bool ReadCallForwarding(Reader& in, Value value, v1::CallForwarding& forwarding)
   std::optional<bool> enabled;
   const bool ok = in.ReadObject(value, [&](std::string_view key, Value field) {
     if (key == "enabled") return in.ReadBool(field, enabled.emplace());
-    if (key == "to") {
-      return in.OrLeaveOut(in.ReadString(field, *forwarding.mutable_forward_to()), forwarding,
-                           &v1::CallForwarding::clear_forward_to);
-    }
-    if (key == "status") {
-      return in.OrLeaveOut(in.ReadString(field, *forwarding.mutable_provider_status()), forwarding,
-                           &v1::CallForwarding::clear_provider_status);
-    }
+    if (key == "to") return in.ReadText(field, *forwarding.mutable_forward_to());
+    if (key == "status") return in.ReadText(field, *forwarding.mutable_provider_status());
     if (key == "estimated_completion") {
       return in.OrLeaveOut(in.ReadTime(field, *forwarding.mutable_estimated_completion_time()),
                            forwarding, &v1::CallForwarding::clear_estimated_completion_time);
@@ -1115,7 +1081,7 @@ bool ReadNumbers(Reader& in, Value data, List& list, ReadItem read_item) {
 
 bool ReadObjectKind(Reader& in, Value value) {
   std::string kind;
-  return in.OrLeaveOut(in.ReadString(value, kind), [] {}) &&
+  return in.ReadText(value, kind) &&
          (kind != "error" || in.Fail("an error with an HTTP status of success"));
 }
 
@@ -1126,18 +1092,12 @@ bool ReadReply(Reader& in, const simdjson::padded_string& text, Reply<T>& reply,
   v1::ResponseMetadata& metadata = reply.metadata;
   bool has_data = false;
   const bool ok = in.ReadDocument(text, [&](std::string_view key, Value value) {
-    if (key == "id") {
-      return in.OrLeaveOut(in.ReadString(value, *metadata.mutable_upstream_request_id()), metadata,
-                           &v1::ResponseMetadata::clear_upstream_request_id);
-    }
+    if (key == "id") return in.ReadText(value, *metadata.mutable_upstream_request_id());
     if (key == "timestamp") {
       return in.OrLeaveOut(in.ReadTime(value, *metadata.mutable_upstream_time()), metadata,
                            &v1::ResponseMetadata::clear_upstream_time);
     }
-    if (key == "api_version") {
-      return in.OrLeaveOut(in.ReadString(value, *metadata.mutable_upstream_api_version()), metadata,
-                           &v1::ResponseMetadata::clear_upstream_api_version);
-    }
+    if (key == "api_version") return in.ReadText(value, *metadata.mutable_upstream_api_version());
     if (key == "object") return ReadObjectKind(in, value);
     if (key == "data") {
       has_data = true;
