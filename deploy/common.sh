@@ -8,6 +8,9 @@ step_name=start
 step_log=
 mkdir -p "$root/build"
 
+# What was compiled in one checkout serves another one, in whatever folder.
+export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
+
 # step NAME [LOG]: says what happens next; LOG is where its output goes, if not to the terminal.
 step() {
   step_name=$1
