@@ -610,6 +610,10 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
       const bool late = looked_at - lost_at >= options.settle;
       if (auto settled = Judge(*flight, look, lost, late, refused)) {
         if (settled->status.ok() && lost) settled->quiet_until = lost_at + options.settle;
+        if (settled->status.ok() && !lost) {
+          spdlog::warn("operation {}: done for {}, although {}", flight->request_id,
+                       flight->record.phone_number(), cause);
+        }
         co_return *std::move(settled);
       }
       if (flight->record.state() != v1::OPERATION_STATE_UNKNOWN) {
