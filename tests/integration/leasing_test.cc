@@ -492,7 +492,7 @@ TEST_F(LeasingTest, GatewayThatStartsAgainGivesTheSameAnswer) {
 TEST_F(LeasingTest, GatewayThatStartsAgainFindsOutWhatWasOpen) {
   StartGateway([this](Config& config) {
     KeepJournal(config);
-    config.response_timeout = Milliseconds(500);
+    config.response_timeout = Milliseconds(2'000);
   });
   const std::string number = FirstAvailable();
   // Neither the answer nor a look gets through until the gateway has ended.
