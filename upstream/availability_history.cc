@@ -61,9 +61,10 @@ class AvailabilityHistory::Entries {
     return sizeof(SharedEntry) + number.capacity() + 1 + 16;
   }
 
-  // A pointer and a byte each. An empty map has none.
+  // A pointer and a byte each. An empty map has none, although newer versions of Abseil count the
+  // one that is within it.
   void CountSlots() {
-    const std::size_t now = map_.capacity() * (sizeof(void*) + 1);
+    const std::size_t now = map_.empty() ? 0 : map_.capacity() * (sizeof(void*) + 1);
     bytes_ += now - std::exchange(slot_bytes_, now);
   }
 
