@@ -337,7 +337,7 @@ TEST_F(LeasingTest, RefusalThatIsTrueStaysOneAndMemoryLearnsWhy) {
   EXPECT_EQ(FirstAvailable(), number);
   // Somebody else gets it between the look and the request.
   Fault(R"({"route":"POST /lease/{number}","number":")" + number +
-        R"(","count":1,"kind":"delay","delay_ms":700,"when":"before"})");
+        R"(","count":1,"kind":"delay","delay_ms":4000,"when":"before"})");
   auto waiting = std::async(std::launch::async,
                             [&] { return Explain(Lease(number, nullptr, 10'000, kOtherId)); });
   for (int i = 0; i < 1000 && Asked("POST /lease/{number}") < 2; ++i) {
