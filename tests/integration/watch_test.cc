@@ -822,7 +822,7 @@ class PatienceTest : public WatchTest {
     if (thread_.joinable()) thread_.join();
   }
 
-  void StartImpatient(int numbers) {
+  void StartImpatient(int numbers, milliseconds patience) {
     sandbox::SandboxOptions options;
     options.numbers = numbers;
     StartGateway(nullptr, options);  // for the sandbox
@@ -841,7 +841,7 @@ class PatienceTest : public WatchTest {
     const CacheEnvironment environment = MakeCacheEnvironment(io_.get_executor(), PinInMemory);
     search_ = std::make_unique<AvailabilitySearch>(environment.now, environment.after, 64 << 20);
     hub_ = std::make_unique<WatchHub>(runtime_, *api_,
-                                      WatchOptions{.patience = milliseconds(kFast ? 50 : 5'000)});
+                                      WatchOptions{.patience = patience});
     auto journal = SqliteJournal::Open({.path = ":memory:"});
     ASSERT_TRUE(journal.ok()) << journal.status();
     recorded_ = std::make_unique<RecordedLeaseApi>(api_, RecordedLeaseApi::MemoryOf(api_),
@@ -877,7 +877,7 @@ constexpr int kHuge = kFast ? 3000 : 1000;
 
 TEST_F(PatienceTest, SnapshotOfAReaderThatDoesNotReadIsGivenUp) {
   if (!kFast) GTEST_SKIP() << "reading is slower than the hub is patient";
-  StartImpatient(kHuge);
+  StartImpatient(kHuge, milliseconds(50));
   List();
   Watch watch(*stub_, Request(), Watch::Reading::kLater);
   ASSERT_TRUE(Eventually([&] { return hub_->watchers() == 1; }));
@@ -892,7 +892,7 @@ TEST_F(PatienceTest, SnapshotOfAReaderThatDoesNotReadIsGivenUp) {
 
 TEST_F(PatienceTest, ChangesOfAReaderThatDoesNotReadAreGivenUp) {
   if (!kFast) GTEST_SKIP() << "so many lists take minutes under ThreadSanitizer";
-  StartImpatient(kHuge);
+  StartImpatient(kHuge, milliseconds(50));
   Watch watch(*stub_, Request());
   ASSERT_TRUE(watch.WaitForState());
   const std::uint64_t version = api_->PeekAvailability(std::nullopt)->version;
@@ -908,7 +908,7 @@ TEST_F(PatienceTest, ChangesOfAReaderThatDoesNotReadAreGivenUp) {
 }
 
 TEST_F(PatienceTest, ReaderThatReadsIsGivenAllTheTimeItNeeds) {
-  StartImpatient(kHuge);
+  StartImpatient(kHuge, milliseconds(5'000));  // more than a slow machine needs for a message
   Watch watch(*stub_, Request());
   ASSERT_TRUE(watch.WaitForState());
   for (int i = 0; i < 10; ++i) ChangeOnce(100);
