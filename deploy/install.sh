@@ -3,7 +3,7 @@
 #   deploy/install.sh                to build and run
 #   deploy/install.sh --tests        and to test
 #   deploy/install.sh --bench        and to measure
-#   deploy/install.sh --kubernetes   and for tests/kubernetes.sh
+#   deploy/install.sh --kubernetes   and for tests/systems/kubernetes.sh
 #   deploy/install.sh --ci           and for .ci/run
 script_name=deploy/install.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
@@ -24,7 +24,7 @@ packages="g++ cmake ninja-build ccache pkg-config ca-certificates curl
 tests="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf openssl procps"
 bench="nghttp2-client"
 kubernetes="prometheus python3-yaml"
-# Debian 12's own kubectl is too old for the manifests: tests/kubernetes.sh says so and goes on without.
+# Debian 12's own kubectl is too old for the manifests: tests/systems/kubernetes.sh says so and goes on without.
 if [ "$VERSION_ID" = 13 ] && ! command -v kubectl >/dev/null; then kubernetes="$kubernetes kubernetes-client"; fi
 ci="clang clang-format debootstrap"
 case "${1:-}" in

@@ -12,8 +12,9 @@
 #include <string_view>
 
 #include "absl/synchronization/mutex.h"
-#include "service/config.h"
-#include "service/logging.h"
+#include "service/admin/metrics.h"
+#include "service/config/config.h"
+#include "service/process/logging.h"
 #include "service/server.h"
 
 namespace {
@@ -112,6 +113,9 @@ int main(int argc, char** argv) {
     case Invocation::Action::kExit:
     case Invocation::Action::kPrintConfig:
       std::cout << invocation->output;
+      return 0;
+    case Invocation::Action::kPrintMetrics:
+      std::cout << leasegateway::PrintMetrics();
       return 0;
     case Invocation::Action::kCheckConfig:
       std::cout << "the configuration is valid\n";

@@ -24,19 +24,19 @@
 
 #include "absl/strings/str_cat.h"
 #include "leasegateway/v1/lease_service.grpc.pb.h"
-#include "service/admin_server.h"
-#include "service/api_key.h"
-#include "service/connection_drain.h"
-#include "service/lease_service.h"
-#include "service/metrics.h"
-#include "service/pinned_slice.h"
-#include "service/search.h"
-#include "service/tls.h"
-#include "service/watch.h"
+#include "service/admin/admin_server.h"
+#include "service/admin/metrics.h"
+#include "service/process/api_key.h"
+#include "service/process/connection_drain.h"
+#include "service/process/tls.h"
+#include "service/rpc/lease_service.h"
+#include "service/rpc/pinned_slice.h"
+#include "service/rpc/search.h"
+#include "service/rpc/watch.h"
 #include "upstream/lease_api_factory.h"
-#include "upstream/recorded_lease_api.h"
+#include "upstream/leasing/journal/sqlite/sqlite_journal.h"
+#include "upstream/leasing/recorded_lease_api.h"
 #include "upstream/sandbox/sandbox.h"
-#include "upstream/sqlite_journal.h"
 
 namespace leasegateway {
 namespace {
@@ -159,7 +159,7 @@ struct Server::Parts {
 };
 
 absl::Status Server::Parts::OpenTransport() {
-  if (const auto problem = CheckTls(config, absl::Now())) {
+  if (const auto problem = CheckTls(TlsOptionsOf(config), absl::Now())) {
     return absl::FailedPreconditionError(
         absl::StrCat(problem->key, ": \"", problem->value, "\": ", problem->rule));
   }
@@ -169,7 +169,7 @@ absl::Status Server::Parts::OpenTransport() {
     }
     return absl::OkStatus();
   }
-  auto opened = ServingCertificates::Open(config);
+  auto opened = ServingCertificates::Open(TlsOptionsOf(config));
   if (!opened.ok()) return opened.status();
   certificates = *std::move(opened);
   return absl::OkStatus();

@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "service/config.h"
+#include "service/config/config.h"
 
 namespace leasegateway {
 

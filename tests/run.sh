@@ -39,7 +39,7 @@ foreign_client() {
 }
 check "A client that shares no code with the gateway" foreign_client
 
-check "Lint the contract" "$root/tests/buf-lint.sh"
+check "Lint the contract" "$root/tests/lint/buf-lint.sh"
 
 printf '\n%s passed, %s failed\n' "$passed" "$failed"
 [ "$failed" = 0 ] || exit 1

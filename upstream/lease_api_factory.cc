@@ -5,11 +5,11 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "upstream/explaining_lease_api.h"
-#include "upstream/guarded_lease_api.h"
-#include "upstream/https_lease_api.h"
-#include "upstream/observed_lease_api.h"
-#include "upstream/retrying_lease_api.h"
+#include "upstream/provider/https_lease_api.h"
+#include "upstream/resilience/explaining_lease_api.h"
+#include "upstream/resilience/guarded_lease_api.h"
+#include "upstream/resilience/observed_lease_api.h"
+#include "upstream/resilience/retrying_lease_api.h"
 
 namespace leasegateway {
 

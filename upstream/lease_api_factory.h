@@ -7,14 +7,14 @@
 #include <string>
 
 #include "absl/status/statusor.h"
-#include "upstream/caching_lease_api.h"
-#include "upstream/circuit_breaker.h"
-#include "upstream/connection_pool.h"
-#include "upstream/guarded_lease_api.h"
-#include "upstream/https_connection.h"
+#include "upstream/availability/caching_lease_api.h"
 #include "upstream/lease_api.h"
-#include "upstream/retry_budget.h"
-#include "upstream/retry_policy.h"
+#include "upstream/resilience/circuit_breaker.h"
+#include "upstream/resilience/guarded_lease_api.h"
+#include "upstream/resilience/retry_budget.h"
+#include "upstream/resilience/retry_policy.h"
+#include "upstream/transport/connection_pool.h"
+#include "upstream/transport/https_connection.h"
 #include "upstream/upstream_stats.h"
 
 namespace leasegateway {

@@ -1,20 +1,15 @@
 #include "upstream/upstream_error.h"
 
-#include <algorithm>
-
 #include "absl/strings/cord.h"
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "google/rpc/error_details.pb.h"
-#include "upstream/json_codec.h"
 
 namespace leasegateway {
 namespace {
 
 constexpr char kTypePrefix[] = "type.googleapis.com/";
-constexpr char kRetryAfterKey[] = "retry_after_ms";
-constexpr auto kDefaultRetryDelay = std::chrono::milliseconds(1000);
 
 template <typename Detail>
 std::string TypeUrl() {
@@ -103,87 +98,9 @@ std::optional<std::chrono::milliseconds> RetryDelayOf(const absl::Status& status
                                    info->retry_delay().nanos() / 1'000'000);
 }
 
-std::optional<std::chrono::milliseconds> ParseRetryAfter(
-    std::string_view value, std::chrono::system_clock::time_point now) {
-  constexpr std::int64_t kMaxSeconds = 3600;
-  const absl::string_view text(value.data(), value.size());
-  if (!text.empty() && text.find_first_not_of("0123456789") == absl::string_view::npos) {
-    std::int64_t seconds = 0;
-    if (!absl::SimpleAtoi(text, &seconds)) seconds = kMaxSeconds;  // more digits than fit
-    return std::chrono::seconds(std::min(seconds, kMaxSeconds));
-  }
-  absl::Time time;
-  if (!absl::ParseTime("%a, %d %b %Y %H:%M:%S GMT", text, &time, nullptr)) return std::nullopt;
-  const absl::Duration wait = time - absl::FromChrono(now);
-  return absl::ToChronoMilliseconds(
-      std::clamp(wait, absl::ZeroDuration(), absl::Seconds(kMaxSeconds)));
-}
-
-absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::time_point now) {
-  const UpstreamErrorBody body = DecodeError(failure.body);
-  ErrorMetadata metadata = {{"http_status", absl::StrCat(failure.status)}};
-  if (!body.id.empty()) metadata["upstream_error_id"] = body.id;
-  if (!body.recognized) metadata[std::string(kFromProviderKey)] = "false";
-  const std::string message =
-      absl::StrCat("the provider answered ", failure.status, " to ", failure.operation,
-                   body.message.empty() ? "" : ": ", body.message);
-  const auto make = [&](absl::StatusCode code, std::string_view reason,
-                        std::string_view hint = "") {
-    return MakeError(code, reason, absl::StrCat(message, std::string(hint)), metadata);
-  };
-  const auto set_retry_delay = [&](absl::Status& status) {
-    const auto retry_after = ParseRetryAfter(failure.retry_after, now);
-    SetRetryDelay(status, retry_after.value_or(kDefaultRetryDelay));
-    if (retry_after) AddMetadata(status, kRetryAfterKey, absl::StrCat(retry_after->count()));
-  };
-
-  switch (failure.status) {
-    case 401: {
-      auto status =
-          make(absl::StatusCode::kFailedPrecondition, reason::kUpstreamCredentialsRejected,
-               " (the gateway's own API key was refused)");
-      AddPrecondition(status, "UPSTREAM_CREDENTIALS", "api key",
-                      "The operator of the gateway must give it a valid API key.");
-      return status;
-    }
-    case 403: {
-      if (body.agreement_url.empty()) {
-        return make(absl::StatusCode::kPermissionDenied, reason::kUpstreamForbidden);
-      }
-      auto status = make(absl::StatusCode::kFailedPrecondition, reason::kAgreementRequired);
-      AddPrecondition(status, "AGREEMENT", "account",
-                      "The account must accept an agreement with the provider first.");
-      AddHelp(status, "The agreement to accept", body.agreement_url);
-      return status;
-    }
-    case 404:
-      return make(absl::StatusCode::kNotFound, reason::kNumberNotFound);
-    case 429: {
-      auto status = make(absl::StatusCode::kResourceExhausted, reason::kUpstreamRateLimited);
-      set_retry_delay(status);
-      return status;
-    }
-    default:
-      break;
-  }
-  if (failure.status >= 400 && failure.status < 500) {
-    return make(absl::StatusCode::kInvalidArgument, reason::kUpstreamRejected);
-  }
-  if (failure.status >= 500 && failure.status < 600) {
-    if (failure.is_write) {
-      return make(absl::StatusCode::kAborted, reason::kOutcomeUnknown,
-                  " (whether it was done is not known: look before trying again)");
-    }
-    auto status = make(absl::StatusCode::kUnavailable, reason::kUpstreamFailed);
-    set_retry_delay(status);
-    return status;
-  }
-  return make(absl::StatusCode::kInternal, reason::kUpstreamMalformed);
-}
-
 std::optional<std::chrono::milliseconds> RetryAfterOf(const absl::Status& status) {
   const auto metadata = MetadataOf(status);
-  const auto found = metadata.find(kRetryAfterKey);
+  const auto found = metadata.find(std::string(kRetryAfterKey));
   std::int64_t value = 0;
   if (found == metadata.end() || !absl::SimpleAtoi(found->second, &value)) return std::nullopt;
   return std::chrono::milliseconds(value);
@@ -204,6 +121,16 @@ absl::Status FromTransport(std::string_view operation, std::string_view cause, s
                 absl::StrCat(std::string(operation), " failed: ", std::string(cause)), metadata);
   SetRetryDelay(status, kDefaultRetryDelay);
   return status;
+}
+
+absl::Status DeadlineError(std::string_view doing) {
+  return MakeError(absl::StatusCode::kDeadlineExceeded, reason::kDeadline,
+                   absl::StrCat("the deadline passed while ", std::string(doing)));
+}
+
+absl::Status CancelledError(std::string_view doing) {
+  return MakeError(absl::StatusCode::kCancelled, reason::kCancelled,
+                   absl::StrCat("the caller went away while ", std::string(doing)));
 }
 
 }  // namespace leasegateway

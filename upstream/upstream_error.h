@@ -69,6 +69,10 @@ using ErrorMetadata = std::map<std::string, std::string>;
 // "false" in the metadata of an HTTP answer that has none of the provider's forms: whatever stands
 // in front of the provider may have given it.
 inline constexpr std::string_view kFromProviderKey = "from_provider";
+// The provider's Retry-After in the metadata, in milliseconds.
+inline constexpr std::string_view kRetryAfterKey = "retry_after_ms";
+// How long to wait before another try where the provider doesn't say.
+inline constexpr std::chrono::milliseconds kDefaultRetryDelay{1'000};
 
 // A status with an ErrorInfo of the domain above. `metadata` values must hold no secret.
 absl::Status MakeError(absl::StatusCode code, std::string_view reason, std::string_view message,
@@ -101,19 +105,6 @@ enum class RequestState {
   kAnswered  // a complete answer came back
 };
 
-// An HTTP answer that is not 2xx.
-struct HttpFailure {
-  int status = 0;
-  std::string body;
-  std::string retry_after;  // the header as it came; empty: none
-  bool is_write = false;    // the operation changes something at the provider
-  std::string operation;    // for the message: "GET /leases"
-};
-// Maps it by the table in README.md. `now` is for a Retry-After that is an HTTP date. Where there
-// is RetryInfo, the metadata has `retry_after_ms` if the provider sent a Retry-After; without, the
-// delay is the gateway's own guess. A body that isn't the provider's leads to kFromProviderKey.
-absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::time_point now);
-
 // An exchange that got no complete answer. `cause` is what went wrong in words; `why` is the reason
 // when nothing worse is true: UPSTREAM_UNREACHABLE or UPSTREAM_TLS. A write in state kSent becomes
 // ABORTED, OUTCOME_UNKNOWN.
@@ -123,9 +114,9 @@ absl::Status FromTransport(std::string_view operation, std::string_view cause, s
 // The provider's own Retry-After of an answer that FromHttp mapped; nothing when it sent none.
 std::optional<std::chrono::milliseconds> RetryAfterOf(const absl::Status& status);
 
-// Seconds or an HTTP date (RFC 9110, 10.2.3), clamped to [0, 1 h]. Nothing for anything else.
-std::optional<std::chrono::milliseconds> ParseRetryAfter(std::string_view value,
-                                                         std::chrono::system_clock::time_point now);
+// The error for a call that ran out of time, or went away, before anything was sent.
+absl::Status DeadlineError(std::string_view doing);
+absl::Status CancelledError(std::string_view doing);
 
 }  // namespace leasegateway
 

@@ -21,7 +21,7 @@
 #include <vector>
 
 #include "tests/bench/samples.h"
-#include "upstream/https_connection.h"
+#include "upstream/transport/https_connection.h"
 
 namespace {
 

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "tests/bench/samples.h"
-#include "upstream/availability.h"
-#include "upstream/json_codec.h"
+#include "upstream/availability/availability.h"
+#include "upstream/provider/json_codec.h"
 #include "upstream/sandbox/inventory.h"
 
 namespace {

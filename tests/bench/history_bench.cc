@@ -16,9 +16,9 @@
 #include <utility>
 #include <vector>
 
-#include "service/search.h"
+#include "service/rpc/search.h"
 #include "tests/bench/samples.h"
-#include "upstream/json_codec.h"
+#include "upstream/provider/json_codec.h"
 #include "upstream/sandbox/inventory.h"
 
 namespace {

@@ -4,7 +4,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
-#include "upstream/json_codec.h"
+#include "upstream/provider/json_codec.h"
 #include "upstream/upstream_error.h"
 
 namespace {

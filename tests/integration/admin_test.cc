@@ -9,10 +9,10 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "service/logging.h"
-#include "service/metrics.h"
-#include "tests/http_client.h"
-#include "tests/integration/gateway_fixture.h"
+#include "service/admin/metrics.h"
+#include "service/process/logging.h"
+#include "tests/support/gateway_fixture.h"
+#include "tests/support/http_client.h"
 
 namespace leasegateway {
 namespace {

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "gateway_fixture.h"
+#include "tests/support/gateway_fixture.h"
 
 namespace leasegateway {
 namespace {

@@ -4,7 +4,7 @@
 #include <future>
 
 #include "absl/strings/str_cat.h"
-#include "gateway_fixture.h"
+#include "tests/support/gateway_fixture.h"
 
 namespace leasegateway {
 namespace {

@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "gateway_fixture.h"
+#include "tests/support/gateway_fixture.h"
 #include "upstream/sandbox/certificates.h"
 
 namespace leasegateway {

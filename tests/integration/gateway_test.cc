@@ -9,8 +9,8 @@
 #include <thread>
 #include <vector>
 
-#include "gateway_fixture.h"
-#include "service/logging.h"
+#include "service/process/logging.h"
+#include "tests/support/gateway_fixture.h"
 
 namespace leasegateway {
 namespace {

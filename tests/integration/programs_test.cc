@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "gateway_fixture.h"
+#include "tests/support/gateway_fixture.h"
 
 namespace leasegateway {
 namespace {

@@ -18,8 +18,8 @@
 #include <sstream>
 #include <thread>
 
-#include "gateway_fixture.h"
-#include "service/logging.h"
+#include "service/process/logging.h"
+#include "tests/support/gateway_fixture.h"
 #include "upstream/sandbox/certificates.h"
 
 namespace leasegateway {

@@ -1,6 +1,6 @@
 // WatchAvailability as callers see it: what they are sent, how they resume, how slow readers are
 // treated and how a watch ends.
-#include "service/watch.h"
+#include "service/rpc/watch.h"
 
 #include <gmock/gmock.h>
 #include <google/protobuf/io/coded_stream.h>
@@ -16,13 +16,13 @@
 #include <utility>
 #include <vector>
 
-#include "gateway_fixture.h"
-#include "service/lease_service.h"
-#include "service/pinned_slice.h"
-#include "service/search.h"
+#include "service/rpc/lease_service.h"
+#include "service/rpc/pinned_slice.h"
+#include "service/rpc/search.h"
+#include "tests/support/gateway_fixture.h"
 #include "upstream/lease_api_factory.h"
-#include "upstream/recorded_lease_api.h"
-#include "upstream/sqlite_journal.h"
+#include "upstream/leasing/journal/sqlite/sqlite_journal.h"
+#include "upstream/leasing/recorded_lease_api.h"
 
 namespace leasegateway {
 namespace {
@@ -840,8 +840,7 @@ class PatienceTest : public WatchTest {
     runtime_.default_deadline = milliseconds(10'000);
     const CacheEnvironment environment = MakeCacheEnvironment(io_.get_executor(), PinInMemory);
     search_ = std::make_unique<AvailabilitySearch>(environment.now, environment.after, 64 << 20);
-    hub_ = std::make_unique<WatchHub>(runtime_, *api_,
-                                      WatchOptions{.patience = patience});
+    hub_ = std::make_unique<WatchHub>(runtime_, *api_, WatchOptions{.patience = patience});
     auto journal = SqliteJournal::Open({.path = ":memory:"});
     ASSERT_TRUE(journal.ok()) << journal.status();
     recorded_ = std::make_unique<RecordedLeaseApi>(api_, RecordedLeaseApi::MemoryOf(api_),

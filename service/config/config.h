@@ -1,0 +1,132 @@
+#ifndef LEASE_GATEWAY_SERVICE_CONFIG_CONFIG_H_
+#define LEASE_GATEWAY_SERVICE_CONFIG_CONFIG_H_
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "service/process/tls_options.h"
+
+namespace leasegateway {
+
+// All that can be set, with its default. README.md has the table, which is checked against --help.
+struct Config {
+  using Milliseconds = std::chrono::milliseconds;
+
+  // The gRPC side.
+  std::string listen = "127.0.0.1:50051";    // HOST:PORT; port 0: any free one
+  std::string tls_cert_file;                 // PEM, the leaf first; empty: no TLS
+  std::string tls_key_file;                  // PEM
+  std::string tls_client_ca_file;            // PEM; empty: callers need no certificate
+  Milliseconds file_refresh{10'000};         // how often files that may change are read anew
+  bool allow_plaintext = false;              // beyond loopback
+  Milliseconds default_deadline{10'000};     // of a call that came without one
+  Milliseconds drain_wait{0};                // from NOT_SERVING to GOAWAY at SIGTERM
+  Milliseconds grace{20'000};                // from GOAWAY until calls in flight are cancelled
+  Milliseconds max_connection_age{600'000};  // 0: no limit
+  Milliseconds max_connection_age_grace{30'000};
+  Milliseconds keepalive_time{60'000};
+  Milliseconds keepalive_timeout{20'000};
+  int max_request_bytes = 1 << 20;
+  int max_response_bytes = 64 << 20;
+  bool reflection = true;
+  bool channelz = false;
+  Milliseconds watch_heartbeat{15'000};  // silence until a watcher is sent a message
+  int max_watchers = 10'000;             // calls of WatchAvailability at a time
+
+  std::string admin_listen;  // HOST:PORT of the admin port; empty: none
+
+  // The provider's side.
+  std::string upstream_url = "https://api.contiguity.com/numbers";
+  std::string upstream_ca_file;        // PEM; empty: the system's
+  std::string upstream_token_file;     // the API key, surrounding white space ignored
+  std::string auth_scheme = "Bearer";  // or "Token"
+  int threads = 2;                     // of the Asio context
+  int pool_size = 64;                  // connections
+  int pool_queue = 4096;               // calls that may wait for one
+  Milliseconds pool_wait{0};           // for one; 0: about as long as a call takes
+  Milliseconds resolve_timeout{2'000};
+  Milliseconds connect_timeout{2'000};  // an address
+  Milliseconds handshake_timeout{3'000};
+  Milliseconds send_timeout{5'000};
+  Milliseconds response_timeout{10'000};  // from the request's last byte to the answer's header
+  Milliseconds read_timeout{10'000};      // of the answer's body
+  Milliseconds idle_timeout{30'000};      // of a pooled connection
+  Milliseconds dns_ttl{30'000};
+  std::int64_t max_body_bytes = 64 << 20;
+  int retry_attempts = 3;         // the first included
+  int retry_budget_percent = 10;  // of calls
+  int retry_budget_floor = 5;     // retries a second besides
+  int upstream_rate = 0;          // calls a second; 0: no limit
+
+  // What memory answers.
+  Milliseconds cache_fresh{5'000};
+  Milliseconds cache_stale_while_revalidate{60'000};  // after that
+  Milliseconds cache_stale_if_error{900'000};         // in all
+  Milliseconds cache_negative{2'000};                 // that a number does not exist
+  Milliseconds cache_idle{300'000};                   // from the last read to the last refresh
+  int cache_numbers = 10'000;                         // single ones, beside the lists
+  std::int64_t cache_history_bytes = 64 << 20;        // of lists that newer ones have replaced
+
+  // What is leased and given back is written down before it is done.
+  std::string journal;                         // SQLite file; empty: see JournalPath
+  Milliseconds settle_time{10'000};            // of RecordedLeaseApi
+  Milliseconds journal_retention{86'400'000};  // of settled operations
+
+  // The embedded sandbox instead of the provider.
+  bool sandbox = false;
+  int sandbox_numbers = 100;
+  std::uint64_t sandbox_seed = 1;
+  std::uint16_t sandbox_control_port = 0;  // 0: any free one
+
+  // Logs.
+  std::string log_level = "info";   // trace, debug, info, warn, error, off
+  std::string log_format = "text";  // or "json"
+  int access_log_hits = 0;          // one in so many reads that memory answered; 0: none
+
+  // The API key. From CONTIGUITY_API_KEY, CONTIGUITY_TOKEN or `upstream_token_file` (strongest);
+  // never from a flag or the YAML file, never printed.
+  std::string api_key;
+
+  bool operator==(const Config&) const = default;
+};
+
+// The journal in force: the one that is set, or "lease-gateway.db" in the working directory. The
+// embedded sandbox forgets all leases at its end, so its journal is in memory: ":memory:".
+std::string JournalPath(const Config& config);
+
+// The part of it that the gRPC port's transport is made by.
+TlsOptions TlsOptionsOf(const Config& config);
+
+// What the command line asks for.
+struct Invocation {
+  enum class Action { kServe, kCheckConfig, kPrintConfig, kPrintMetrics, kExit };
+  Action action = Action::kServe;
+  Config config;
+  std::string config_file;  // empty: none
+  std::string output;       // for kExit (--help, --version) and kPrintConfig: what to print
+};
+
+// Reads flags, environment and the YAML file; the stronger wins: flag, environment, file, default.
+// INVALID_ARGUMENT with all errors at once, a line each, as
+//   FILE:LINE: key: "value": rule      environment NAME: "value": rule      flag --name: …
+// `getenv` returns null for what is not set. `environment_names` are the names of all variables, so
+// that a LEASE_GATEWAY_ one that sets nothing is an error; empty: not checked.
+// Reads files; no other side effect.
+absl::StatusOr<Invocation> LoadConfig(int argc, const char* const* argv,
+                                      const std::function<const char*(const char*)>& getenv,
+                                      const std::vector<std::string>& environment_names = {});
+
+// The names of the process's environment variables.
+std::vector<std::string> EnvironmentNames();
+
+// The config as YAML that LoadConfig reads back, secrets as "REDACTED" in comments.
+std::string PrintConfig(const Config& config);
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_CONFIG_CONFIG_H_

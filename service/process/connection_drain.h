@@ -1,0 +1,23 @@
+#ifndef LEASE_GATEWAY_SERVICE_PROCESS_CONNECTION_DRAIN_H_
+#define LEASE_GATEWAY_SERVICE_PROCESS_CONNECTION_DRAIN_H_
+
+#include <grpcpp/server.h>
+
+#include <chrono>
+
+namespace leasegateway {
+
+// Ends the connections to `server`, which listens on the TCP port `port`, without losing a call. To
+// be called before Shutdown of gRPC 1.51, which from its first moment kills the calls that arrive,
+// also on connections whose clients can't have read its GOAWAY yet: to them the call is CANCELLED,
+// which no client retries. Here the port takes no more connections, each open one gets a GOAWAY,
+// and the server answers what comes until the client has confirmed it and the calls have ended.
+//
+// Returns when no connection is left, at the latest at `deadline`. Threads may use the server
+// meanwhile. With another gRPC than 1.51 it does nothing and says so in the log.
+void DrainConnections(grpc::Server& server, int port,
+                      std::chrono::steady_clock::time_point deadline);
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_PROCESS_CONNECTION_DRAIN_H_

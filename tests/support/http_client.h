@@ -1,0 +1,74 @@
+#ifndef LEASE_GATEWAY_TESTS_SUPPORT_HTTP_CLIENT_H_
+#define LEASE_GATEWAY_TESTS_SUPPORT_HTTP_CLIENT_H_
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include <string>
+#include <string_view>
+
+namespace leasegateway {
+
+// A connection to a port of this machine, without a library that would know better than the test.
+class HttpClient {
+ public:
+  explicit HttpClient(int port) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+    timeval limit{20, 0};
+    ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    connected_ = ::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+  }
+  ~HttpClient() { ::close(socket_); }
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
+
+  bool connected() const { return connected_; }
+  void Send(std::string_view bytes) {
+    [[maybe_unused]] const auto sent = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+  }
+  // All until the peer ends the connection.
+  std::string ReadAll() {
+    std::string all;
+    char buffer[4096];
+    for (;;) {
+      const auto got = ::recv(socket_, buffer, sizeof(buffer), 0);
+      if (got <= 0) return all;
+      all.append(buffer, static_cast<std::size_t>(got));
+    }
+  }
+
+ private:
+  const int socket_;
+  bool connected_ = false;
+};
+
+struct HttpAnswer {
+  int status = 0;
+  std::string head;
+  std::string body;
+};
+
+inline HttpAnswer Http(int port, const std::string& method, const std::string& path,
+                       const std::string& body = "", const std::string& headers = "") {
+  HttpClient client(port);
+  client.Send(method + " " + path + " HTTP/1.1\r\nhost: test\r\nconnection: close\r\n" + headers +
+              "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+  const std::string all = client.ReadAll();
+  HttpAnswer answer;
+  const auto end = all.find("\r\n\r\n");
+  if (end == all.npos || all.size() < 12) return answer;
+  answer.status = std::stoi(all.substr(9, 3));
+  answer.head = all.substr(0, end);
+  answer.body = all.substr(end + 4);
+  return answer;
+}
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_TESTS_SUPPORT_HTTP_CLIENT_H_

@@ -1,0 +1,170 @@
+#!/usr/bin/env bash
+# Checks what is in deploy/ for Kubernetes and Prometheus without a cluster: kustomize renders every overlay, the
+# objects have the types of the Kubernetes API and keep to rules of our own (tests/systems/kubernetes.py), promtool
+# checks and tests the alerts, and a real Prometheus scrapes a running gateway, which has every metric
+# that alerts and dashboard name. Ends with a line "N passed, N failed".
+#   tests/systems/kubernetes.sh [FOLDER]   FOLDER has the programs; default: build/release/bin
+script_name=tests/systems/kubernetes.sh
+. "$(dirname "${BASH_SOURCE[0]}")/../../deploy/common.sh"
+bin=${1:-$root/build/release/bin}
+for program in lease-gateway leasectl; do
+  [ -x "$bin/$program" ] || fail "$bin/$program is missing: build it first"
+done
+
+out=$root/build/kubernetes
+rm -rf "$out"
+mkdir -p "$out"
+passed=0
+failed=0
+gateway=
+prometheus=
+cleanup() {
+  for pid in $prometheus $gateway; do stop_process "$pid" 30 || true; done
+}
+trap cleanup EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+good() { passed=$((passed + 1)) && echo "ok: $1"; }
+bad() { failed=$((failed + 1)) && echo "FAILED: $1"; }
+check() {
+  local name=$1
+  shift
+  if "$@"; then good "$name"; else bad "$name"; fi
+}
+# python COMMAND…: what tests/systems/kubernetes.py counted is added up.
+python() {
+  local log=$out/$1.log counts
+  timeout 180 /usr/bin/python3 "$root/tests/systems/kubernetes.py" "$@" 2>&1 | tee "$log" || true
+  counts=$(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$log")
+  if [ -z "$counts" ]; then
+    bad "tests/systems/kubernetes.py $1"
+  else
+    passed=$((passed + ${counts% *}))
+    failed=$((failed + ${counts#* }))
+  fi
+}
+overlays=(sandbox production mesh)
+
+step "Render every overlay"
+rendered=
+if ! command -v kubectl >/dev/null; then
+  echo "skipped: kubectl is missing: run deploy/install.sh --kubernetes"
+elif ! kubectl version --client -o json 2>/dev/null | grep -q '"kustomizeVersion": "v[5-9]'; then
+  # Debian 12's own kubectl is of 2021 and has kustomize 2, which knows no components.
+  echo "skipped: rendering, and what needs it: $(kubectl version --client --short 2>/dev/null | head -n 1) has no kustomize 5"
+else
+  rendered=1
+  for overlay in "${overlays[@]}"; do
+    # A warning is about a field that goes away.
+    if kubectl kustomize "$root/deploy/kubernetes/overlays/$overlay" >"$out/$overlay.yaml" 2>"$out/$overlay.err" &&
+      [ ! -s "$out/$overlay.err" ]; then
+      good "$overlay"
+    else
+      bad "$overlay: $(cat "$out/$overlay.err")"
+    fi
+  done
+fi
+
+if [ -n "$rendered" ]; then
+  step "Rules of our own"
+  python rules "$out" "$bin/lease-gateway"
+
+  step "Types of the Kubernetes API, of the Prometheus operator and of Istio"
+  npm=$root/build/npm
+  if npm_packages kubernetes-models@5.1.0 @kubernetes-models/prometheus-operator@6.0.0 \
+    @kubernetes-models/istio@2.3.0 typescript@5.9.3; then
+    types=$npm/types
+    rm -rf "$types"
+    mkdir -p "$types/good" "$types/bad"
+    cp "$out"/*.yaml "$types/good"
+    sed -e 's/topologyKey: kubernetes/topologyKeys: kubernetes/' -e 's/periodSeconds: 2$/periodSeconds: "2"/' \
+      "$out/production.yaml" >"$types/bad/production.yaml"
+    for folder in good bad; do /usr/bin/python3 "$root/tests/systems/kubernetes.py" typescript "$types/$folder"; done
+    typed() {
+      timeout 120 "$npm/node_modules/.bin/tsc" --noEmit --strict --skipLibCheck --target es2022 \
+        --module nodenext --moduleResolution nodenext "$@"
+    }
+    check "every field is known and has the right type" typed "$types"/good/*.ts
+    mistakes=$(typed "$types"/bad/*.ts || true)
+    check "an unknown field is noticed" grep -q topologyKeys <<<"$mistakes"
+    check "a wrong type is noticed" grep -q "'string' is not assignable to type 'number'" <<<"$mistakes"
+  fi
+fi
+
+if ! command -v promtool >/dev/null; then
+  echo "skipped: promtool is missing: run deploy/install.sh --kubernetes"
+else
+  step "Alerts"
+  check "promtool check rules" promtool check rules "$root/deploy/prometheus/alerts.yaml"
+  tested() { (cd "$root/deploy/prometheus" && promtool test rules "$1"); }
+  check "promtool test rules" tested alerts_test.yaml
+fi
+
+step "A running gateway" "$out/gateway.log"
+port=$(free_port 23051)
+admin=$(free_port $((port + 1)))
+"$bin/lease-gateway" --sandbox --listen "127.0.0.1:$port" --admin-listen "127.0.0.1:$admin" \
+  --drain-wait 5s >"$step_log" 2>&1 &
+gateway=$!
+leasectl() { timeout 20 "$bin/leasectl" --target "127.0.0.1:$port" "$@"; }
+if ! wait_for 20 "$gateway" leasectl health; then
+  cat "$step_log"
+  gateway=
+  bad "the gateway with an admin port"
+else
+  python client "127.0.0.1:$port"
+  # A bit of everything, a refused call included.
+  traffic() { some_calls >>"$out/traffic.log" 2>&1; }
+  some_calls() {
+    leasectl available && leasectl available && leasectl leases && leasectl watch --for 1s || return 1
+    ! leasectl show +19999999999 || return 1
+    leasectl lease "$(leasectl available | grep -m1 -o '+[0-9]*')"
+  }
+  check "some traffic" traffic
+  curl -sS --fail --max-time 10 "http://127.0.0.1:$admin/metrics" >"$out/scrape.txt"
+  python metrics "$out/scrape.txt"
+  if command -v promtool >/dev/null; then
+    metrics_lint() { promtool check metrics <"$out/scrape.txt"; }
+    check "promtool finds nothing amiss in the scrape" metrics_lint
+  fi
+  for path in livez readyz; do
+    check "the admin port answers /$path, which probes ask" curl -sS --fail --max-time 10 -o "$out/$path.txt" "http://127.0.0.1:$admin/$path"
+  done
+fi
+
+if [ -n "$gateway" ] && command -v prometheus >/dev/null; then
+  step "A real Prometheus" "$out/prometheus.log"
+  cat >"$out/prometheus.yml" <<END
+global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
+rule_files: [$root/deploy/prometheus/alerts.yaml]
+scrape_configs:
+  - job_name: lease-gateway
+    static_configs:
+      - {targets: ["127.0.0.1:$admin"], labels: {pod: lease-gateway-0}}
+END
+  web=$(free_port $((admin + 1)))
+  prometheus --config.file="$out/prometheus.yml" --storage.tsdb.path="$out/tsdb" --storage.tsdb.retention.time=1h \
+    --web.listen-address="127.0.0.1:$web" >"$step_log" 2>&1 &
+  prometheus=$!
+  more_traffic() { for _ in 1 2 3 4 5 6; do traffic && sleep 0.8; done; }
+  check "traffic meanwhile" more_traffic
+  python prometheus "127.0.0.1:$web"
+elif [ -n "$gateway" ]; then
+  echo "skipped: prometheus is missing: run deploy/install.sh --kubernetes"
+fi
+
+if [ -n "$gateway" ]; then
+  step "The gateway drains" "$out/gateway.log"
+  kill -TERM "$gateway"
+  # Its exit status is that of a failure then.
+  not_ready() { { leasectl health --service leasegateway.v1.LeaseService 2>&1 || true; } | grep NOT_SERVING; }
+  check "it is no longer ready" wait_for 3 "$gateway" not_ready
+  check "it is alive" leasectl health --service liveness
+  ended() { wait "$gateway"; }
+  check "it ends with status 0" ended
+  gateway=
+fi
+
+printf '\n%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" = 0 ] || exit 1

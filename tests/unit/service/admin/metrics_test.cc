@@ -1,0 +1,214 @@
+#include "service/admin/metrics.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace leasegateway {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::nanoseconds;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+CacheOutcome Fresh() {
+  CacheOutcome outcome;
+  outcome.forward = CacheOutcome::Forward::kHit;
+  outcome.ttl = milliseconds(1);
+  return outcome;
+}
+
+MetricSources Sources() {
+  auto upstream = std::make_shared<UpstreamStats>();
+  upstream->guard = [] { return GuardedLeaseApi::Stats(); };
+  upstream->pool = [] { return ConnectionPool::Counts{5, 2, 3}; };
+  upstream->budget = [] { return RetryBudget::Stats{2.5, 1, 0}; };
+  MetricSources sources;
+  sources.upstream = upstream;
+  sources.cache = [] {
+    CachingLeaseApi::Stats stats;
+    stats.available_age = std::chrono::seconds(3);
+    return stats;
+  };
+  sources.search = [] {
+    return AvailabilitySearch::Stats{.snapshots = 8, .bytes = 9, .evicted = 10};
+  };
+  sources.watchers = [] { return 7; };
+  sources.journal = [] { return SqliteJournal::Stats(); };
+  sources.open_operations = [] { return std::size_t{4}; };
+  return sources;
+}
+
+// The values of README.md's table and of the text are the only ones that a label may have.
+TEST(MetricsTest, DeclarationsAreWellFormed) {
+  std::set<std::string> names;
+  for (const MetricDeclaration& metric : MetricDeclarations()) {
+    EXPECT_TRUE(names.insert(metric.name).second) << metric.name << " is declared twice";
+    EXPECT_TRUE(std::regex_match(metric.name, std::regex("(grpc_server|lease_gateway|process)_"
+                                                         "[a-z_]*[a-z]")))
+        << metric.name;
+    EXPECT_EQ(metric.name.ends_with("_total"), metric.type == "counter") << metric.name;
+    if (metric.unit == "seconds" && metric.type != "counter") {
+      EXPECT_TRUE(metric.name.ends_with("_seconds")) << metric.name;
+    }
+    EXPECT_FALSE(metric.help.empty()) << metric.name;
+  }
+}
+
+TEST(MetricsTest, ReadmeHasTheTable) {
+  std::ifstream file(SOURCE_DIR "/README.md");
+  std::stringstream readme;
+  readme << file.rdbuf();
+  EXPECT_THAT(readme.str(), HasSubstr("\n" + PrintMetrics() + "\n"))
+      << "put the output of lease-gateway --print-metrics into README.md";
+}
+
+TEST(MetricsTest, EveryDeclaredMetricIsInTheText) {
+  Metrics metrics(std::make_shared<CallMetrics>());
+  metrics.Attach(Sources());
+  const std::string text = metrics.Text();
+  for (const MetricDeclaration& metric : MetricDeclarations()) {
+    EXPECT_THAT(text, HasSubstr("# TYPE " + metric.name + " " + metric.type + "\n"));
+    EXPECT_TRUE(std::regex_search(
+        text, std::regex("\n" + metric.name + (metric.type == "histogram" ? "_count" : "") +
+                         "(\\{[^\n]*\\})? [0-9.e+-]+\n")))
+        << metric.name << " has no sample";
+  }
+  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_connections{state=\"used\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_retry_budget 2.5\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_age_seconds{list=\"available\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_lists 8\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_bytes 9\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_evicted_total 10\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_watchers 7\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_journal_open_operations 4\n"));
+}
+
+TEST(MetricsTest, LabelsAreTheDeclaredOnesAndFew) {
+  Metrics metrics(std::make_shared<CallMetrics>());
+  metrics.Attach(Sources());
+  std::istringstream text(metrics.Text());
+  std::size_t samples = 0;
+  const auto declarations = MetricDeclarations();
+  for (std::string line; std::getline(text, line);) {
+    if (line.starts_with("#")) continue;
+    ++samples;
+    std::string name = line.substr(0, line.find_first_of("{ "));
+    std::vector<std::string> labels;
+    const std::regex label("([a-z_]+)=\"[^\"]*\"");
+    for (std::sregex_iterator at(line.begin(), line.end(), label), end; at != end; ++at) {
+      if ((*at)[1] != "le") labels.push_back((*at)[1]);
+    }
+    const auto declared =
+        std::find_if(declarations.begin(), declarations.end(), [&](const MetricDeclaration& each) {
+          return name == each.name ||
+                 (each.type == "histogram" &&
+                  std::regex_match(name, std::regex(each.name + "_(bucket|sum|count)")));
+        });
+    ASSERT_NE(declared, declarations.end()) << line;
+    EXPECT_EQ(labels, declared->labels) << line;
+  }
+  EXPECT_GT(samples, 100U);
+  EXPECT_LT(samples, 1'500U);
+}
+
+TEST(MetricsTest, CountsCallsByMethodCodeAndTime) {
+  const auto calls = std::make_shared<CallMetrics>();
+  const Metrics metrics(calls);
+  calls->Hit(Method::kGetNumber, Fresh(), std::chrono::microseconds(40));
+  calls->Started(Method::kGetNumber);
+  calls->Started(Method::kGetNumber);
+  calls->Handled(Method::kGetNumber, absl::StatusCode::kNotFound, milliseconds(30));
+  const std::string text = metrics.Text();
+  const std::string labels =
+      "{grpc_service=\"leasegateway.v1.LeaseService\",grpc_method=\"GetNumber\"";
+  EXPECT_THAT(text, HasSubstr("grpc_server_started_total" + labels + "} 3\n"));
+  EXPECT_THAT(text, HasSubstr("grpc_server_handled_total" + labels + ",grpc_code=\"OK\"} 1\n"));
+  EXPECT_THAT(text,
+              HasSubstr("grpc_server_handled_total" + labels + ",grpc_code=\"NotFound\"} 1\n"));
+  EXPECT_THAT(text, Not(HasSubstr("grpc_code=\"Internal\"")));
+  EXPECT_THAT(text, HasSubstr("grpc_server_handling_seconds_count" + labels + "} 2\n"));
+  EXPECT_THAT(text, HasSubstr("grpc_server_handling_seconds_sum" + labels + "} 0.03004\n"));
+  EXPECT_THAT(text,
+              HasSubstr("grpc_server_handling_seconds_bucket" + labels + ",le=\"5e-05\"} 1\n"));
+  EXPECT_THAT(text,
+              HasSubstr("grpc_server_handling_seconds_bucket" + labels + ",le=\"0.05\"} 2\n"));
+  EXPECT_THAT(text,
+              HasSubstr("grpc_server_handling_seconds_bucket" + labels + ",le=\"+Inf\"} 2\n"));
+}
+
+TEST(MetricsTest, NoCallGetsLostBetweenThreads) {
+  CallMetrics calls;
+  constexpr int kThreads = 40;  // more than there are shards
+  constexpr int kCalls = 1'000;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&calls] {
+      for (int j = 0; j < kCalls; ++j) {
+        calls.Hit(Method::kListLeases, Fresh(), nanoseconds(10));
+        calls.Started(Method::kGetLease);
+        calls.Handled(Method::kGetLease, absl::StatusCode::kAborted, nanoseconds(10));
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  const CallMetrics::Totals totals = calls.totals();
+  const auto& hits = totals.methods[static_cast<std::size_t>(Method::kListLeases)];
+  EXPECT_EQ(hits.started, kThreads * kCalls);
+  EXPECT_EQ(hits.handled[0], kThreads * kCalls);
+  EXPECT_EQ(hits.time.count(), kThreads * kCalls);
+  EXPECT_EQ(hits.time.sum, nanoseconds(10) * kThreads * kCalls);
+  const auto& others = totals.methods[static_cast<std::size_t>(Method::kGetLease)];
+  EXPECT_EQ(others.handled[static_cast<std::size_t>(absl::StatusCode::kAborted)],
+            kThreads * kCalls);
+  EXPECT_EQ(totals.cache[static_cast<std::size_t>(CacheResult::kFresh)], kThreads * kCalls);
+}
+
+TEST(MetricsTest, NamesWhereAnAnswerCameFrom) {
+  using Forward = CacheOutcome::Forward;
+  CacheOutcome outcome = Fresh();
+  EXPECT_EQ(ResultOf(outcome), CacheResult::kFresh);
+  outcome.ttl = milliseconds(-1);
+  EXPECT_EQ(ResultOf(outcome), CacheResult::kStale);
+  outcome.stale_if_error = true;
+  EXPECT_EQ(ResultOf(outcome), CacheResult::kStaleIfError);
+  outcome.stale_if_error = false;
+  for (const auto& [forward, result] : {std::pair(Forward::kMiss, CacheResult::kMiss),
+                                        std::pair(Forward::kStale, CacheResult::kExpired),
+                                        std::pair(Forward::kRequest, CacheResult::kRequest),
+                                        std::pair(Forward::kBypass, CacheResult::kBypass)}) {
+    outcome.forward = forward;
+    EXPECT_EQ(ResultOf(outcome), result);
+  }
+}
+
+TEST(MetricsTest, WithoutSourcesThereAreTheCallsAndTheProcess) {
+  Metrics metrics(std::make_shared<CallMetrics>());
+  metrics.Attach(Sources());
+  metrics.Detach();
+  const std::string text = metrics.Text();
+  EXPECT_THAT(text, Not(HasSubstr("\nlease_gateway_watchers 7")));
+  EXPECT_THAT(text, HasSubstr("\nprocess_resident_memory_bytes "));
+  std::smatch threads;
+  ASSERT_TRUE(std::regex_search(text, threads, std::regex("\nprocess_threads ([0-9]+)")));
+  EXPECT_GE(std::stoi(threads[1]), 1);
+  std::smatch start;
+  ASSERT_TRUE(
+      std::regex_search(text, start, std::regex("\nprocess_start_time_seconds ([0-9.e+]+)")));
+  const double age =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count() -
+      std::stod(start[1]);
+  EXPECT_GT(age, -5);
+  EXPECT_LT(age, 3'600);
+}
+
+}  // namespace
+}  // namespace leasegateway

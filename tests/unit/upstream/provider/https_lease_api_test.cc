@@ -1,0 +1,278 @@
+#include "upstream/provider/https_lease_api.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/read_until.hpp>
+#include <boost/asio/ssl.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/write.hpp>
+#include <chrono>
+#include <cstdio>
+#include <exception>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "upstream/lease_api_factory.h"
+#include "upstream/sandbox/certificates.h"
+#include "upstream/sandbox/inventory.h"
+#include "upstream/sandbox/sandbox.h"
+#include "upstream/upstream_error.h"
+
+namespace leasegateway {
+namespace {
+
+namespace asio = boost::asio;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class HttpsLeaseApiTest : public testing::Test {
+ protected:
+  void SetUp() override {
+    sandbox::SandboxOptions options;
+    options.numbers = 20;
+    auto started = sandbox::Sandbox::Start(options);
+    ASSERT_TRUE(started.ok()) << started.status();
+    sandbox_ = *std::move(started);
+    ca_file_ = testing::TempDir() + "https_lease_api_test_" + std::to_string(getpid()) + ".pem";
+    std::ofstream(ca_file_) << sandbox_->ca_certificate();
+    UpstreamOptions upstream;
+    upstream.url = sandbox_->url();
+    upstream.ca_file = ca_file_;
+    upstream.api_key = [key = sandbox_->key()] { return key; };
+    stats_ = upstream.stats;
+    auto api = MakeLeaseApi(io_.get_executor(), upstream);
+    ASSERT_TRUE(api.ok()) << api.status();
+    api_ = *std::move(api);
+    spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+        "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log_)));
+    spdlog::set_pattern("%l %v");
+  }
+  void TearDown() override {
+    spdlog::set_default_logger(before_);
+    std::remove(ca_file_.c_str());
+  }
+
+  template <typename T>
+  absl::StatusOr<Reply<T>> Await(LeaseApiResult<T> call) {
+    std::optional<absl::StatusOr<Reply<T>>> result;
+    asio::co_spawn(asio::make_strand(io_), std::move(call),
+                   [&result](std::exception_ptr, absl::StatusOr<Reply<T>> reply) {
+                     result = std::move(reply);
+                   });
+    io_.restart();
+    while (!result) io_.run_one();
+    return *std::move(result);
+  }
+  static CallContext Context() {
+    CallContext context;
+    context.max_staleness = std::chrono::milliseconds(0);
+    context.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    return context;
+  }
+  void Patch(const std::string& number, const std::string& patch) {
+    const auto reply = sandbox_->Control("POST", "/_sandbox/numbers/" + number, patch);
+    ASSERT_TRUE(reply.ok()) << reply.status();
+  }
+
+  const std::shared_ptr<spdlog::logger> before_ = spdlog::default_logger();
+  std::ostringstream log_;
+  std::unique_ptr<sandbox::Sandbox> sandbox_;
+  std::string ca_file_;
+  asio::io_context io_;
+  std::shared_ptr<UpstreamStats> stats_;
+  std::unique_ptr<LeaseApi> api_;
+};
+
+TEST_F(HttpsLeaseApiTest, AListWithOddNumbersIsServedCountedAndLoggedOnce) {
+  const std::vector<sandbox::InventoryNumber> inventory = sandbox::MakeInventory(1, 20);
+  const auto good = Await(api_->ListAvailableNumbers(Context()));
+  ASSERT_TRUE(good.ok()) << good.status();
+  EXPECT_EQ(good->value.size(), 20);
+  EXPECT_THAT(log_.str(), IsEmpty());
+
+  Patch(inventory[3].e164, R"({"pricing":{"monthly_rate":"free"}})");
+  Patch(inventory[7].e164, R"({"id":7})");
+  for (int i = 0; i < 2; ++i) {
+    const auto reply = Await(api_->ListAvailableNumbers(Context()));
+    ASSERT_TRUE(reply.ok()) << reply.status();
+    EXPECT_EQ(reply->value.size(), 19);
+  }
+  EXPECT_EQ(
+      log_.str(),
+      "warning upstream GET /leases: left out what can't be read (kind item, 1 in all replies "
+      "since the last such line), now data.numbers[7].id: a string is wanted, not 7\n"
+      "warning upstream GET /leases: left out a price that makes no sense (kind amount, 1 in "
+      "all replies since the last such line), now data.numbers[3].pricing.monthly_rate: an "
+      "amount of money, zero or more, is wanted, not free\n");
+  using Kind = Tolerated::Kind;
+  EXPECT_EQ(stats_->tolerated.count(UpstreamOperation::kListAvailableNumbers, Kind::kItem), 2u);
+  EXPECT_EQ(stats_->tolerated.count(UpstreamOperation::kListAvailableNumbers, Kind::kAmount), 2u);
+}
+
+TEST_F(HttpsLeaseApiTest, ALeaseThatCanNotBeReadIsLeftOutAndLogged) {
+  const std::vector<sandbox::InventoryNumber> inventory = sandbox::MakeInventory(1, 20);
+  for (const int i : {0, 1}) {
+    const auto lease = Await(api_->CreateLease(Context(), inventory[static_cast<size_t>(i)].e164,
+                                               v1::BILLING_METHOD_UNSPECIFIED));
+    ASSERT_TRUE(lease.ok()) << lease.status();
+  }
+  Patch(inventory[0].e164, R"({"lease_id":null})");
+  const auto reply = Await(api_->ListLeases(Context()));
+  ASSERT_TRUE(reply.ok()) << reply.status();
+  EXPECT_EQ(reply->value.size(), 1);
+  EXPECT_THAT(log_.str(), HasSubstr("warning upstream GET /leased: left out what can't be read"));
+  EXPECT_THAT(log_.str(), HasSubstr("lease_id: is missing"));
+}
+
+// A provider that answers each request with the next of some texts, as they stand.
+class ScriptedProvider {
+ public:
+  explicit ScriptedProvider(std::vector<std::string> answers) : answers_(std::move(answers)) {
+    const auto certificates = sandbox::MakeCertificates({"localhost"}, 1);
+    EXPECT_TRUE(certificates.ok()) << certificates.status();
+    ca_ = certificates->ca;
+    tls_.use_certificate_chain(asio::buffer(certificates->leaf));
+    tls_.use_private_key(asio::buffer(certificates->leaf_key), asio::ssl::context::pem);
+    thread_ = std::thread([this] { Serve(); });
+  }
+  ~ScriptedProvider() {
+    // The thread waits for a connection or for the peer's next request.
+    boost::system::error_code ignored;
+    asio::io_context io;
+    asio::ip::tcp::socket(io).connect(acceptor_.local_endpoint(), ignored);
+    thread_.join();
+  }
+  std::string url() const {
+    return "https://localhost:" + std::to_string(acceptor_.local_endpoint().port()) + "/numbers";
+  }
+  const std::string& ca() const { return ca_; }
+  int connections() const { return connections_; }
+
+ private:
+  void Serve() {
+    std::size_t next = 0;
+    while (next < answers_.size()) {
+      asio::ssl::stream<asio::ip::tcp::socket> stream(acceptor_.accept(), tls_);
+      boost::system::error_code error;
+      stream.handshake(asio::ssl::stream_base::server, error);
+      if (error) return;
+      ++connections_;
+      std::string request;
+      while (next < answers_.size()) {
+        const std::size_t size =
+            asio::read_until(stream, asio::dynamic_buffer(request), "\r\n\r\n", error);
+        if (error) break;
+        request.erase(0, size);
+        asio::write(stream, asio::buffer(answers_[next++]), error);
+        if (error) break;
+      }
+    }
+  }
+
+  const std::vector<std::string> answers_;
+  std::string ca_;
+  asio::io_context io_;
+  asio::ssl::context tls_{asio::ssl::context::tls_server};
+  asio::ip::tcp::acceptor acceptor_{io_, {asio::ip::address_v4::loopback(), 0}};
+  std::atomic<int> connections_{0};
+  std::thread thread_;
+};
+
+class ScriptedProviderTest : public HttpsLeaseApiTest {
+ protected:
+  void Answer(std::vector<std::string> answers) {
+    provider_ = std::make_unique<ScriptedProvider>(std::move(answers));
+    std::ofstream(ca_file_, std::ios::app) << provider_->ca();
+    UpstreamOptions upstream;
+    upstream.url = provider_->url();
+    upstream.ca_file = ca_file_;
+    upstream.api_key = [] { return std::string("key"); };
+    auto api = MakeLeaseApi(io_.get_executor(), upstream);
+    ASSERT_TRUE(api.ok()) << api.status();
+    api_ = *std::move(api);
+  }
+  void TearDown() override {
+    api_.reset();
+    io_.restart();
+    io_.poll();
+    provider_.reset();
+    HttpsLeaseApiTest::TearDown();
+  }
+  std::string Get(const std::string& number) {
+    const auto reply = Await(api_->GetNumber(Context(), number));
+    return reply.ok() ? reply->value.phone_number() : ReasonOf(reply.status());
+  }
+  // What the sandbox says of one of its numbers.
+  static std::string GoodAnswer(const std::string& number) {
+    const std::string body = R"({"id":"req_1","timestamp":1761570000,"api_version":"2025-10-27",)"
+                             R"("object":"number","data":{"id":")" +
+                             number + R"(","e164":")" + number + R"("}})";
+    return "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " +
+           std::to_string(body.size()) + "\r\n\r\n" + body;
+  }
+
+  std::unique_ptr<ScriptedProvider> provider_;
+};
+
+constexpr char kFirst[] = "+13059478667";
+constexpr char kSecond[] = "+13123614597";
+constexpr char kHints[] = "HTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n";
+
+// RFC 9110, 15.2: any number of them may come before the final answer.
+TEST_F(ScriptedProviderTest, InterimAnswersAreNotTheAnswer) {
+  Answer({kHints + GoodAnswer(kFirst),
+          "HTTP/1.1 100 Continue\r\n\r\n" + (kHints + GoodAnswer(kSecond)), GoodAnswer(kFirst)});
+  EXPECT_EQ(Get(kFirst), kFirst);
+  EXPECT_EQ(Get(kSecond), kSecond);
+  EXPECT_EQ(Get(kFirst), kFirst);
+  EXPECT_EQ(provider_->connections(), 1);
+}
+
+TEST_F(ScriptedProviderTest, ConnectionIsNotKeptWhenTheAnswersDoNotEnd) {
+  std::string hints;
+  for (int i = 0; i < 20; ++i) hints += kHints;
+  Answer({hints + GoodAnswer(kSecond), GoodAnswer(kFirst)});
+  EXPECT_NE(Get(kFirst), kFirst);
+  EXPECT_EQ(Get(kFirst), kFirst);
+  EXPECT_EQ(provider_->connections(), 2);
+}
+
+TEST_F(ScriptedProviderTest, ConnectionIsNotKeptAfterASwitchOfProtocols) {
+  Answer({"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
+          GoodAnswer(kFirst)});
+  EXPECT_NE(Get(kFirst), kFirst);
+  EXPECT_EQ(Get(kFirst), kFirst);
+  EXPECT_EQ(provider_->connections(), 2);
+}
+
+TEST_F(ScriptedProviderTest, LeaseOfAnotherNumberIsNoAnswer) {
+  const std::string body = R"({"id":"req_1","timestamp":1761570000,"api_version":"2025-10-27",)"
+                           R"("object":"lease","data":{"lease_id":"lsd_1","number":{"e164":")" +
+                           std::string(kSecond) + R"("}}})";
+  const std::string answer =
+      "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " +
+      std::to_string(body.size()) + "\r\n\r\n" + body;
+  Answer({answer});
+  const auto lease = Await(api_->CreateLease(Context(), kFirst, v1::BILLING_METHOD_UNSPECIFIED));
+  ASSERT_FALSE(lease.ok());
+  EXPECT_EQ(ReasonOf(lease.status()), reason::kUpstreamMalformed);
+  EXPECT_THAT(std::string(lease.status().message()), HasSubstr("is of +13123614597"));
+}
+
+}  // namespace
+}  // namespace leasegateway

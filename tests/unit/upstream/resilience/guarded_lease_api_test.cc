@@ -1,0 +1,396 @@
+#include "upstream/resilience/guarded_lease_api.h"
+
+#include <gtest/gtest.h>
+
+#include <list>
+
+#include "tests/support/fake_calls.h"
+#include "upstream/transport/https_connection.h"
+
+namespace leasegateway {
+namespace {
+
+namespace asio = boost::asio;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr char kNumber[] = "+13059478667";
+
+class GuardedLeaseApiTest : public testing::Test {
+ protected:
+  GuardedLeaseApiTest() {
+    script_.answer = [this](CallContext, int) { return Next(this); };
+    Make({});
+  }
+  void Make(const GuardOptions& options) {
+    api_ = std::make_unique<GuardedLeaseApi>(std::make_unique<FakeProvider>(&script_), options,
+                                             time_.environment());
+  }
+  static asio::awaitable<absl::Status> Next(GuardedLeaseApiTest* test) {
+    const auto wakeup = std::make_shared<Wakeup>(co_await asio::this_coro::executor);
+    auto waiting = test->provider_time_.wait(wakeup, test->time_.now() + test->answer_time_);
+    co_await std::move(waiting);
+    co_return test->answer_;
+  }
+
+  CallContext Context(milliseconds timeout = seconds(10), bool background = false) {
+    CallContext context;
+    context.deadline = time_.now() + timeout;
+    context.background = background;
+    return context;
+  }
+  FakeCall& Start(CallContext context, const std::string& number = kNumber) {
+    FakeCall& call = calls_.emplace_back();
+    StartCall(io_, api_->GetNumber(std::move(context), number), call);
+    return call;
+  }
+  absl::Status Run(CallContext context, const std::string& number = kNumber) {
+    FakeCall& call = Start(std::move(context), number);
+    time_.Advance(answer_time_, io_);
+    return call.status.value_or(absl::UnknownError("it has not ended"));
+  }
+  absl::Status Run() { return Run(Context()); }
+  template <typename T>
+  absl::Status Run(LeaseApiResult<T> result) {
+    FakeCall& call = calls_.emplace_back();
+    StartCall(io_, std::move(result), call);
+    time_.Advance(answer_time_, io_);
+    return call.status.value_or(absl::UnknownError("it has not ended"));
+  }
+  // Each of another number, with so much time.
+  void RunMany(int count, milliseconds timeout = seconds(10)) {
+    for (int i = 0; i < count; ++i) Run(Context(timeout), Number(i)).IgnoreError();
+  }
+  static std::string Number(int i) { return "+1305" + std::to_string(1'000'000 + i); }
+  // Which circuit refused it; empty: none.
+  static std::string CircuitOf(const absl::Status& status) {
+    return ReasonOf(status) == reason::kCircuitOpen ? MetadataOf(status)["circuit"] : "";
+  }
+
+  asio::io_context io_;
+  FakeTime time_;
+  const CallEnvironment provider_time_ = time_.environment();
+  milliseconds answer_time_{10};
+  absl::Status answer_;
+  FakeProvider::Script script_;
+  std::unique_ptr<GuardedLeaseApi> api_;
+  std::list<FakeCall> calls_;
+};
+
+TEST_F(GuardedLeaseApiTest, AllOperationsPass) {
+  answer_time_ = milliseconds(0);
+  const auto run = [&](auto result) {
+    FakeCall& call = calls_.emplace_back();
+    StartCall(io_, std::move(result), call);
+    EXPECT_TRUE(call.status && call.status->ok());
+  };
+  run(api_->ListAvailableNumbers(Context()));
+  run(api_->GetNumber(Context(), kNumber));
+  run(api_->CreateLease(Context(), kNumber, v1::BILLING_METHOD_UNSPECIFIED));
+  run(api_->ListLeases(Context()));
+  run(api_->GetLease(Context(), kNumber));
+  run(api_->TerminateLease(Context(), kNumber));
+  run(api_->ConfigureFailover(Context(), kNumber, {}));
+  run(api_->GetCallForwarding(Context(), kNumber));
+  run(api_->EnableCallForwarding(Context(), kNumber, "+1"));
+  run(api_->DisableCallForwarding(Context(), kNumber));
+  EXPECT_EQ(script_.calls,
+            (std::vector<std::string>{"ListAvailableNumbers", "GetNumber", "CreateLease",
+                                      "ListLeases", "GetLease", "TerminateLease",
+                                      "ConfigureFailover", "GetCallForwarding",
+                                      "EnableCallForwarding", "DisableCallForwarding"}));
+}
+
+TEST_F(GuardedLeaseApiTest, FailuresOpenTheCircuitAndProbesCloseIt) {
+  answer_ = Unreachable();
+  for (int i = 0; i < 20; ++i) EXPECT_EQ(ReasonOf(Run()), reason::kUpstreamUnreachable);
+  const auto refused = Run();
+  EXPECT_EQ(refused.code(), absl::StatusCode::kUnavailable);
+  EXPECT_EQ(ReasonOf(refused), reason::kCircuitOpen);
+  EXPECT_EQ(MetadataOf(refused)["request_sent"], "false");
+  EXPECT_EQ(MetadataOf(refused)["circuit"], "provider");
+  EXPECT_TRUE(RetryDelayOf(refused));
+  EXPECT_EQ(CircuitOf(Run(api_->ListLeases(Context()))), "provider");
+  EXPECT_EQ(script_.calls.size(), 20U);
+  answer_ = absl::OkStatus();
+  time_.Advance(seconds(1), io_);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(Run().ok());
+  EXPECT_EQ(script_.calls.size(), 23U);
+}
+
+// Attempts of many numbers.
+TEST_F(GuardedLeaseApiTest, WhatCountsAsAFailureAndOfWhat) {
+  const auto tls = [](RequestState state) {
+    return FromTransport("GET /x", "alert", reason::kUpstreamTls, state, false);
+  };
+  struct Row {
+    const char* what;
+    absl::Status answer;
+    const char* opens;
+  };
+  const Row rows[] = {
+      {"refused connection", Unreachable(), "provider"},
+      {"refused certificate", tls(RequestState::kNotSent), "provider"},
+      {"alert after the request", tls(RequestState::kSent), "provider"},
+      {"503", Http(503, false), "get_number"},
+      {"lost answer of a read", LostAnswer(false), "get_number"},
+      {"lost answer of a write", LostAnswer(true), "get_number"},
+      {"302", Http(302, false), "get_number"},
+      {"deadline", DeadlineError("GET /x"), "get_number"},
+      {"400", Http(400, false), ""},
+      {"404", Http(404, false), ""},
+      {"401", Http(401, false), ""},
+      {"went away", CancelledError("GET /x"), ""},
+      {"no connection in time",
+       MakeError(absl::StatusCode::kResourceExhausted, reason::kOverloaded, "?"), ""},
+  };
+  for (const Row& row : rows) {
+    Make({});
+    answer_ = row.answer;
+    RunMany(40);
+    EXPECT_EQ(CircuitOf(Run()), row.opens) << row.what;
+    answer_ = absl::OkStatus();
+    EXPECT_EQ(Run(api_->ListLeases(Context())).ok(), std::string(row.opens) != "provider")
+        << row.what;
+  }
+}
+
+TEST_F(GuardedLeaseApiTest, OneNumberThatFailsIsRefusedToNobody) {
+  for (const absl::Status& answer : {Http(503, false), LostAnswer(false), Http(302, false),
+                                     LostAnswer(true), DeadlineError("GET /x")}) {
+    Make({});
+    answer_ = answer;
+    for (int i = 0; i < 100; ++i) EXPECT_EQ(Run(), answer);
+  }
+}
+
+TEST_F(GuardedLeaseApiTest, EachOperationHasItsCircuit) {
+  using Call = std::function<absl::Status(const std::string&)>;
+  const std::pair<const char*, Call> calls[] = {
+      {"get_number", [&](const auto& number) { return Run(api_->GetNumber(Context(), number)); }},
+      {"create_lease",
+       [&](const auto& number) {
+         return Run(api_->CreateLease(Context(), number, v1::BILLING_METHOD_UNSPECIFIED));
+       }},
+      {"get_lease", [&](const auto& number) { return Run(api_->GetLease(Context(), number)); }},
+      {"terminate_lease",
+       [&](const auto& number) { return Run(api_->TerminateLease(Context(), number)); }},
+      {"configure_failover",
+       [&](const auto& number) { return Run(api_->ConfigureFailover(Context(), number, {})); }},
+      {"get_call_forwarding",
+       [&](const auto& number) { return Run(api_->GetCallForwarding(Context(), number)); }},
+      {"enable_call_forwarding",
+       [&](const auto& number) {
+         return Run(api_->EnableCallForwarding(Context(), number, "+1"));
+       }},
+      {"disable_call_forwarding",
+       [&](const auto& number) { return Run(api_->DisableCallForwarding(Context(), number)); }},
+  };
+  EXPECT_TRUE(Run(api_->ListLeases(Context())).ok());
+  for (const auto& [name, call] : calls) {
+    answer_ = Http(503, false);
+    for (int i = 0; i < 20; ++i) EXPECT_EQ(CircuitOf(call(Number(i))), "") << name;
+    const auto refused = call(kNumber);
+    EXPECT_EQ(CircuitOf(refused), name);
+    EXPECT_NE(refused.message().find(name), std::string::npos) << refused;
+    EXPECT_TRUE(RetryDelayOf(refused));
+    answer_ = absl::OkStatus();
+    EXPECT_TRUE(Run(api_->ListLeases(Context())).ok());
+  }
+}
+
+TEST_F(GuardedLeaseApiTest, ListIsOneResource) {
+  answer_ = Http(503, false);
+  for (int i = 0; i < 40; ++i) {
+    EXPECT_EQ(Run(api_->ListLeases(Context())), answer_);
+    EXPECT_EQ(Run(api_->ListAvailableNumbers(Context())), answer_);
+  }
+  EXPECT_EQ(Run(), answer_);  // the third
+  EXPECT_EQ(CircuitOf(Run(api_->ListLeases(Context()))), "provider");
+}
+
+TEST_F(GuardedLeaseApiTest, StatsTellOfEachCircuit) {
+  answer_ = Http(503, false);
+  RunMany(20);
+  using State = CircuitBreaker::State;
+  const auto state_of = [&](UpstreamOperation operation) {
+    return api_->StatsReader()().operation_breakers[static_cast<std::size_t>(operation)];
+  };
+  EXPECT_EQ(api_->StatsReader()().breaker, State::kClosed);
+  EXPECT_EQ(state_of(UpstreamOperation::kGetNumber), State::kOpen);
+  EXPECT_EQ(state_of(UpstreamOperation::kGetLease), State::kClosed);
+  Run(api_->ListLeases(Context())).IgnoreError();
+  EXPECT_EQ(api_->StatsReader()().breaker, State::kOpen);
+  time_.Advance(seconds(1), io_);
+  EXPECT_EQ(api_->StatsReader()().breaker, State::kHalfOpen);
+  EXPECT_EQ(state_of(UpstreamOperation::kGetNumber), State::kHalfOpen);
+}
+
+TEST_F(GuardedLeaseApiTest, DeadlinesTooShortForAnyAnswerDoNotOpenTheCircuit) {
+  EXPECT_TRUE(Run().ok());  // takes 10 ms
+  answer_ = DeadlineError("GET /x");
+  RunMany(40, milliseconds(99));
+  EXPECT_EQ(ReasonOf(Run()), reason::kDeadline);
+  RunMany(40, milliseconds(100));
+  EXPECT_EQ(CircuitOf(Run()), "get_number");
+}
+
+TEST_F(GuardedLeaseApiTest, CallerWhoLeavesAfterPatienceCountsAsADeadline) {
+  EXPECT_TRUE(Run().ok());  // takes 10 ms
+  answer_ = CancelledError("GET /x");
+  answer_time_ = milliseconds(99);
+  RunMany(40);
+  EXPECT_EQ(ReasonOf(Run()), reason::kCancelled);
+  answer_time_ = milliseconds(100);
+  RunMany(40);
+  EXPECT_EQ(CircuitOf(Run()), "get_number");
+}
+
+TEST_F(GuardedLeaseApiTest, WhileNobodyKnowsHowLongItTakesASecondIsPatience) {
+  answer_ = DeadlineError("GET /x");
+  RunMany(40, milliseconds(999));
+  EXPECT_EQ(ReasonOf(Run()), reason::kDeadline);
+  RunMany(40, milliseconds(1'000));
+  EXPECT_EQ(CircuitOf(Run()), "get_number");
+}
+
+TEST_F(GuardedLeaseApiTest, HastyCallersOfASlowOperationDoNotOpenTheCircuit) {
+  answer_time_ = seconds(2);
+  EXPECT_TRUE(Run().ok());
+  answer_time_ = milliseconds(10);
+  EXPECT_TRUE(Run(api_->GetCallForwarding(Context(), kNumber)).ok());
+  EXPECT_TRUE(Run(api_->ListLeases(Context())).ok());
+  answer_ = DeadlineError("GET /x");
+  RunMany(40, milliseconds(3'999));
+  EXPECT_EQ(ReasonOf(Run()), reason::kDeadline);
+  // The usual time is the operation's own.
+  for (int i = 0; i < 20; ++i) {
+    Run(api_->GetCallForwarding(Context(milliseconds(100)), Number(i))).IgnoreError();
+  }
+  EXPECT_EQ(CircuitOf(Run(api_->GetCallForwarding(Context(), kNumber))), "get_call_forwarding");
+  EXPECT_EQ(ReasonOf(Run()), reason::kDeadline);
+  RunMany(20, milliseconds(4'000));
+  EXPECT_EQ(CircuitOf(Run()), "get_number");
+}
+
+TEST_F(GuardedLeaseApiTest, CancelledProbeGivesItsPlaceBack) {
+  answer_ = Unreachable();
+  for (int i = 0; i < 20; ++i) Run().IgnoreError();
+  time_.Advance(seconds(1), io_);
+  answer_ = CancelledError("GET /x");
+  for (int i = 0; i < 10; ++i) EXPECT_EQ(ReasonOf(Run()), reason::kCancelled);
+}
+
+TEST_F(GuardedLeaseApiTest, RateIsKept) {
+  GuardOptions options;
+  options.rate = 10;
+  Make(options);
+  for (int i = 0; i < 30; ++i) Start(Context());
+  time_.Advance(seconds(10), io_);
+  int ok = 0;
+  for (const FakeCall& call : calls_) {
+    ASSERT_TRUE(call.status);
+    if (call.status->ok()) {
+      ++ok;
+      continue;
+    }
+    EXPECT_EQ(call.status->code(), absl::StatusCode::kResourceExhausted);
+    EXPECT_EQ(ReasonOf(*call.status), reason::kUpstreamRateLimited);
+    EXPECT_TRUE(RetryDelayOf(*call.status));
+    EXPECT_EQ(MetadataOf(*call.status)["request_sent"], "false");
+  }
+  EXPECT_EQ(ok, 11);  // one at once, ten in the second that a call may wait
+}
+
+TEST_F(GuardedLeaseApiTest, TokenPastTheDeadlineIsRefusedAtOnce) {
+  GuardOptions options;
+  options.rate = 2;
+  Make(options);
+  EXPECT_TRUE(Run().ok());
+  const FakeCall& call = Start(Context(milliseconds(400)));
+  ASSERT_TRUE(call.status);
+  EXPECT_EQ(ReasonOf(*call.status), reason::kUpstreamRateLimited);
+}
+
+TEST_F(GuardedLeaseApiTest, BackgroundCallDoesNotWaitForAToken) {
+  GuardOptions options;
+  options.rate = 2;
+  Make(options);
+  EXPECT_TRUE(Run().ok());
+  const FakeCall& call = Start(Context(seconds(10), true));
+  ASSERT_TRUE(call.status);
+  EXPECT_EQ(ReasonOf(*call.status), reason::kUpstreamRateLimited);
+}
+
+TEST_F(GuardedLeaseApiTest, CancelWhileWaitingForAToken) {
+  GuardOptions options;
+  options.rate = 2;
+  Make(options);
+  EXPECT_TRUE(Run().ok());
+  FakeCall& call = Start(Context());
+  EXPECT_FALSE(call.status);
+  call.cancellation.emit(asio::cancellation_type::terminal);
+  FakeTime::Run(io_);
+  ASSERT_TRUE(call.status);
+  EXPECT_EQ(ReasonOf(*call.status), reason::kCancelled);
+  EXPECT_EQ(script_.calls.size(), 1U);
+}
+
+TEST_F(GuardedLeaseApiTest, RetryAfterOfA429HoldsCallsBack) {
+  answer_ = Http(429, false, "3");
+  EXPECT_EQ(ReasonOf(Run()), reason::kUpstreamRateLimited);
+  answer_ = absl::OkStatus();
+  EXPECT_EQ(ReasonOf(Run()), reason::kUpstreamRateLimited);
+  EXPECT_EQ(script_.calls.size(), 1U);
+  time_.Advance(milliseconds(3'200), io_);
+  EXPECT_TRUE(Run().ok());
+}
+
+TEST_F(GuardedLeaseApiTest, ExpiredCallIsNotSent) {
+  const FakeCall& call = Start(Context(milliseconds(0)));
+  ASSERT_TRUE(call.status);
+  EXPECT_EQ(ReasonOf(*call.status), reason::kDeadline);
+  EXPECT_TRUE(script_.calls.empty());
+}
+
+// Ten times what 8 connections of 50 ms a call can carry, for three seconds.
+TEST_F(GuardedLeaseApiTest, OverloadIsShedAndAcceptedCallsStayFast) {
+  GuardOptions options;
+  options.admission.max_in_flight = 8;
+  Make(options);
+  answer_time_ = milliseconds(50);
+  EXPECT_TRUE(Run().ok());
+  struct Timed {
+    FakeCall* call;
+    FakeTime::TimePoint started;
+    milliseconds took{-1};
+  };
+  std::vector<Timed> timed;
+  for (int step = 0; step < 4000; ++step) {
+    for (int i = 0; i < (step % 10 < 6 ? 2 : 1) && step < 3000; ++i) {
+      timed.push_back({&Start(Context()), time_.now()});
+    }
+    for (Timed& each : timed) {
+      if (each.took.count() < 0 && each.call->status) {
+        each.took = std::chrono::duration_cast<milliseconds>(time_.now() - each.started);
+      }
+    }
+    time_.Advance(milliseconds(1), io_);
+  }
+  std::vector<milliseconds> accepted;
+  for (const Timed& each : timed) {
+    ASSERT_TRUE(each.call->status);
+    if (each.call->status->ok()) {
+      accepted.push_back(each.took);
+    } else {
+      EXPECT_EQ(ReasonOf(*each.call->status), reason::kOverloaded);
+      EXPECT_EQ(each.took.count(), 0);
+    }
+  }
+  std::sort(accepted.begin(), accepted.end());
+  EXPECT_GE(accepted.size(), 440U);  // of the 480 that the connections can carry
+  EXPECT_LE(accepted[accepted.size() * 99 / 100], milliseconds(150));
+}
+
+}  // namespace
+}  // namespace leasegateway

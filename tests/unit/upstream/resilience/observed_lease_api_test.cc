@@ -1,0 +1,118 @@
+#include "upstream/resilience/observed_lease_api.h"
+
+#include <gtest/gtest.h>
+
+#include <list>
+#include <utility>
+#include <vector>
+
+#include "tests/support/fake_calls.h"
+#include "upstream/transport/https_connection.h"
+
+namespace leasegateway {
+namespace {
+
+namespace asio = boost::asio;
+using std::chrono::milliseconds;
+
+constexpr char kNumber[] = "+13059478667";
+
+class ObservedLeaseApiTest : public testing::Test {
+ protected:
+  ObservedLeaseApiTest() {
+    script_.answer = [this](CallContext, int) { return Next(this); };
+  }
+  static asio::awaitable<absl::Status> Next(ObservedLeaseApiTest* test) {
+    const auto wakeup = std::make_shared<Wakeup>(co_await asio::this_coro::executor);
+    auto waiting = test->provider_time_.wait(wakeup, test->time_.now() + milliseconds(30));
+    co_await std::move(waiting);
+    co_return test->answer_;
+  }
+  template <typename T>
+  absl::Status Run(LeaseApiResult<T> result) {
+    FakeCall& call = calls_.emplace_back();
+    StartCall(io_, std::move(result), call);
+    time_.Advance(milliseconds(30), io_);
+    return call.status.value_or(absl::UnknownError("it has not ended"));
+  }
+  std::uint64_t Count(UpstreamOperation operation, AttemptOutcome outcome) const {
+    return stats_->outcomes[static_cast<std::size_t>(operation)][static_cast<std::size_t>(outcome)];
+  }
+
+  asio::io_context io_;
+  FakeTime time_;
+  const CallEnvironment provider_time_ = time_.environment();
+  absl::Status answer_;
+  FakeProvider::Script script_;
+  std::shared_ptr<AttemptStats> stats_ = std::make_shared<AttemptStats>();
+  ObservedLeaseApi api_{std::make_unique<FakeProvider>(&script_), stats_, time_.environment()};
+  std::list<FakeCall> calls_;
+};
+
+TEST_F(ObservedLeaseApiTest, CountsEachOperationAsItself) {
+  EXPECT_TRUE(Run(api_.ListAvailableNumbers({})).ok());
+  EXPECT_TRUE(Run(api_.GetNumber({}, kNumber)).ok());
+  EXPECT_TRUE(Run(api_.CreateLease({}, kNumber, v1::BILLING_METHOD_UNSPECIFIED)).ok());
+  EXPECT_TRUE(Run(api_.ListLeases({})).ok());
+  EXPECT_TRUE(Run(api_.GetLease({}, kNumber)).ok());
+  EXPECT_TRUE(Run(api_.TerminateLease({}, kNumber)).ok());
+  EXPECT_TRUE(Run(api_.ConfigureFailover({}, kNumber, {})).ok());
+  EXPECT_TRUE(Run(api_.GetCallForwarding({}, kNumber)).ok());
+  EXPECT_TRUE(Run(api_.EnableCallForwarding({}, kNumber, "+1")).ok());
+  EXPECT_TRUE(Run(api_.DisableCallForwarding({}, kNumber)).ok());
+  EXPECT_EQ(script_.calls,
+            (std::vector<std::string>{"ListAvailableNumbers", "GetNumber", "CreateLease",
+                                      "ListLeases", "GetLease", "TerminateLease",
+                                      "ConfigureFailover", "GetCallForwarding",
+                                      "EnableCallForwarding", "DisableCallForwarding"}));
+  for (std::size_t i = 0; i < kUpstreamOperationNames.size(); ++i) {
+    EXPECT_EQ(Count(static_cast<UpstreamOperation>(i), AttemptOutcome::kOk), 1U) << i;
+    const auto times = stats_->times[i].snapshot();
+    EXPECT_EQ(times.count(), 1U) << i;
+    EXPECT_EQ(times.sum, milliseconds(30)) << i;
+  }
+}
+
+TEST_F(ObservedLeaseApiTest, TellsOutcomesApart) {
+  const auto tls =
+      FromTransport("GET /x", "expired", reason::kUpstreamTls, RequestState::kNotSent, false);
+  const auto malformed =
+      MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed, "no JSON");
+  const std::vector<std::pair<absl::Status, AttemptOutcome>> cases = {
+      {absl::OkStatus(), AttemptOutcome::kOk},
+      {Http(400, false), AttemptOutcome::kRejected},
+      {Http(403, false), AttemptOutcome::kRejected},
+      {Http(401, false), AttemptOutcome::kCredentialsRejected},
+      {Http(429, false), AttemptOutcome::kRateLimited},
+      {Http(503, false), AttemptOutcome::kFailed},
+      {malformed, AttemptOutcome::kMalformed},
+      {Unreachable(), AttemptOutcome::kUnreachable},
+      {tls, AttemptOutcome::kTls},
+      {LostAnswer(true), AttemptOutcome::kUnknown},
+      {DeadlineError("x"), AttemptOutcome::kDeadline},
+      {CancelledError("x"), AttemptOutcome::kCancelled},
+      {absl::UnknownError("x"), AttemptOutcome::kOther},
+  };
+  for (const auto& [status, outcome] : cases) {
+    answer_ = status;
+    const std::uint64_t before = Count(UpstreamOperation::kGetNumber, outcome);
+    EXPECT_EQ(Run(api_.GetNumber({}, kNumber)), status);
+    EXPECT_EQ(Count(UpstreamOperation::kGetNumber, outcome), before + 1) << status;
+  }
+}
+
+TEST_F(ObservedLeaseApiTest, RemembersWhetherTheKeyIsTaken) {
+  EXPECT_FALSE(stats_->credentials_rejected);
+  answer_ = Http(401, false);
+  EXPECT_FALSE(Run(api_.GetNumber({}, kNumber)).ok());
+  EXPECT_TRUE(stats_->credentials_rejected);
+  answer_ = Unreachable();  // says nothing of the key
+  EXPECT_FALSE(Run(api_.GetNumber({}, kNumber)).ok());
+  EXPECT_TRUE(stats_->credentials_rejected);
+  answer_ = absl::OkStatus();
+  EXPECT_TRUE(Run(api_.GetNumber({}, kNumber)).ok());
+  EXPECT_FALSE(stats_->credentials_rejected);
+}
+
+}  // namespace
+}  // namespace leasegateway

@@ -1,0 +1,139 @@
+#ifndef LEASE_GATEWAY_UPSTREAM_AVAILABILITY_AVAILABILITY_H_
+#define LEASE_GATEWAY_UPSTREAM_AVAILABILITY_AVAILABILITY_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/statusor.h"
+#include "leasegateway/v1/lease_service.pb.h"
+#include "upstream/lease_api.h"
+
+namespace leasegateway {
+
+// Immutable bytes that many replies share. The service makes them of a kind that gRPC sends
+// without a copy.
+class SharedBytes {
+ public:
+  virtual ~SharedBytes() = default;
+  virtual std::string_view view() const = 0;
+};
+using PinBytes = std::function<std::shared_ptr<const SharedBytes>(std::string)>;
+// Plain memory.
+std::shared_ptr<const SharedBytes> PinInMemory(std::string bytes);
+
+// A part of shared bytes.
+struct BytesRange {
+  std::size_t offset = 0;
+  std::size_t size = 0;
+};
+
+// One key of an order (AIP-132). Amounts are ordered by currency code, in which upper and lower
+// case are the same, then amount. Numbers without the value come last, ascending or descending.
+struct OrderKey {
+  enum class Field {
+    kMonthlyRate,
+    kUpfrontFee,
+    kReputation,
+    kPreviousOwners,
+    kCreateTime,
+    kPhoneNumber
+  };
+  Field field = Field::kPhoneNumber;
+  bool descending = false;
+  bool operator==(const OrderKey&) const = default;
+};
+using Order = std::vector<OrderKey>;
+// "pricing.monthly_rate desc, phone_number". Empty text: no keys. INVALID_ARGUMENT whose message is
+// the rule that was broken, with the offending part.
+absl::StatusOr<Order> ParseOrderBy(std::string_view text);
+
+// Whether a single number matches. The filter has been validated. Thread-safe.
+class NumberFilter {
+ public:
+  explicit NumberFilter(v1::AvailabilityFilter filter);
+  bool Matches(const v1::Number& number) const;
+  bool matches_all() const { return matches_all_; }  // nothing is set
+
+ private:
+  v1::AvailabilityFilter filter_;  // digits without a plus sign
+  bool matches_all_;
+};
+
+// What changed of one number between two snapshots. At least one side is there.
+struct NumberChange {
+  std::optional<v1::Number> before;
+  std::optional<v1::Number> after;
+};
+
+struct AvailabilityTable;  // numbers, columns, index
+
+// An immutable snapshot of the numbers that an account may lease: the replies to the plain reads,
+// serialised, and columns for searching. Built once from one answer of the provider; one that
+// leaves out a number shares all but the list with it. Thread-safe.
+class Availability {
+ public:
+  // Of a number that is there twice, the first counts; one whose phone_number isn't E.164 doesn't
+  // count. Serialises maps in a fixed order, so that equal numbers have equal bytes.
+  static std::shared_ptr<const Availability> Build(const NumberList& numbers,
+                                                   const v1::ResponseMetadata& metadata,
+                                                   const PinBytes& pin);
+  // The same without one number; null when it isn't there.
+  std::shared_ptr<const Availability> Without(std::string_view phone_number,
+                                              const PinBytes& pin) const;
+
+  std::size_t size() const;         // numbers
+  std::size_t left_out() const;     // duplicates and others that Build did not take
+  std::size_t MemoryBytes() const;  // that it holds, shared or not
+  const v1::ResponseMetadata& metadata() const;
+
+  // A whole ListAvailableNumbersResponse: all numbers in the provider's order.
+  const std::shared_ptr<const SharedBytes>& list_reply() const;
+  // A GetNumberResponse, as a part of number_replies(). Nothing when it isn't there.
+  std::optional<BytesRange> FindNumber(std::string_view phone_number) const;
+  const std::shared_ptr<const SharedBytes>& number_replies() const;
+
+  struct Page {
+    std::vector<std::uint32_t> rows;  // for AppendNumbers
+    std::size_t total = 0;            // that match, on all pages together
+  };
+  // The matching numbers from `offset` on, `limit` at most, in `order`: without keys the provider's
+  // order; where all keys are equal, by phone number, ascending. The filter has been validated.
+  Page Search(const v1::AvailabilityFilter& filter, const Order& order, std::size_t offset,
+              std::size_t limit) const;
+  // Appends the rows as the field `numbers` of a serialised ListAvailableNumbersResponse.
+  void AppendNumbers(const std::vector<std::uint32_t>& rows, std::string* out) const;
+
+  // All rows, in the provider's order.
+  std::vector<std::uint32_t> AllRows() const;
+  v1::Number NumberAt(std::uint32_t row) const;
+
+  // What is different in `after`, sorted by phone number; all of it is `after` when `before` is
+  // null.
+  static std::vector<NumberChange> Compare(const Availability* before, const Availability& after);
+
+  Availability(const Availability&) = delete;
+  Availability& operator=(const Availability&) = delete;
+
+ private:
+  friend class AvailabilityHistory;
+  Availability(std::shared_ptr<const AvailabilityTable> table, v1::ResponseMetadata metadata,
+               std::vector<std::uint32_t> removed, std::shared_ptr<const SharedBytes> list_reply);
+  std::optional<std::uint32_t> FindRow(std::string_view phone_number) const;
+  bool IsRemoved(std::uint32_t row) const;
+  std::size_t OwnBytes() const;  // without table and list
+
+  std::shared_ptr<const AvailabilityTable> table_;
+  v1::ResponseMetadata metadata_;
+  std::vector<std::uint32_t> removed_;  // rows, sorted
+  std::shared_ptr<const SharedBytes> list_reply_;
+};
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_UPSTREAM_AVAILABILITY_AVAILABILITY_H_

@@ -1,0 +1,191 @@
+#include "upstream/leasing/operation_rules.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
+#include <openssl/sha.h>
+
+#include <string_view>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/cord.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
+#include "upstream/upstream_error.h"
+
+namespace leasegateway {
+namespace {
+
+template <typename Request>
+std::string FingerprintOf(Request request) {
+  request.clear_request_id();
+  if constexpr (requires { request.clear_validate_only(); }) request.clear_validate_only();
+  std::string text = request.GetTypeName();
+  {
+    google::protobuf::io::StringOutputStream stream(&text);
+    google::protobuf::io::CodedOutputStream coded(&stream);
+    coded.SetSerializationDeterministic(true);
+    request.SerializeToCodedStream(&coded);
+  }
+  std::string digest(SHA256_DIGEST_LENGTH, '\0');
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+         reinterpret_cast<unsigned char*>(digest.data()));
+  return digest;
+}
+
+absl::Status Precondition(std::string_view reason, const std::string& subject,
+                          const std::string& message) {
+  auto status = MakeError(absl::StatusCode::kFailedPrecondition, reason, message);
+  AddPrecondition(status, reason, subject, message);
+  return status;
+}
+
+std::string Show(const google::type::Money& amount) {
+  std::string text = absl::StrFormat("%d.%09d", amount.units(), amount.nanos());
+  while (text.ends_with("0") && text[text.size() - 3] != '.') text.pop_back();
+  return absl::StrCat(text, " ", amount.currency_code());
+}
+
+bool IsSame(const google::type::Money& a, const google::type::Money& b) {
+  return a.currency_code() == b.currency_code() && a.units() == b.units() && a.nanos() == b.nanos();
+}
+
+}  // namespace
+
+std::string Fingerprint(v1::CreateLeaseRequest request) {
+  return FingerprintOf(std::move(request));
+}
+std::string Fingerprint(v1::LeaseAnyNumberRequest request) {
+  return FingerprintOf(std::move(request));
+}
+std::string Fingerprint(v1::TerminateLeaseRequest request) {
+  return FingerprintOf(std::move(request));
+}
+
+Fate FateOf(const absl::Status& failure) {
+  auto metadata = MetadataOf(failure);
+  if (metadata["request_sent"] == "false") return Fate::kNotSent;
+  const std::string why = ReasonOf(failure);
+  // A write that is on the wire runs to its end, so these two ended before it.
+  if (why == reason::kDeadline || why == reason::kCancelled) return Fate::kNotSent;
+  // Whatever stands in front of the provider may answer while the request goes on its way.
+  const bool from_provider = metadata[std::string(kFromProviderKey)] != "false";
+  return IsRefusal(failure) && from_provider ? Fate::kRefused : Fate::kLost;
+}
+
+bool IsRefusal(const absl::Status& failure) {
+  const std::string http_status = MetadataOf(failure)["http_status"];
+  return http_status.starts_with('4') && ReasonOf(failure) != reason::kUpstreamMalformed;
+}
+
+bool IsFinal(const absl::Status& status) {
+  const std::string why = ReasonOf(status);
+  for (const std::string_view final_reason :
+       {reason::kUpstreamRejected, reason::kNumberNotAvailable, reason::kNotLeased,
+        reason::kNumberNotFound, reason::kAlreadyLeased, reason::kPriceChanged,
+        reason::kLeaseChanged}) {
+    if (why == final_reason) return true;
+  }
+  return false;
+}
+
+bool IsGone(const absl::Status& status) {
+  const std::string why = ReasonOf(status);
+  return why == reason::kNumberNotAvailable || why == reason::kAlreadyLeased ||
+         why == reason::kNumberNotFound || why == reason::kUpstreamRejected ||
+         why == reason::kNoMatchingNumber;
+}
+
+absl::Status CheckLeasable(const v1::Number& number) {
+  const std::string& phone_number = number.phone_number();
+  if (number.has_lease()) {
+    auto status = MakeError(absl::StatusCode::kAlreadyExists, reason::kAlreadyLeased,
+                            absl::StrCat("the account leased ", phone_number,
+                                         " before this request, as ", number.lease().lease_id()),
+                            {{"lease_id", number.lease().lease_id()}});
+    v1::Lease lease = number.lease();
+    lease.set_phone_number(phone_number);
+    status.SetPayload(absl::StrCat("type.googleapis.com/", lease.GetTypeName()),
+                      absl::Cord(lease.SerializeAsString()));
+    return status;
+  }
+  if (number.status() != v1::NUMBER_STATUS_LEASED &&
+      number.status() != v1::NUMBER_STATUS_UNAVAILABLE) {
+    return absl::OkStatus();
+  }
+  return Precondition(reason::kNumberNotAvailable, phone_number,
+                      absl::StrCat(phone_number, " can't be leased: its status is \"",
+                                   number.provider_status(), "\""));
+}
+
+absl::Status OvertakenError(const std::string& phone_number) {
+  return Precondition(reason::kNumberNotAvailable, phone_number,
+                      absl::StrCat(phone_number,
+                                   " can't be leased: another request of this "
+                                   "account, which came first, has leased it"));
+}
+
+absl::Status CheckPrice(const v1::Pricing& expected, const v1::Number& number) {
+  const auto check = [&](bool is_set, const google::type::Money& wanted, bool is_known,
+                         const google::type::Money& asked, const char* field) {
+    if (!is_set || (is_known && IsSame(wanted, asked))) return absl::OkStatus();
+    return Precondition(
+        reason::kPriceChanged, number.phone_number(),
+        absl::StrCat("expected_price.", field, ": ", Show(wanted), ": ", number.phone_number(),
+                     is_known ? absl::StrCat(" costs ", Show(asked)) : " has no such price",
+                     " now"));
+  };
+  const v1::Pricing& now = number.pricing();
+  absl::Status status = check(expected.has_monthly_rate(), expected.monthly_rate(),
+                              now.has_monthly_rate(), now.monthly_rate(), "monthly_rate");
+  if (!status.ok()) return status;
+  return check(expected.has_upfront_fee(), expected.upfront_fee(), now.has_upfront_fee(),
+               now.upfront_fee(), "upfront_fee");
+}
+
+absl::Status CheckLease(const v1::Number& number, const std::string& lease_id) {
+  if (!number.has_lease()) {
+    return Precondition(reason::kNotLeased, number.phone_number(),
+                        absl::StrCat("the account does not lease ", number.phone_number()));
+  }
+  if (lease_id.empty() || number.lease().lease_id() == lease_id) return absl::OkStatus();
+  return Precondition(
+      reason::kLeaseChanged, number.phone_number(),
+      absl::StrCat("lease_id: \"", lease_id, "\": the account's lease of ", number.phone_number(),
+                   " is ", number.lease().lease_id(), " now"));
+}
+
+absl::Status RequestIdReusedError(const std::string& request_id) {
+  return MakeError(absl::StatusCode::kInvalidArgument, reason::kRequestIdReused,
+                   absl::StrCat("request_id: \"", request_id,
+                                "\": names a request with other arguments already"));
+}
+
+absl::Status OutcomeUnknownError(const std::string& request_id, const std::string& cause) {
+  return MakeError(absl::StatusCode::kAborted, reason::kOutcomeUnknown,
+                   absl::StrCat("whether it was done is not known yet (", cause,
+                                "); the gateway goes on finding out: send the same request again, "
+                                "or look with GetOperation"),
+                   {{"operation", request_id}});
+}
+
+google::rpc::Status ToProto(const absl::Status& status) {
+  google::rpc::Status proto;
+  proto.set_code(static_cast<int>(status.code()));
+  proto.set_message(std::string(status.message()));
+  status.ForEachPayload([&](absl::string_view type_url, const absl::Cord& payload) {
+    auto& detail = *proto.add_details();
+    detail.set_type_url(std::string(type_url));
+    detail.set_value(std::string(payload));
+  });
+  return proto;
+}
+
+absl::Status FromProto(const google::rpc::Status& proto) {
+  absl::Status status(static_cast<absl::StatusCode>(proto.code()), proto.message());
+  for (const auto& detail : proto.details()) {
+    status.SetPayload(detail.type_url(), absl::Cord(detail.value()));
+  }
+  return status;
+}
+
+}  // namespace leasegateway

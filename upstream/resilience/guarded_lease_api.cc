@@ -1,0 +1,291 @@
+#include "upstream/resilience/guarded_lease_api.h"
+
+#include <algorithm>
+#include <atomic>
+#include <boost/asio/this_coro.hpp>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "upstream/cancellation.h"
+#include "upstream/upstream_error.h"
+
+namespace leasegateway {
+namespace {
+
+namespace asio = boost::asio;
+using std::chrono::milliseconds;
+using Outcome = CircuitBreaker::Outcome;
+
+// The longest wait for a token of the rate limiter.
+constexpr auto kMaxTokenWait = milliseconds(1'000);
+constexpr auto kMinPatience = milliseconds(100);
+// While nobody knows how long an operation takes.
+constexpr auto kPatienceAtFirst = milliseconds(1'000);
+
+absl::Status Refusal(absl::StatusCode code, std::string_view reason, std::string_view message,
+                     std::chrono::steady_clock::duration retry_in) {
+  auto status = MakeError(code, reason, message, {{"request_sent", "false"}});
+  SetRetryDelay(status, std::chrono::ceil<milliseconds>(retry_in));
+  return status;
+}
+
+absl::Status CircuitOpen(const CircuitBreaker::Refusal& refusal, UpstreamOperation operation) {
+  const std::string_view name = kUpstreamOperationNames[static_cast<std::size_t>(operation)];
+  auto status = Refusal(
+      absl::StatusCode::kUnavailable, reason::kCircuitOpen,
+      refusal.is_provider ? "the provider fails too often; the gateway does not ask it for a moment"
+                          : absl::StrCat("the provider fails too often at ", std::string(name),
+                                         "; the gateway does not ask it for that for a moment"),
+      refusal.retry_in);
+  AddMetadata(status, "circuit", refusal.is_provider ? "provider" : std::string(name));
+  return status;
+}
+
+absl::Status Unsent(absl::Status status) {
+  AddMetadata(status, "request_sent", "false");
+  return status;
+}
+
+// The least time that an attempt must have had for its end without an answer to say something of
+// the provider. A caller who gives an operation less than it usually takes learns of its own haste.
+CircuitBreaker::Duration Patience(CircuitBreaker::Duration usual) {
+  if (usual == usual.zero()) return kPatienceAtFirst;
+  return std::max<CircuitBreaker::Duration>(kMinPatience, 2 * usual);
+}
+
+// What an attempt says of the provider's health. `patient`: it had the time that it takes.
+Outcome Judge(const absl::Status& status, bool patient) {
+  if (status.ok()) return Outcome::kSuccess;
+  const std::string why = ReasonOf(status);
+  switch (status.code()) {
+    case absl::StatusCode::kUnavailable:
+      return why == reason::kUpstreamTls || (why == reason::kUpstreamUnreachable &&
+                                             MetadataOf(status)["request_sent"] == "false")
+                 ? Outcome::kUnreachable
+                 : Outcome::kFailure;
+    case absl::StatusCode::kAborted:
+    case absl::StatusCode::kInternal:
+      return Outcome::kFailure;
+    case absl::StatusCode::kDeadlineExceeded:
+    case absl::StatusCode::kCancelled:
+      return patient ? Outcome::kFailure : Outcome::kUnknown;
+    default:
+      return why == reason::kOverloaded ? Outcome::kUnknown : Outcome::kSuccess;
+  }
+}
+
+// Reports to the breaker, also where the coroutine is destroyed before it ends.
+class Attempt {
+ public:
+  Attempt(CircuitBreaker& breaker, const CircuitBreaker::Permit& permit)
+      : breaker_(breaker), permit_(permit) {}
+  Attempt(const Attempt&) = delete;
+  Attempt& operator=(const Attempt&) = delete;
+  ~Attempt() {
+    if (!done_) breaker_.Record(permit_, Outcome::kUnknown, {});
+  }
+  void Done(Outcome outcome, CircuitBreaker::TimePoint now) {
+    done_ = true;
+    breaker_.Record(permit_, outcome, now);
+  }
+
+ private:
+  CircuitBreaker& breaker_;
+  const CircuitBreaker::Permit permit_;
+  bool done_ = false;
+};
+
+}  // namespace
+
+struct GuardedLeaseApi::State {
+  State(const GuardOptions& options, CallEnvironment call_environment)
+      : environment(std::move(call_environment)),
+        breaker(options.breaker),
+        limiter(options.rate),
+        admission(options.admission, environment) {}
+
+  const CallEnvironment environment;
+  CircuitBreaker breaker;
+  UsualTimes usual;  // once admitted
+  RateLimiter limiter;
+  AdmissionQueue admission;
+  std::atomic<std::uint64_t> circuit_open{0};
+  std::atomic<std::uint64_t> rate_limited{0};
+  std::atomic<std::uint64_t> overloaded{0};
+};
+
+GuardedLeaseApi::GuardedLeaseApi(std::unique_ptr<LeaseApi> inner, const GuardOptions& options,
+                                 CallEnvironment environment)
+    : inner_(std::move(inner)), state_(std::make_shared<State>(options, std::move(environment))) {}
+
+std::function<GuardedLeaseApi::Stats()> GuardedLeaseApi::StatsReader() const {
+  return [state = state_] {
+    const auto now = state->environment.now();
+    Stats stats;
+    stats.breaker = state->breaker.provider(now);
+    for (std::size_t i = 0; i < stats.operation_breakers.size(); ++i) {
+      stats.operation_breakers[i] =
+          state->breaker.operation(static_cast<UpstreamOperation>(i), now);
+    }
+    stats.queue = state->admission.counts();
+    stats.service_time = state->admission.service_time();
+    stats.rate = state->limiter.rate(now);
+    stats.circuit_open = state->circuit_open;
+    stats.rate_limited = state->rate_limited;
+    stats.overloaded = state->overloaded;
+    return stats;
+  };
+}
+
+template <typename T>
+LeaseApiResult<T> GuardedLeaseApi::Guard(CallContext context, UpstreamOperation operation,
+                                         std::string phone_number,
+                                         std::function<LeaseApiResult<T>(CallContext)> call) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  const auto state = state_;
+  const CallEnvironment& environment = state->environment;
+  const auto start = environment.now();
+  if (start >= context.deadline) co_return Unsent(DeadlineError("starting the call"));
+  if (const auto open = state->breaker.FindOpen(operation, start)) {
+    ++state->circuit_open;
+    co_return CircuitOpen(*open, operation);
+  }
+
+  // A refresh takes only a token that nobody waits for.
+  const auto longest_wait =
+      context.background ? RateLimiter::Duration(0)
+                         : std::min<RateLimiter::Duration>(kMaxTokenWait, context.deadline - start);
+  const auto token = state->limiter.Take(start, longest_wait);
+  if (!token.granted) {
+    ++state->rate_limited;
+    co_return Refusal(absl::StatusCode::kResourceExhausted, reason::kUpstreamRateLimited,
+                      "the gateway keeps under the provider's rate limit", token.wait);
+  }
+  if (token.wait > token.wait.zero()) {
+    const auto wakeup = std::make_shared<Wakeup>(co_await asio::this_coro::executor);
+    auto waiting = environment.wait(wakeup, start + token.wait);
+    co_await std::move(waiting);
+    if (co_await Cancelled()) {
+      state->limiter.GiveBack();
+      co_return Unsent(CancelledError("waiting for the provider's rate limit"));
+    }
+  }
+
+  auto entering = state->admission.Enter(context.deadline, context.background);
+  auto place = co_await std::move(entering);
+  if (!place.ok()) {
+    if (place.status().code() == absl::StatusCode::kResourceExhausted) ++state->overloaded;
+    state->limiter.GiveBack();
+    co_return place.status();
+  }
+  const auto began = environment.now();
+  const auto permit = state->breaker.Ask(operation, phone_number, began);
+  if (permit.refusal) {
+    ++state->circuit_open;
+    state->limiter.GiveBack();
+    co_return CircuitOpen(*permit.refusal, operation);
+  }
+  Attempt attempt(state->breaker, permit);
+  const auto deadline = context.deadline;
+  state->limiter.Sent(began);
+  auto calling = call(std::move(context));
+  auto reply = co_await std::move(calling);
+  const auto ended = environment.now();
+
+  // A deadline of the caller's comes as a cancellation, a little before the gateway's own.
+  const auto had = (absl::IsCancelled(reply.status()) ? ended : deadline) - began;
+  const bool patient = had >= Patience(state->usual.Of(operation));
+  const Outcome outcome = Judge(reply.status(), patient);
+  if (reply.ok()) state->usual.Took(operation, ended - began);
+  attempt.Done(outcome, ended);
+  if (outcome != Outcome::kUnknown) place->Served(ended - began);
+  if (ReasonOf(reply.status()) == reason::kUpstreamRateLimited) {
+    state->limiter.Refused(ended, RetryAfterOf(reply.status()));
+  }
+  co_return reply;
+}
+
+LeaseApiResult<NumberList> GuardedLeaseApi::ListAvailableNumbers(CallContext context) {
+  return Guard<NumberList>(std::move(context), UpstreamOperation::kListAvailableNumbers, "",
+                           [inner = inner_](CallContext attempt) {
+                             return inner->ListAvailableNumbers(std::move(attempt));
+                           });
+}
+
+LeaseApiResult<v1::Number> GuardedLeaseApi::GetNumber(CallContext context,
+                                                      std::string phone_number) {
+  return Guard<v1::Number>(std::move(context), UpstreamOperation::kGetNumber, phone_number,
+                           [inner = inner_, phone_number](CallContext attempt) {
+                             return inner->GetNumber(std::move(attempt), phone_number);
+                           });
+}
+
+LeaseApiResult<v1::Lease> GuardedLeaseApi::CreateLease(CallContext context,
+                                                       std::string phone_number,
+                                                       v1::BillingMethod method) {
+  return Guard<v1::Lease>(std::move(context), UpstreamOperation::kCreateLease, phone_number,
+                          [inner = inner_, phone_number, method](CallContext attempt) {
+                            return inner->CreateLease(std::move(attempt), phone_number, method);
+                          });
+}
+
+LeaseApiResult<LeaseList> GuardedLeaseApi::ListLeases(CallContext context) {
+  return Guard<LeaseList>(
+      std::move(context), UpstreamOperation::kListLeases, "",
+      [inner = inner_](CallContext attempt) { return inner->ListLeases(std::move(attempt)); });
+}
+
+LeaseApiResult<v1::Lease> GuardedLeaseApi::GetLease(CallContext context, std::string phone_number) {
+  return Guard<v1::Lease>(std::move(context), UpstreamOperation::kGetLease, phone_number,
+                          [inner = inner_, phone_number](CallContext attempt) {
+                            return inner->GetLease(std::move(attempt), phone_number);
+                          });
+}
+
+LeaseApiResult<v1::Termination> GuardedLeaseApi::TerminateLease(CallContext context,
+                                                                std::string phone_number) {
+  return Guard<v1::Termination>(std::move(context), UpstreamOperation::kTerminateLease,
+                                phone_number, [inner = inner_, phone_number](CallContext attempt) {
+                                  return inner->TerminateLease(std::move(attempt), phone_number);
+                                });
+}
+
+LeaseApiResult<v1::Failover> GuardedLeaseApi::ConfigureFailover(CallContext context,
+                                                                std::string phone_number,
+                                                                v1::Failover failover) {
+  return Guard<v1::Failover>(
+      std::move(context), UpstreamOperation::kConfigureFailover, phone_number,
+      [inner = inner_, phone_number, failover = std::move(failover)](CallContext attempt) {
+        return inner->ConfigureFailover(std::move(attempt), phone_number, failover);
+      });
+}
+
+LeaseApiResult<v1::CallForwarding> GuardedLeaseApi::GetCallForwarding(CallContext context,
+                                                                      std::string phone_number) {
+  return Guard<v1::CallForwarding>(
+      std::move(context), UpstreamOperation::kGetCallForwarding, phone_number,
+      [inner = inner_, phone_number](CallContext attempt) {
+        return inner->GetCallForwarding(std::move(attempt), phone_number);
+      });
+}
+
+LeaseApiResult<v1::CallForwarding> GuardedLeaseApi::EnableCallForwarding(CallContext context,
+                                                                         std::string phone_number,
+                                                                         std::string forward_to) {
+  return Guard<v1::CallForwarding>(
+      std::move(context), UpstreamOperation::kEnableCallForwarding, phone_number,
+      [inner = inner_, phone_number, forward_to = std::move(forward_to)](CallContext attempt) {
+        return inner->EnableCallForwarding(std::move(attempt), phone_number, forward_to);
+      });
+}
+
+LeaseApiResult<v1::CallForwarding> GuardedLeaseApi::DisableCallForwarding(
+    CallContext context, std::string phone_number) {
+  return Guard<v1::CallForwarding>(
+      std::move(context), UpstreamOperation::kDisableCallForwarding, phone_number,
+      [inner = inner_, phone_number](CallContext attempt) {
+        return inner->DisableCallForwarding(std::move(attempt), phone_number);
+      });
+}
+
+}  // namespace leasegateway

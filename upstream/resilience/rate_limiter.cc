@@ -1,0 +1,112 @@
+#include "upstream/resilience/rate_limiter.h"
+
+#include <algorithm>
+
+namespace leasegateway {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// Below, a lower rate protects nobody: what the provider wants then is in its Retry-After.
+constexpr double kMinRate = 5;
+constexpr double kGrowth = 0.05;  // a second
+constexpr auto kHalveEvery = seconds(1);
+constexpr auto kForgetAfter = seconds(60);
+constexpr auto kMaxPause = milliseconds(5'000);
+// Tokens that may be saved up, as a share of a second's.
+constexpr double kBurst = 0.1;
+
+double Seconds(RateLimiter::Duration duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
+std::int64_t SecondOf(RateLimiter::TimePoint now) {
+  return std::chrono::duration_cast<seconds>(now.time_since_epoch()).count();
+}
+
+}  // namespace
+
+void RateLimiter::Refill(TimePoint now) {
+  if (refused_ && now > grown_) {
+    if (configured_ == 0 && now - *refused_ >= kForgetAfter) {
+      rate_ = 0;
+      refused_.reset();
+    } else {
+      rate_ += good_rate_ * kGrowth * Seconds(now - grown_);
+      if (configured_ > 0 && rate_ >= configured_) {
+        rate_ = configured_;
+        refused_.reset();
+      }
+    }
+    grown_ = now;
+  }
+  if (now <= refilled_) return;
+  tokens_ = std::min(std::max(1.0, rate_ * kBurst), tokens_ + rate_ * Seconds(now - refilled_));
+  refilled_ = now;
+}
+
+RateLimiter::Token RateLimiter::Take(TimePoint now, Duration patience) {
+  const std::lock_guard lock(mutex_);
+  Refill(now);
+  Token token;
+  if (rate_ == 0) {
+    token.granted = true;
+    return token;
+  }
+  if (refilled_ > now) token.wait = refilled_ - now;
+  if (tokens_ < 1) {
+    token.wait +=
+        std::chrono::duration_cast<Duration>(std::chrono::duration<double>((1 - tokens_) / rate_));
+  }
+  token.granted = token.wait <= patience;
+  if (token.granted) tokens_ -= 1;
+  return token;
+}
+
+void RateLimiter::GiveBack() {
+  const std::lock_guard lock(mutex_);
+  tokens_ += 1;
+}
+
+void RateLimiter::Sent(TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  const std::int64_t second = SecondOf(now);
+  if (second != second_) {
+    sent_before_ = second == second_ + 1 ? sent_ : 0;
+    sent_ = 0;
+    second_ = second;
+  }
+  ++sent_;
+}
+
+double RateLimiter::ObservedRate(TimePoint now) const {
+  const std::int64_t ago = SecondOf(now) - second_;
+  if (ago == 0) return std::max(sent_, sent_before_);
+  return ago == 1 ? sent_ : 0;
+}
+
+void RateLimiter::Refused(TimePoint now, std::optional<milliseconds> retry_after) {
+  const std::lock_guard lock(mutex_);
+  Refill(now);
+  refused_ = now;
+  // What else was on the way at the time is refused too, and says nothing new.
+  if (!halved_ || now - *halved_ >= kHalveEvery) {
+    const double min_rate = configured_ > 0 ? std::min(configured_, kMinRate) : kMinRate;
+    good_rate_ = std::max(min_rate, rate_ == 0 ? ObservedRate(now) : rate_);
+    rate_ = std::max(min_rate, good_rate_ / 2);
+    tokens_ = std::min(tokens_, 0.0);
+    refilled_ = std::max(refilled_, now);
+    grown_ = now;
+    halved_ = now;
+  }
+  if (retry_after) refilled_ = std::max(refilled_, now + std::min(*retry_after, kMaxPause));
+}
+
+double RateLimiter::rate(TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  Refill(now);
+  return rate_;
+}
+
+}  // namespace leasegateway

@@ -1,0 +1,264 @@
+#include "upstream/transport/https_connection.h"
+
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <boost/beast/http/parser.hpp>
+#include <boost/beast/http/read.hpp>
+#include <boost/beast/http/write.hpp>
+#include <optional>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "upstream/cancellation.h"
+
+namespace leasegateway {
+namespace {
+
+namespace asio = boost::asio;
+namespace beast = boost::beast;
+namespace http = boost::beast::http;
+using asio::ip::tcp;
+using std::chrono::milliseconds;
+
+Deadline Earlier(Deadline deadline, std::chrono::milliseconds phase) {
+  return std::min(deadline, std::chrono::steady_clock::now() + phase);
+}
+
+// What the check of the peer's certificate found, in words; the error code alone says just that
+// it failed.
+std::string TlsCause(SSL* ssl, const boost::system::error_code& error) {
+  const long result = SSL_get_verify_result(ssl);
+  if (result == X509_V_OK) return error.message();
+  return absl::StrCat("the provider's certificate was refused: ",
+                      X509_verify_cert_error_string(result));
+}
+
+// From its making to its end is a phase.
+class PhaseTimer {
+ public:
+  PhaseTimer(PhaseTimes& times, Phase phase) : times_(times), phase_(phase) {}
+  PhaseTimer(const PhaseTimer&) = delete;
+  PhaseTimer& operator=(const PhaseTimer&) = delete;
+  ~PhaseTimer() { times_.Observe(phase_, std::chrono::steady_clock::now() - began_); }
+
+ private:
+  PhaseTimes& times_;
+  const Phase phase_;
+  const Deadline began_ = std::chrono::steady_clock::now();
+};
+
+// Answers that come before the final one (RFC 9110, 15.2); more of them are no HTTP any more.
+constexpr int kMaxInterim = 16;
+bool IsInterim(unsigned status) { return status >= 100 && status < 200 && status != 101; }
+
+bool IsIpLiteral(const std::string& host) {
+  boost::system::error_code error;
+  asio::ip::make_address(host, error);
+  return !error;
+}
+
+asio::awaitable<void> SayGoodBye(std::unique_ptr<HttpsConnection> connection,
+                                 beast::ssl_stream<beast::tcp_stream>& stream) {
+  beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(1));
+  boost::system::error_code ignored;
+  co_await stream.async_shutdown(asio::redirect_error(asio::use_awaitable, ignored));
+  connection.reset();
+}
+
+}  // namespace
+
+absl::StatusOr<std::shared_ptr<asio::ssl::context>> MakeTlsContext(const std::string& ca_file) {
+  auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
+  SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
+  context->set_verify_mode(asio::ssl::verify_peer);
+  boost::system::error_code error;
+  if (ca_file.empty()) {
+    context->set_default_verify_paths(error);
+  } else {
+    context->load_verify_file(ca_file, error);
+  }
+  if (error) {
+    return absl::InvalidArgumentError(
+        absl::StrCat("upstream_ca_file: \"", ca_file, "\": ", error.message()));
+  }
+  return context;
+}
+
+HttpsConnection::HttpsConnection(const asio::any_io_executor& executor,
+                                 std::shared_ptr<asio::ssl::context> tls,
+                                 const HttpsOptions& options)
+    : options_(options), executor_(executor), tls_(std::move(tls)), stream_(executor_, *tls_) {}
+
+asio::awaitable<absl::Status> HttpsConnection::Connect(std::vector<tcp::endpoint> addresses,
+                                                       Deadline deadline) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  auto& socket = beast::get_lowest_layer(stream_);
+  std::optional<PhaseTimer> timer(std::in_place, *options_.phases, Phase::kConnect);
+  std::string causes;
+  bool reached = false;
+  for (const auto& address : addresses) {
+    socket.expires_at(Earlier(deadline, options_.connect_timeout));
+    boost::system::error_code error;
+    co_await socket.async_connect(address, asio::redirect_error(asio::use_awaitable, error));
+    if (!error) {
+      reached = true;
+      break;
+    }
+    if (co_await Cancelled()) co_return CancelledError("connecting to the provider");
+    if (std::chrono::steady_clock::now() >= deadline) {
+      co_return DeadlineError("connecting to the provider");
+    }
+    absl::StrAppend(&causes, causes.empty() ? "" : "; ", address.address().to_string(), " port ",
+                    address.port(), ": ", error.message());
+    boost::system::error_code ignored;
+    socket.socket().close(ignored);
+  }
+  if (!reached) {
+    co_return FromTransport(absl::StrCat("connecting to ", options_.host),
+                            causes.empty() ? "no address" : causes, reason::kUpstreamUnreachable,
+                            RequestState::kNotSent, false);
+  }
+  timer.reset();
+  boost::system::error_code ignored;
+  socket.socket().set_option(tcp::no_delay(true), ignored);
+  co_return co_await Handshake(deadline);
+}
+
+asio::awaitable<absl::Status> HttpsConnection::Handshake(Deadline deadline) {
+  SSL* const ssl = stream_.native_handle();
+  // OpenSSL's own name check, because it leaves behind which rule a certificate broke.
+  if (IsIpLiteral(options_.host)) {
+    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), options_.host.c_str());
+  } else {
+    SSL_set_tlsext_host_name(ssl, options_.host.c_str());
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    SSL_set1_host(ssl, options_.host.c_str());
+  }
+  beast::get_lowest_layer(stream_).expires_at(Earlier(deadline, options_.handshake_timeout));
+  const PhaseTimer timer(*options_.phases, Phase::kHandshake);
+  boost::system::error_code error;
+  co_await stream_.async_handshake(asio::ssl::stream_base::client,
+                                   asio::redirect_error(asio::use_awaitable, error));
+  if (error) {
+    if (co_await Cancelled()) co_return CancelledError("connecting to the provider");
+    if (std::chrono::steady_clock::now() >= deadline) {
+      co_return DeadlineError("connecting to the provider");
+    }
+    co_return FromTransport(absl::StrCat("the TLS handshake with ", options_.host),
+                            TlsCause(ssl, error), reason::kUpstreamTls, RequestState::kNotSent,
+                            false);
+  }
+  connected_ = true;
+  co_return absl::OkStatus();
+}
+
+asio::awaitable<HttpsConnection::Result> HttpsConnection::Exchange(HttpRequest request,
+                                                                   Deadline deadline,
+                                                                   bool finish_once_sent) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  Result result;
+  if (co_await Cancelled()) {
+    result.failure = Result::Failure::kCancelled;
+    co_return result;
+  }
+  if (!finish_once_sent) co_return co_await SendAndReceive(std::move(request), deadline);
+  co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
+  // Hanging up could undo what the caller, once its deadline has passed, can no longer learn of.
+  result = co_await SendAndReceive(std::move(request), Deadline::max());
+  co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
+  co_return result;
+}
+
+asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpRequest request,
+                                                                         Deadline deadline) {
+  Result result;
+  auto& socket = beast::get_lowest_layer(stream_);
+  std::optional<http::response_parser<http::string_body>> parser;
+  bool interim = false;
+  boost::system::error_code error;
+  const char* phase = nullptr;
+  Deadline expiry;
+  std::optional<PhaseTimer> timer;
+  const auto begin = [&](Phase timed, const char* name, milliseconds limit) {
+    timer.emplace(*options_.phases, timed);
+    phase = name;
+    expiry = Earlier(deadline, limit);
+    socket.expires_at(expiry);
+  };
+  begin(Phase::kSend, "sending the request", options_.send_timeout);
+  co_await http::async_write(stream_, request, asio::redirect_error(asio::use_awaitable, error));
+  if (!error) {
+    begin(Phase::kWait, "waiting for the answer", options_.response_timeout);
+    for (int left = kMaxInterim; left >= 0; --left) {
+      parser.emplace();
+      parser->body_limit(static_cast<std::uint64_t>(options_.max_body_bytes));
+      co_await http::async_read_header(stream_, buffer_, *parser,
+                                       asio::redirect_error(asio::use_awaitable, error));
+      if (error || !IsInterim(parser->get().result_int())) break;
+      interim = true;
+    }
+  }
+  if (!error) {
+    begin(Phase::kRead, "reading the answer", options_.read_timeout);
+    co_await http::async_read(stream_, buffer_, *parser,
+                              asio::redirect_error(asio::use_awaitable, error));
+  }
+  timer.reset();
+  result.got_byte = interim || (parser && parser->got_some()) || buffer_.size() > 0;
+  if (!error) {
+    // Its timer may have run out just now and look at the stream later, on this call's strand: then
+    // no other call may use it.
+    const bool on_time = std::chrono::steady_clock::now() < expiry;
+    // Otherwise the time-out of this exchange would end the next one (Beast's timers stay armed).
+    socket.expires_never();
+    result.reusable =
+        parser->keep_alive() && buffer_.size() == 0 && on_time &&
+        http::to_status_class(parser->get().result_int()) != http::status_class::informational;
+    result.response = parser->release();
+    co_return result;
+  }
+  connected_ = false;
+  result.cause = absl::StrCat(phase, ": ", error.message());
+  if (error == http::error::body_limit) {
+    result.failure = Result::Failure::kBodyTooLarge;
+    result.cause =
+        absl::StrCat("its body is larger than max_body_bytes, ", options_.max_body_bytes);
+  } else if (error.category() == make_error_code(http::error::bad_version).category() &&
+             error != http::error::end_of_stream && error != http::error::partial_message) {
+    result.failure = Result::Failure::kNotHttp;
+  } else if (co_await Cancelled()) {
+    result.failure = Result::Failure::kCancelled;
+  } else {
+    result.failure = Result::Failure::kTransport;
+    result.timed_out = error == beast::error::timeout;
+    result.tls_alert = error.category() == asio::error::get_ssl_category() &&
+                       ERR_GET_REASON(error.value()) >= SSL_AD_REASON_OFFSET;
+  }
+  co_return result;
+}
+
+bool HttpsConnection::LooksAlive() {
+  char byte = 0;
+  const auto handle = beast::get_lowest_layer(stream_).socket().native_handle();
+  const ssize_t got = ::recv(handle, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+}
+
+void HttpsConnection::Close(std::unique_ptr<HttpsConnection> connection) {
+  if (!connection->connected_) return;
+  auto& stream = connection->stream_;
+  const auto strand = asio::make_strand(connection->executor_);
+  asio::co_spawn(strand, SayGoodBye(std::move(connection), stream), asio::detached);
+}
+
+}  // namespace leasegateway

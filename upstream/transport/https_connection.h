@@ -1,0 +1,110 @@
+#ifndef LEASE_GATEWAY_UPSTREAM_TRANSPORT_HTTPS_CONNECTION_H_
+#define LEASE_GATEWAY_UPSTREAM_TRANSPORT_HTTPS_CONNECTION_H_
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/ssl/context.hpp>
+#include <boost/beast/core/flat_buffer.hpp>
+#include <boost/beast/core/tcp_stream.hpp>
+#include <boost/beast/http/message.hpp>
+#include <boost/beast/http/string_body.hpp>
+#include <boost/beast/ssl/ssl_stream.hpp>
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "upstream/upstream_error.h"
+#include "upstream/upstream_stats.h"
+
+namespace leasegateway {
+
+// Where the provider is and how long each phase of talking to it may take. Every phase is clipped
+// to the call's deadline as well.
+struct HttpsOptions {
+  std::string host;  // name or IP literal: for SNI and for checking the certificate
+  std::string port = "443";
+  std::chrono::milliseconds resolve_timeout{2'000};
+  std::chrono::milliseconds connect_timeout{2'000};  // an address
+  std::chrono::milliseconds handshake_timeout{3'000};
+  std::chrono::milliseconds send_timeout{5'000};
+  std::chrono::milliseconds response_timeout{10'000};  // from the last byte sent to the header
+  std::chrono::milliseconds read_timeout{10'000};      // the whole body
+  std::chrono::milliseconds idle_timeout{30'000};      // how long a connection is kept for reuse
+  std::chrono::milliseconds dns_ttl{30'000};
+  std::int64_t max_body_bytes = 64 << 20;
+  int max_connections = 64;
+  int max_waiters = 4096;  // calls that may wait for a connection
+  std::shared_ptr<PhaseTimes> phases = std::make_shared<PhaseTimes>();  // never null
+};
+
+using Deadline = std::chrono::steady_clock::time_point;
+using HttpRequest = boost::beast::http::request<boost::beast::http::string_body>;
+using HttpResponse = boost::beast::http::response<boost::beast::http::string_body>;
+
+// TLS 1.2 or later, chain verification always on, trusting `ca_file` (PEM) or, when that is
+// empty, the system's authorities. INVALID_ARGUMENT names an unreadable file.
+absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> MakeTlsContext(
+    const std::string& ca_file);
+
+// One TLS connection, used by one call at a time, on the strand of the coroutine that awaits
+// Connect or Exchange; everything else may be called from anywhere while neither runs.
+class HttpsConnection {
+ public:
+  HttpsConnection(const boost::asio::any_io_executor& executor,
+                  std::shared_ptr<boost::asio::ssl::context> tls, const HttpsOptions& options);
+
+  // Tries the addresses in turn, then shakes hands. UNAVAILABLE with UPSTREAM_UNREACHABLE or
+  // UPSTREAM_TLS, DEADLINE_EXCEEDED or CANCELLED.
+  boost::asio::awaitable<absl::Status> Connect(
+      std::vector<boost::asio::ip::tcp::endpoint> addresses, Deadline deadline);
+
+  struct Result {
+    enum class Failure { kNone, kTransport, kBodyTooLarge, kNotHttp, kCancelled };
+    Failure failure = Failure::kNone;
+    std::string cause;       // of a failure, in words
+    bool timed_out = false;  // a phase or the deadline ran out
+    // The provider ended the connection by a TLS alert: with TLS 1.3 it says only after the
+    // handshake that it wants a certificate.
+    bool tls_alert = false;
+    bool got_byte = false;  // of the answer
+    bool reusable = false;  // may serve another exchange
+    HttpResponse response;  // when there is no failure
+  };
+  // One request, one answer. Neither a cancellation nor the deadline ends it once it goes out, if
+  // `finish_once_sent`: then only the time-outs of its phases do.
+  boost::asio::awaitable<Result> Exchange(HttpRequest request, Deadline deadline,
+                                          bool finish_once_sent);
+
+  // False once the peer closed, or sent what nobody asked for. Costs one system call.
+  bool LooksAlive();
+
+  bool connected() const { return connected_; }
+  Deadline idle_since() const { return idle_since_; }
+  void MarkIdle() { idle_since_ = std::chrono::steady_clock::now(); }
+
+  // Says good-bye to the peer in the background, for a second at most, then destroys it.
+  static void Close(std::unique_ptr<HttpsConnection> connection);
+
+ private:
+  boost::asio::awaitable<absl::Status> Handshake(Deadline deadline);
+  boost::asio::awaitable<Result> SendAndReceive(HttpRequest request, Deadline deadline);
+
+  // Referred to, not copied: the pool owns the options and outlives its connections.
+  const HttpsOptions& options_;
+  const boost::asio::any_io_executor executor_;
+  std::shared_ptr<boost::asio::ssl::context> tls_;
+  boost::beast::ssl_stream<boost::beast::tcp_stream> stream_;
+  boost::beast::flat_buffer buffer_;
+  bool connected_ = false;
+  Deadline idle_since_;
+};
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_UPSTREAM_TRANSPORT_HTTPS_CONNECTION_H_
