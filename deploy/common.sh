@@ -10,8 +10,6 @@ mkdir -p "$root/build"
 
 # What was compiled in one checkout serves another one, in whatever folder.
 export CCACHE_BASEDIR=$root CCACHE_NOHASHDIR=1
-# Precompiled headers need these.
-export CCACHE_SLOPPINESS=pch_defines,time_macros
 
 # step NAME [LOG]: says what happens next; LOG is where its output goes, if not to the terminal.
 step() {
