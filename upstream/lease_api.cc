@@ -15,6 +15,7 @@ absl::StatusOr<Reply<v1::Lease>> TakeLease(Reply<v1::Number> number) {
   }
   Reply<v1::Lease> lease;
   lease.metadata = std::move(number.metadata);
+  lease.tolerated = std::move(number.tolerated);
   lease.value.Swap(number.value.mutable_lease());
   number.value.clear_lease();
   lease.value.mutable_number()->Swap(&number.value);

@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "upstream/availability/caching_lease_api.h"
 #include "upstream/lease_api.h"
+#include "upstream/phase_times.h"
 #include "upstream/resilience/circuit_breaker.h"
 #include "upstream/resilience/guarded_lease_api.h"
 #include "upstream/resilience/retry_budget.h"

@@ -8,45 +8,10 @@
 #include <cstdint>
 #include <string_view>
 
+#include "upstream/operations.h"
 #include "upstream/time_histogram.h"
 
 namespace leasegateway {
-
-// The parts of an exchange with the provider, in their order.
-enum class Phase { kResolve, kConnect, kHandshake, kSend, kWait, kRead };
-inline constexpr std::array<std::string_view, 6> kPhaseNames{"resolve", "connect", "handshake",
-                                                             "send",    "wait",    "read"};
-// How long each took, whether it succeeded or not.
-struct PhaseTimes {
-  std::array<TimeHistogram, kPhaseNames.size()> times;
-  void Observe(Phase phase, std::chrono::nanoseconds time) {
-    times[static_cast<std::size_t>(phase)].Observe(time);
-  }
-};
-
-enum class UpstreamOperation {
-  kListAvailableNumbers,
-  kGetNumber,
-  kCreateLease,
-  kListLeases,
-  kGetLease,
-  kTerminateLease,
-  kConfigureFailover,
-  kGetCallForwarding,
-  kEnableCallForwarding,
-  kDisableCallForwarding,
-};
-inline constexpr std::array<std::string_view, 10> kUpstreamOperationNames{
-    "list_available_numbers",
-    "get_number",
-    "create_lease",
-    "list_leases",
-    "get_lease",
-    "terminate_lease",
-    "configure_failover",
-    "get_call_forwarding",
-    "enable_call_forwarding",
-    "disable_call_forwarding"};
 
 // The moving mean time of attempts that succeeded, by operation. Thread-safe.
 class UsualTimes {

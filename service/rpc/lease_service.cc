@@ -82,7 +82,8 @@ asio::awaitable<absl::Status> Do(RecordedLeaseApi& api, CallContext context,
 asio::awaitable<absl::Status> Do(CachingLeaseApi& api, CallContext context,
                                  const v1::GetLeaseRequest* request,
                                  v1::GetLeaseResponse* response) {
-  auto reply = co_await api.GetLease(std::move(context), request->phone_number());
+  auto reply =
+      co_await api.Perform(std::move(context), operation::GetLease{request->phone_number()});
   if (!reply.ok()) co_return reply.status();
   *response->mutable_lease() = std::move(reply->value);
   *response->mutable_metadata() = std::move(reply->metadata);
@@ -93,7 +94,8 @@ asio::awaitable<absl::Status> Do(CachingLeaseApi& api, CallContext context,
 asio::awaitable<void> FindOne(CachingLeaseApi& api, CallContext context,
                               v1::BatchGetNumbersResult* result) {
   context.stats = std::make_shared<CallStats>();
-  auto found = co_await api.GetNumber(std::move(context), result->phone_number());
+  auto found =
+      co_await api.Perform(std::move(context), operation::GetNumber{result->phone_number()});
   if (found.ok()) {
     *result->mutable_number() = std::move(found->value);
     *result->mutable_metadata() = std::move(found->metadata);
@@ -176,8 +178,9 @@ asio::awaitable<absl::Status> Do(CachingLeaseApi& api, CallContext context,
 asio::awaitable<absl::Status> Do(CachingLeaseApi& api, CallContext context,
                                  const v1::ConfigureFailoverRequest* request,
                                  v1::ConfigureFailoverResponse* response) {
-  auto reply = co_await api.ConfigureFailover(std::move(context), request->phone_number(),
-                                              request->failover());
+  auto reply = co_await api.Perform(
+      std::move(context),
+      operation::ConfigureFailover{request->phone_number(), request->failover()});
   if (!reply.ok()) co_return reply.status();
   response->set_phone_number(request->phone_number());
   if (reply->value.ByteSizeLong() > 0) {
@@ -201,22 +204,25 @@ absl::Status TakeCallForwarding(const std::string& phone_number,
 asio::awaitable<absl::Status> Do(CachingLeaseApi& api, CallContext context,
                                  const v1::GetCallForwardingRequest* request,
                                  v1::GetCallForwardingResponse* response) {
-  auto reply = co_await api.GetCallForwarding(std::move(context), request->phone_number());
+  auto reply = co_await api.Perform(std::move(context),
+                                    operation::GetCallForwarding{request->phone_number()});
   co_return TakeCallForwarding(request->phone_number(), std::move(reply), response);
 }
 
 asio::awaitable<absl::Status> Do(CachingLeaseApi& api, CallContext context,
                                  const v1::EnableCallForwardingRequest* request,
                                  v1::EnableCallForwardingResponse* response) {
-  auto reply = co_await api.EnableCallForwarding(std::move(context), request->phone_number(),
-                                                 request->forward_to());
+  auto reply = co_await api.Perform(
+      std::move(context),
+      operation::EnableCallForwarding{request->phone_number(), request->forward_to()});
   co_return TakeCallForwarding(request->phone_number(), std::move(reply), response);
 }
 
 asio::awaitable<absl::Status> Do(CachingLeaseApi& api, CallContext context,
                                  const v1::DisableCallForwardingRequest* request,
                                  v1::DisableCallForwardingResponse* response) {
-  auto reply = co_await api.DisableCallForwarding(std::move(context), request->phone_number());
+  auto reply = co_await api.Perform(std::move(context),
+                                    operation::DisableCallForwarding{request->phone_number()});
   co_return TakeCallForwarding(request->phone_number(), std::move(reply), response);
 }
 

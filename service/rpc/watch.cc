@@ -20,6 +20,7 @@
 #include "service/rpc/search.h"
 #include "service/rpc/status.h"
 #include "service/rpc/validation.h"
+#include "upstream/availability/number_filter.h"
 #include "upstream/upstream_error.h"
 #include "upstream/wakeup.h"
 

@@ -82,7 +82,8 @@ class RetryBudgetTest : public GatewayTest {
     context.deadline = Clock::now() + std::chrono::seconds(10);
     context.max_staleness = std::chrono::milliseconds(0);
     std::promise<absl::Status> ended;
-    asio::co_spawn(asio::make_strand(io), api.GetNumber(std::move(context), "+13059478667"),
+    asio::co_spawn(asio::make_strand(io),
+                   api.Perform(std::move(context), operation::GetNumber{"+13059478667"}),
                    [&](std::exception_ptr, absl::StatusOr<Reply<v1::Number>> reply) {
                      ended.set_value(reply.status());
                    });

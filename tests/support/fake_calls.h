@@ -98,49 +98,30 @@ class FakeProvider final : public LeaseApi {
   };
   explicit FakeProvider(Script* script) : script_(script) {}
 
-  LeaseApiResult<NumberList> ListAvailableNumbers(CallContext context) override {
-    return Answer<NumberList>(std::move(context), "ListAvailableNumbers");
-  }
-  LeaseApiResult<v1::Number> GetNumber(CallContext context, std::string) override {
-    return Answer<v1::Number>(std::move(context), "GetNumber");
-  }
-  LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string,
-                                        v1::BillingMethod) override {
-    return Answer<v1::Lease>(std::move(context), "CreateLease");
-  }
-  LeaseApiResult<LeaseList> ListLeases(CallContext context) override {
-    return Answer<LeaseList>(std::move(context), "ListLeases");
-  }
-  LeaseApiResult<v1::Lease> GetLease(CallContext context, std::string) override {
-    return Answer<v1::Lease>(std::move(context), "GetLease");
-  }
-  LeaseApiResult<v1::Termination> TerminateLease(CallContext context, std::string) override {
-    return Answer<v1::Termination>(std::move(context), "TerminateLease");
-  }
-  LeaseApiResult<v1::Failover> ConfigureFailover(CallContext context, std::string,
-                                                 v1::Failover) override {
-    return Answer<v1::Failover>(std::move(context), "ConfigureFailover");
-  }
-  LeaseApiResult<v1::CallForwarding> GetCallForwarding(CallContext context, std::string) override {
-    return Answer<v1::CallForwarding>(std::move(context), "GetCallForwarding");
-  }
-  LeaseApiResult<v1::CallForwarding> EnableCallForwarding(CallContext context, std::string,
-                                                          std::string) override {
-    return Answer<v1::CallForwarding>(std::move(context), "EnableCallForwarding");
-  }
-  LeaseApiResult<v1::CallForwarding> DisableCallForwarding(CallContext context,
-                                                           std::string) override {
-    return Answer<v1::CallForwarding>(std::move(context), "DisableCallForwarding");
-  }
-
- private:
-  template <typename T>
-  LeaseApiResult<T> Answer(CallContext context, std::string name) {
-    script_->calls.push_back(name);
+  boost::asio::awaitable<absl::StatusOr<AnyReply>> Call(CallContext context,
+                                                        Operation operation) override {
+    script_->calls.emplace_back(NameOf(operation));
     auto answering = script_->answer(std::move(context), static_cast<int>(script_->calls.size()));
     const absl::Status status = co_await std::move(answering);
     if (!status.ok()) co_return status;
-    co_return Reply<T>();
+    co_return Empty(operation);
+  }
+
+ private:
+  // "GetNumber" for get_number.
+  static std::string NameOf(const Operation& operation) {
+    std::string name;
+    bool upper = true;
+    for (const char c : kUpstreamOperationNames[operation.index()]) {
+      if (c != '_') name += upper ? static_cast<char>(c - 'a' + 'A') : c;
+      upper = c == '_';
+    }
+    return name;
+  }
+  static AnyReply Empty(const Operation& operation) {
+    return std::visit(
+        []<typename Known>(const Known&) { return AnyReply(Reply<typename Known::Value>()); },
+        operation);
   }
   Script* const script_;
 };

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "tests/support/typed_lease_api.h"
 #include "upstream/lease_api.h"
 
 namespace leasegateway {
@@ -79,7 +80,7 @@ struct LeaseApiScript {
 };
 
 // Answers as the script says, which outlives it.
-class ScriptedLeaseApi final : public LeaseApi {
+class ScriptedLeaseApi final : public TypedLeaseApi {
  public:
   explicit ScriptedLeaseApi(LeaseApiScript* script) : script_(script) { ++script_->alive; }
   ~ScriptedLeaseApi() override { --script_->alive; }

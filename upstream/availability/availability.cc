@@ -15,15 +15,6 @@ namespace {
 using Table = AvailabilityTable;
 using ::google::protobuf::internal::WireFormatLite;
 
-class InMemory : public SharedBytes {
- public:
-  explicit InMemory(std::string bytes) : bytes_(std::move(bytes)) {}
-  std::string_view view() const override { return bytes_; }
-
- private:
-  const std::string bytes_;
-};
-
 template <typename T>
 std::size_t BytesOf(const std::vector<T>& values) {
   return values.capacity() * sizeof(T);
@@ -91,10 +82,6 @@ std::string Serialize(const std::vector<const v1::Number*>& numbers,
 }
 
 }  // namespace
-
-std::shared_ptr<const SharedBytes> PinInMemory(std::string bytes) {
-  return std::make_shared<InMemory>(std::move(bytes));
-}
 
 Availability::Availability(std::shared_ptr<const AvailabilityTable> table,
                            v1::ResponseMetadata metadata, std::vector<std::uint32_t> removed,

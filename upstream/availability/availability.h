@@ -3,67 +3,18 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "absl/status/statusor.h"
 #include "leasegateway/v1/lease_service.pb.h"
+#include "upstream/availability/order_by.h"
+#include "upstream/availability/shared_bytes.h"
 #include "upstream/lease_api.h"
 
 namespace leasegateway {
-
-// Immutable bytes that many replies share. The service makes them of a kind that gRPC sends
-// without a copy.
-class SharedBytes {
- public:
-  virtual ~SharedBytes() = default;
-  virtual std::string_view view() const = 0;
-};
-using PinBytes = std::function<std::shared_ptr<const SharedBytes>(std::string)>;
-// Plain memory.
-std::shared_ptr<const SharedBytes> PinInMemory(std::string bytes);
-
-// A part of shared bytes.
-struct BytesRange {
-  std::size_t offset = 0;
-  std::size_t size = 0;
-};
-
-// One key of an order (AIP-132). Amounts are ordered by currency code, in which upper and lower
-// case are the same, then amount. Numbers without the value come last, ascending or descending.
-struct OrderKey {
-  enum class Field {
-    kMonthlyRate,
-    kUpfrontFee,
-    kReputation,
-    kPreviousOwners,
-    kCreateTime,
-    kPhoneNumber
-  };
-  Field field = Field::kPhoneNumber;
-  bool descending = false;
-  bool operator==(const OrderKey&) const = default;
-};
-using Order = std::vector<OrderKey>;
-// "pricing.monthly_rate desc, phone_number". Empty text: no keys. INVALID_ARGUMENT whose message is
-// the rule that was broken, with the offending part.
-absl::StatusOr<Order> ParseOrderBy(std::string_view text);
-
-// Whether a single number matches. The filter has been validated. Thread-safe.
-class NumberFilter {
- public:
-  explicit NumberFilter(v1::AvailabilityFilter filter);
-  bool Matches(const v1::Number& number) const;
-  bool matches_all() const { return matches_all_; }  // nothing is set
-
- private:
-  v1::AvailabilityFilter filter_;  // digits without a plus sign
-  bool matches_all_;
-};
 
 // What changed of one number between two snapshots. At least one side is there.
 struct NumberChange {

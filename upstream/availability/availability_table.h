@@ -17,8 +17,10 @@
 #include "absl/container/flat_hash_set.h"
 #include "absl/hash/hash.h"
 #include "absl/strings/string_view.h"
-#include "upstream/availability/availability.h"
+#include "leasegateway/v1/resources.pb.h"
 #include "upstream/availability/digit_pattern.h"
+#include "upstream/availability/order_by.h"
+#include "upstream/availability/shared_bytes.h"
 
 namespace leasegateway {
 

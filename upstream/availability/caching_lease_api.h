@@ -1,8 +1,7 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_AVAILABILITY_CACHING_LEASE_API_H_
 #define LEASE_GATEWAY_UPSTREAM_AVAILABILITY_CACHING_LEASE_API_H_
 
-#include <boost/asio/any_io_executor.hpp>
-#include <chrono>
+#include <boost/asio/awaitable.hpp>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -11,34 +10,10 @@
 #include <string_view>
 #include <vector>
 
-#include "upstream/availability/availability.h"
+#include "upstream/availability/cached_account.h"
 #include "upstream/lease_api.h"
 
 namespace leasegateway {
-
-// How old what memory has may be, by the time since the provider was asked (the terms are those of
-// RFC 9111 and RFC 5861).
-struct CachePolicy {
-  std::chrono::milliseconds fresh{5'000};                    // answered from memory
-  std::chrono::milliseconds stale_while_revalidate{60'000};  // after that: the same, and refreshed
-  std::chrono::milliseconds stale_if_error{900'000};  // in all: used when the provider gives none
-  std::chrono::milliseconds negative{2'000};          // that the provider does not know a number
-  std::chrono::milliseconds idle{300'000};            // lists nobody reads are no longer refreshed
-  std::size_t max_numbers = 10'000;                   // single numbers kept beside the lists
-};
-
-// Where time, chance and threads come from; tests bring their own.
-struct CacheEnvironment {
-  boost::asio::any_io_executor executor;
-  std::function<std::chrono::steady_clock::time_point()> now;
-  // Calls the function once, later, on any thread of the executor; not any more when the last copy
-  // of this is gone.
-  std::function<void(std::chrono::milliseconds, std::function<void()>)> after;
-  std::function<double()> random;  // [0, 1)
-  PinBytes pin;
-};
-// The real ones.
-CacheEnvironment MakeCacheEnvironment(const boost::asio::any_io_executor& executor, PinBytes pin);
 
 struct AvailabilityAnswer {
   std::shared_ptr<const Availability> numbers;
@@ -51,12 +26,6 @@ struct BytesAnswer {
   std::shared_ptr<const SharedBytes> bytes;
   BytesRange range;
   CacheOutcome outcome;
-};
-
-// Numbers that changed together, from the version before to `version`.
-struct AvailabilityChange {
-  std::uint64_t version = 0;
-  std::shared_ptr<const std::vector<NumberChange>> numbers;
 };
 
 // One account's reads from memory: fresh, stale while a refresh is under way, stale when the
@@ -74,8 +43,6 @@ class CachingLeaseApi final : public LeaseApi {
                   CacheEnvironment environment);
   // Cancels refreshes; they end on the executor, and keep the layers below until then.
   ~CachingLeaseApi() override;
-
-  using MaxStaleness = std::optional<std::chrono::milliseconds>;
 
   // What memory can answer at once; nothing when the provider has to be asked. Starts a refresh
   // where one is due. Any thread; never blocks for long.
@@ -104,22 +71,7 @@ class CachingLeaseApi final : public LeaseApi {
   // before the first call.
   void SetListener(std::function<void()> listener);
 
-  struct Stats {
-    struct Refreshes {  // requests to the provider for memory
-      std::uint64_t ok = 0;
-      std::uint64_t failed = 0;
-      std::uint64_t given_up = 0;  // because nobody waited any more, or too little time was left
-    };
-    Refreshes available;
-    Refreshes leases;
-    Refreshes numbers;  // single ones
-    // Since the provider was asked for the list that memory has; nothing: it has none.
-    std::optional<std::chrono::steady_clock::duration> available_age;
-    std::optional<std::chrono::steady_clock::duration> leases_age;
-    std::size_t available_numbers = 0;  // in the list
-    std::size_t bytes = 0;              // of the lists
-    std::size_t single_numbers = 0;     // kept beside the lists
-  };
+  using Stats = CacheStats;
   Stats stats() const;
 
   // Tell memory what a look showed after a write: that the account has leased the number, that
@@ -128,28 +80,16 @@ class CachingLeaseApi final : public LeaseApi {
   void FoundTaken(const std::string& phone_number);
   void FoundEnded(const std::string& phone_number, const std::string& lease_id);
 
-  LeaseApiResult<NumberList> ListAvailableNumbers(CallContext context) override;
-  LeaseApiResult<v1::Number> GetNumber(CallContext context, std::string phone_number) override;
-  LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string phone_number,
-                                        v1::BillingMethod method) override;
-  LeaseApiResult<LeaseList> ListLeases(CallContext context) override;
-  LeaseApiResult<v1::Lease> GetLease(CallContext context, std::string phone_number) override;
-  LeaseApiResult<v1::Termination> TerminateLease(CallContext context,
-                                                 std::string phone_number) override;
-  LeaseApiResult<v1::Failover> ConfigureFailover(CallContext context, std::string phone_number,
-                                                 v1::Failover failover) override;
-  LeaseApiResult<v1::CallForwarding> GetCallForwarding(CallContext context,
-                                                       std::string phone_number) override;
-  LeaseApiResult<v1::CallForwarding> EnableCallForwarding(CallContext context,
-                                                          std::string phone_number,
-                                                          std::string forward_to) override;
-  LeaseApiResult<v1::CallForwarding> DisableCallForwarding(CallContext context,
-                                                           std::string phone_number) override;
+  boost::asio::awaitable<absl::StatusOr<AnyReply>> Call(CallContext context,
+                                                        Operation operation) override;
 
  private:
-  struct State;
-  // Shared with refreshes, which may end after this object.
-  std::shared_ptr<State> state_;
+  boost::asio::awaitable<absl::StatusOr<AnyReply>> ReadAvailable(CallContext context);
+  boost::asio::awaitable<absl::StatusOr<AnyReply>> ReadLeases(CallContext context);
+  boost::asio::awaitable<absl::StatusOr<AnyReply>> ReadNumber(CallContext context,
+                                                              std::string phone_number);
+
+  const std::shared_ptr<CachedAccount> account_;
 };
 
 }  // namespace leasegateway

@@ -1,10 +1,11 @@
+#include "upstream/availability/number_filter.h"
+
 #include <algorithm>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "absl/strings/match.h"
-#include "upstream/availability/availability.h"
 #include "upstream/availability/digit_pattern.h"
 
 namespace leasegateway {

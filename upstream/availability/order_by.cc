@@ -1,3 +1,5 @@
+#include "upstream/availability/order_by.h"
+
 #include <algorithm>
 #include <iterator>
 #include <string>
@@ -10,7 +12,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
-#include "upstream/availability/availability.h"
 
 namespace leasegateway {
 namespace {

@@ -719,7 +719,8 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
     Settled settled;
     settled.settlement = v1::OPERATION_SETTLEMENT_ANSWERED;
     if (record.kind() == v1::OPERATION_KIND_TERMINATE) {
-      auto terminating = api->TerminateLease(std::move(context), record.phone_number());
+      auto terminating =
+          api->Perform(std::move(context), operation::TerminateLease{record.phone_number()});
       auto reply = co_await std::move(terminating);
       settled.status = reply.status();
       if (reply.ok()) {
@@ -733,7 +734,8 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
       }
     } else {
       auto leasing =
-          api->CreateLease(std::move(context), record.phone_number(), record.billing_method());
+          api->Perform(std::move(context),
+                       operation::CreateLease{record.phone_number(), record.billing_method()});
       auto reply = co_await std::move(leasing);
       settled.status = reply.status();
       if (reply.ok()) {
@@ -757,7 +759,7 @@ struct RecordedLeaseApi::State : std::enable_shared_from_this<State> {
     if (state == v1::OPERATION_STATE_SENT || state == v1::OPERATION_STATE_UNKNOWN) {
       context.background = false;
     }
-    auto getting = api->GetNumber(std::move(context), std::move(phone_number));
+    auto getting = api->Perform(std::move(context), operation::GetNumber{std::move(phone_number)});
     co_return co_await std::move(getting);
   }
 
@@ -1100,7 +1102,8 @@ asio::awaitable<absl::StatusOr<v1::CreateLeaseResponse>> RecordedLeaseApi::Creat
     const absl::Status unused = co_await std::move(checking);
     if (!unused.ok()) co_return unused;
     context.max_staleness = milliseconds(0);
-    auto looking = state->api->GetNumber(std::move(context), request.phone_number());
+    auto looking =
+        state->api->Perform(std::move(context), operation::GetNumber{request.phone_number()});
     const auto look = co_await std::move(looking);
     if (!look.ok()) co_return look.status();
     absl::Status status = CheckLeasable(look->value);
@@ -1135,7 +1138,8 @@ asio::awaitable<absl::StatusOr<v1::LeaseAnyNumberResponse>> RecordedLeaseApi::Le
                                          static_cast<std::size_t>(state->options.max_candidates));
     context.max_staleness = milliseconds(0);
     for (const std::uint32_t row : page.rows) {
-      auto looking = state->api->GetNumber(context, (*numbers)->NumberAt(row).phone_number());
+      auto looking = state->api->Perform(
+          context, operation::GetNumber{(*numbers)->NumberAt(row).phone_number()});
       const auto look = co_await std::move(looking);
       absl::Status status = look.status();
       if (look.ok()) status = State::CheckMatching(request, look->value);

@@ -7,13 +7,14 @@
 #include <string_view>
 
 #include "upstream/lease_api.h"
+#include "upstream/provider/routes.h"
 #include "upstream/tolerated.h"
 #include "upstream/transport/connection_pool.h"
 #include "upstream/transport/dns_cache.h"
 
 namespace leasegateway {
 
-// The provider over HTTPS: routes, headers and key; one exchange an operation. The one repetition
+// The provider over HTTPS: headers and key; one exchange an operation. The one repetition
 // is of a read whose pooled connection turned out to be dead before a byte of the answer came.
 class HttpsLeaseApi final : public LeaseApi {
  public:
@@ -30,47 +31,19 @@ class HttpsLeaseApi final : public LeaseApi {
                 std::shared_ptr<boost::asio::ssl::context> tls, const HttpsOptions& https,
                 Options options);
 
-  LeaseApiResult<NumberList> ListAvailableNumbers(CallContext context) override;
-  LeaseApiResult<v1::Number> GetNumber(CallContext context, std::string phone_number) override;
-  LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string phone_number,
-                                        v1::BillingMethod method) override;
-  LeaseApiResult<LeaseList> ListLeases(CallContext context) override;
-  LeaseApiResult<v1::Lease> GetLease(CallContext context, std::string phone_number) override;
-  LeaseApiResult<v1::Termination> TerminateLease(CallContext context,
-                                                 std::string phone_number) override;
-  LeaseApiResult<v1::Failover> ConfigureFailover(CallContext context, std::string phone_number,
-                                                 v1::Failover failover) override;
-  LeaseApiResult<v1::CallForwarding> GetCallForwarding(CallContext context,
-                                                       std::string phone_number) override;
-  LeaseApiResult<v1::CallForwarding> EnableCallForwarding(CallContext context,
-                                                          std::string phone_number,
-                                                          std::string forward_to) override;
-  LeaseApiResult<v1::CallForwarding> DisableCallForwarding(CallContext context,
-                                                           std::string phone_number) override;
+  boost::asio::awaitable<absl::StatusOr<AnyReply>> Call(CallContext context,
+                                                        Operation operation) override;
 
   ConnectionPool::Counts pool_counts() const { return pool_.counts(); }
   std::function<ConnectionPool::Counts()> PoolCountsReader() const { return pool_.CountsReader(); }
 
  private:
-  struct Operation {
-    boost::beast::http::verb verb;
-    std::string route;  // for messages: "GET /{number}"
-    std::string path;   // below base_path
-    std::string body;   // JSON; empty: none
-    bool is_write() const { return verb != boost::beast::http::verb::get; }
-  };
   // The answer's body, when its status is 2xx.
-  boost::asio::awaitable<absl::StatusOr<std::string>> Perform(CallContext context,
-                                                              Operation operation);
+  boost::asio::awaitable<absl::StatusOr<std::string>> Exchange(CallContext context, Route route);
   // A leased connection that is connected.
   boost::asio::awaitable<absl::Status> Connect(HttpsConnection& connection, Deadline deadline);
-  // The answer as a message.
-  template <typename T>
-  absl::StatusOr<Reply<T>> Decode(UpstreamOperation operation, std::string_view route,
-                                  CallStats& stats, const absl::StatusOr<std::string>& body,
-                                  absl::StatusOr<Reply<T>> (*decode)(std::string_view)) const;
   // `span` is the exchange's own.
-  HttpRequest MakeRequest(const Operation& operation, const TraceContext& span) const;
+  HttpRequest MakeRequest(const Route& route, const TraceContext& span) const;
 
   const boost::asio::any_io_executor executor_;
   const HttpsOptions https_;

@@ -11,7 +11,8 @@ boost::asio::awaitable<absl::Status> ExplainingLeaseApi::Explain(CallContext con
                                                                  std::string phone_number,
                                                                  absl::Status status) {
   if (ReasonOf(status) != reason::kUpstreamRejected) co_return status;
-  const auto number = co_await inner_->GetNumber(std::move(context), phone_number);
+  const auto number =
+      co_await inner_->Perform(std::move(context), operation::GetNumber{phone_number});
   if (!number.ok() || number->value.has_lease()) co_return status;
   auto explained =
       MakeError(absl::StatusCode::kFailedPrecondition, reason::kNotLeased,
@@ -20,60 +21,15 @@ boost::asio::awaitable<absl::Status> ExplainingLeaseApi::Explain(CallContext con
   co_return explained;
 }
 
-LeaseApiResult<NumberList> ExplainingLeaseApi::ListAvailableNumbers(CallContext context) {
-  return inner_->ListAvailableNumbers(std::move(context));
-}
-
-LeaseApiResult<v1::Number> ExplainingLeaseApi::GetNumber(CallContext context,
-                                                         std::string phone_number) {
-  return inner_->GetNumber(std::move(context), std::move(phone_number));
-}
-
-LeaseApiResult<v1::Lease> ExplainingLeaseApi::CreateLease(CallContext context,
-                                                          std::string phone_number,
-                                                          v1::BillingMethod method) {
-  return inner_->CreateLease(std::move(context), std::move(phone_number), method);
-}
-
-LeaseApiResult<LeaseList> ExplainingLeaseApi::ListLeases(CallContext context) {
-  return inner_->ListLeases(std::move(context));
-}
-
-LeaseApiResult<v1::Lease> ExplainingLeaseApi::GetLease(CallContext context,
-                                                       std::string phone_number) {
-  return inner_->GetLease(std::move(context), std::move(phone_number));
-}
-
-LeaseApiResult<v1::Termination> ExplainingLeaseApi::TerminateLease(CallContext context,
-                                                                   std::string phone_number) {
-  return inner_->TerminateLease(std::move(context), std::move(phone_number));
-}
-
-LeaseApiResult<v1::Failover> ExplainingLeaseApi::ConfigureFailover(CallContext context,
-                                                                   std::string phone_number,
-                                                                   v1::Failover failover) {
-  auto reply = co_await inner_->ConfigureFailover(context, phone_number, std::move(failover));
-  if (reply.ok()) co_return reply;
-  co_return co_await Explain(std::move(context), std::move(phone_number), reply.status());
-}
-
-LeaseApiResult<v1::CallForwarding> ExplainingLeaseApi::GetCallForwarding(CallContext context,
-                                                                         std::string phone_number) {
-  auto reply = co_await inner_->GetCallForwarding(context, phone_number);
-  if (reply.ok()) co_return reply;
-  co_return co_await Explain(std::move(context), std::move(phone_number), reply.status());
-}
-
-LeaseApiResult<v1::CallForwarding> ExplainingLeaseApi::EnableCallForwarding(
-    CallContext context, std::string phone_number, std::string forward_to) {
-  auto reply = co_await inner_->EnableCallForwarding(context, phone_number, std::move(forward_to));
-  if (reply.ok()) co_return reply;
-  co_return co_await Explain(std::move(context), std::move(phone_number), reply.status());
-}
-
-LeaseApiResult<v1::CallForwarding> ExplainingLeaseApi::DisableCallForwarding(
-    CallContext context, std::string phone_number) {
-  auto reply = co_await inner_->DisableCallForwarding(context, phone_number);
+boost::asio::awaitable<absl::StatusOr<AnyReply>> ExplainingLeaseApi::Call(CallContext context,
+                                                                          Operation operation) {
+  if (!IsOnLease(operation)) {
+    auto passing = inner_->Call(std::move(context), std::move(operation));
+    co_return co_await std::move(passing);
+  }
+  std::string phone_number = PhoneNumberOf(operation);
+  auto calling = inner_->Call(context, std::move(operation));
+  auto reply = co_await std::move(calling);
   if (reply.ok()) co_return reply;
   co_return co_await Explain(std::move(context), std::move(phone_number), reply.status());
 }

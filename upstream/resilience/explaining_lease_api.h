@@ -16,23 +16,8 @@ class ExplainingLeaseApi final : public LeaseApi {
  public:
   explicit ExplainingLeaseApi(std::unique_ptr<LeaseApi> inner) : inner_(std::move(inner)) {}
 
-  LeaseApiResult<NumberList> ListAvailableNumbers(CallContext context) override;
-  LeaseApiResult<v1::Number> GetNumber(CallContext context, std::string phone_number) override;
-  LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string phone_number,
-                                        v1::BillingMethod method) override;
-  LeaseApiResult<LeaseList> ListLeases(CallContext context) override;
-  LeaseApiResult<v1::Lease> GetLease(CallContext context, std::string phone_number) override;
-  LeaseApiResult<v1::Termination> TerminateLease(CallContext context,
-                                                 std::string phone_number) override;
-  LeaseApiResult<v1::Failover> ConfigureFailover(CallContext context, std::string phone_number,
-                                                 v1::Failover failover) override;
-  LeaseApiResult<v1::CallForwarding> GetCallForwarding(CallContext context,
-                                                       std::string phone_number) override;
-  LeaseApiResult<v1::CallForwarding> EnableCallForwarding(CallContext context,
-                                                          std::string phone_number,
-                                                          std::string forward_to) override;
-  LeaseApiResult<v1::CallForwarding> DisableCallForwarding(CallContext context,
-                                                           std::string phone_number) override;
+  boost::asio::awaitable<absl::StatusOr<AnyReply>> Call(CallContext context,
+                                                        Operation operation) override;
 
  private:
   boost::asio::awaitable<absl::Status> Explain(CallContext context, std::string phone_number,

@@ -137,18 +137,18 @@ std::function<GuardedLeaseApi::Stats()> GuardedLeaseApi::StatsReader() const {
   };
 }
 
-template <typename T>
-LeaseApiResult<T> GuardedLeaseApi::Guard(CallContext context, UpstreamOperation operation,
-                                         std::string phone_number,
-                                         std::function<LeaseApiResult<T>(CallContext)> call) {
+asio::awaitable<absl::StatusOr<AnyReply>> GuardedLeaseApi::Call(CallContext context,
+                                                                Operation operation) {
   co_await asio::this_coro::throw_if_cancelled(false);
+  const auto inner = inner_;
   const auto state = state_;
   const CallEnvironment& environment = state->environment;
+  const UpstreamOperation id = IdOf(operation);
   const auto start = environment.now();
   if (start >= context.deadline) co_return Unsent(DeadlineError("starting the call"));
-  if (const auto open = state->breaker.FindOpen(operation, start)) {
+  if (const auto open = state->breaker.FindOpen(id, start)) {
     ++state->circuit_open;
-    co_return CircuitOpen(*open, operation);
+    co_return CircuitOpen(*open, id);
   }
 
   // A refresh takes only a token that nobody waits for.
@@ -179,113 +179,30 @@ LeaseApiResult<T> GuardedLeaseApi::Guard(CallContext context, UpstreamOperation 
     co_return place.status();
   }
   const auto began = environment.now();
-  const auto permit = state->breaker.Ask(operation, phone_number, began);
+  const auto permit = state->breaker.Ask(id, PhoneNumberOf(operation), began);
   if (permit.refusal) {
     ++state->circuit_open;
     state->limiter.GiveBack();
-    co_return CircuitOpen(*permit.refusal, operation);
+    co_return CircuitOpen(*permit.refusal, id);
   }
   Attempt attempt(state->breaker, permit);
   const auto deadline = context.deadline;
   state->limiter.Sent(began);
-  auto calling = call(std::move(context));
+  auto calling = inner->Call(std::move(context), std::move(operation));
   auto reply = co_await std::move(calling);
   const auto ended = environment.now();
 
   // A deadline of the caller's comes as a cancellation, a little before the gateway's own.
   const auto had = (absl::IsCancelled(reply.status()) ? ended : deadline) - began;
-  const bool patient = had >= Patience(state->usual.Of(operation));
+  const bool patient = had >= Patience(state->usual.Of(id));
   const Outcome outcome = Judge(reply.status(), patient);
-  if (reply.ok()) state->usual.Took(operation, ended - began);
+  if (reply.ok()) state->usual.Took(id, ended - began);
   attempt.Done(outcome, ended);
   if (outcome != Outcome::kUnknown) place->Served(ended - began);
   if (ReasonOf(reply.status()) == reason::kUpstreamRateLimited) {
     state->limiter.Refused(ended, RetryAfterOf(reply.status()));
   }
   co_return reply;
-}
-
-LeaseApiResult<NumberList> GuardedLeaseApi::ListAvailableNumbers(CallContext context) {
-  return Guard<NumberList>(std::move(context), UpstreamOperation::kListAvailableNumbers, "",
-                           [inner = inner_](CallContext attempt) {
-                             return inner->ListAvailableNumbers(std::move(attempt));
-                           });
-}
-
-LeaseApiResult<v1::Number> GuardedLeaseApi::GetNumber(CallContext context,
-                                                      std::string phone_number) {
-  return Guard<v1::Number>(std::move(context), UpstreamOperation::kGetNumber, phone_number,
-                           [inner = inner_, phone_number](CallContext attempt) {
-                             return inner->GetNumber(std::move(attempt), phone_number);
-                           });
-}
-
-LeaseApiResult<v1::Lease> GuardedLeaseApi::CreateLease(CallContext context,
-                                                       std::string phone_number,
-                                                       v1::BillingMethod method) {
-  return Guard<v1::Lease>(std::move(context), UpstreamOperation::kCreateLease, phone_number,
-                          [inner = inner_, phone_number, method](CallContext attempt) {
-                            return inner->CreateLease(std::move(attempt), phone_number, method);
-                          });
-}
-
-LeaseApiResult<LeaseList> GuardedLeaseApi::ListLeases(CallContext context) {
-  return Guard<LeaseList>(
-      std::move(context), UpstreamOperation::kListLeases, "",
-      [inner = inner_](CallContext attempt) { return inner->ListLeases(std::move(attempt)); });
-}
-
-LeaseApiResult<v1::Lease> GuardedLeaseApi::GetLease(CallContext context, std::string phone_number) {
-  return Guard<v1::Lease>(std::move(context), UpstreamOperation::kGetLease, phone_number,
-                          [inner = inner_, phone_number](CallContext attempt) {
-                            return inner->GetLease(std::move(attempt), phone_number);
-                          });
-}
-
-LeaseApiResult<v1::Termination> GuardedLeaseApi::TerminateLease(CallContext context,
-                                                                std::string phone_number) {
-  return Guard<v1::Termination>(std::move(context), UpstreamOperation::kTerminateLease,
-                                phone_number, [inner = inner_, phone_number](CallContext attempt) {
-                                  return inner->TerminateLease(std::move(attempt), phone_number);
-                                });
-}
-
-LeaseApiResult<v1::Failover> GuardedLeaseApi::ConfigureFailover(CallContext context,
-                                                                std::string phone_number,
-                                                                v1::Failover failover) {
-  return Guard<v1::Failover>(
-      std::move(context), UpstreamOperation::kConfigureFailover, phone_number,
-      [inner = inner_, phone_number, failover = std::move(failover)](CallContext attempt) {
-        return inner->ConfigureFailover(std::move(attempt), phone_number, failover);
-      });
-}
-
-LeaseApiResult<v1::CallForwarding> GuardedLeaseApi::GetCallForwarding(CallContext context,
-                                                                      std::string phone_number) {
-  return Guard<v1::CallForwarding>(
-      std::move(context), UpstreamOperation::kGetCallForwarding, phone_number,
-      [inner = inner_, phone_number](CallContext attempt) {
-        return inner->GetCallForwarding(std::move(attempt), phone_number);
-      });
-}
-
-LeaseApiResult<v1::CallForwarding> GuardedLeaseApi::EnableCallForwarding(CallContext context,
-                                                                         std::string phone_number,
-                                                                         std::string forward_to) {
-  return Guard<v1::CallForwarding>(
-      std::move(context), UpstreamOperation::kEnableCallForwarding, phone_number,
-      [inner = inner_, phone_number, forward_to = std::move(forward_to)](CallContext attempt) {
-        return inner->EnableCallForwarding(std::move(attempt), phone_number, forward_to);
-      });
-}
-
-LeaseApiResult<v1::CallForwarding> GuardedLeaseApi::DisableCallForwarding(
-    CallContext context, std::string phone_number) {
-  return Guard<v1::CallForwarding>(
-      std::move(context), UpstreamOperation::kDisableCallForwarding, phone_number,
-      [inner = inner_, phone_number](CallContext attempt) {
-        return inner->DisableCallForwarding(std::move(attempt), phone_number);
-      });
 }
 
 }  // namespace leasegateway

@@ -46,32 +46,11 @@ class GuardedLeaseApi final : public LeaseApi {
   // Tells the state of the moment, from any thread, also when this object is gone.
   std::function<Stats()> StatsReader() const;
 
-  LeaseApiResult<NumberList> ListAvailableNumbers(CallContext context) override;
-  LeaseApiResult<v1::Number> GetNumber(CallContext context, std::string phone_number) override;
-  LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string phone_number,
-                                        v1::BillingMethod method) override;
-  LeaseApiResult<LeaseList> ListLeases(CallContext context) override;
-  LeaseApiResult<v1::Lease> GetLease(CallContext context, std::string phone_number) override;
-  LeaseApiResult<v1::Termination> TerminateLease(CallContext context,
-                                                 std::string phone_number) override;
-  LeaseApiResult<v1::Failover> ConfigureFailover(CallContext context, std::string phone_number,
-                                                 v1::Failover failover) override;
-  LeaseApiResult<v1::CallForwarding> GetCallForwarding(CallContext context,
-                                                       std::string phone_number) override;
-  LeaseApiResult<v1::CallForwarding> EnableCallForwarding(CallContext context,
-                                                          std::string phone_number,
-                                                          std::string forward_to) override;
-  LeaseApiResult<v1::CallForwarding> DisableCallForwarding(CallContext context,
-                                                           std::string phone_number) override;
+  boost::asio::awaitable<absl::StatusOr<AnyReply>> Call(CallContext context,
+                                                        Operation operation) override;
 
  private:
   struct State;
-
-  // `phone_number` is empty for a list.
-  template <typename T>
-  LeaseApiResult<T> Guard(CallContext context, UpstreamOperation operation,
-                          std::string phone_number,
-                          std::function<LeaseApiResult<T>(CallContext)> call);
 
   const std::shared_ptr<LeaseApi> inner_;
   const std::shared_ptr<State> state_;

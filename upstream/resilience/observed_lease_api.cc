@@ -41,16 +41,16 @@ ObservedLeaseApi::ObservedLeaseApi(std::unique_ptr<LeaseApi> inner,
                                    std::shared_ptr<AttemptStats> stats, CallEnvironment environment)
     : inner_(std::move(inner)), stats_(std::move(stats)), environment_(std::move(environment)) {}
 
-template <typename T>
-LeaseApiResult<T> ObservedLeaseApi::Observe(UpstreamOperation operation,
-                                            LeaseApiResult<T> calling) {
+asio::awaitable<absl::StatusOr<AnyReply>> ObservedLeaseApi::Call(CallContext context,
+                                                                 Operation operation) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const auto stats = stats_;
   const auto now = environment_.now;
   const auto began = now();
+  const auto index = operation.index();
+  auto calling = inner_->Call(std::move(context), std::move(operation));
   auto reply = co_await std::move(calling);
   const auto outcome = OutcomeOf(reply.status());
-  const auto index = static_cast<std::size_t>(operation);
   stats->times[index].Observe(now() - began);
   stats->outcomes[index][static_cast<std::size_t>(outcome)].fetch_add(1, std::memory_order_relaxed);
   if (outcome == AttemptOutcome::kCredentialsRejected) {
@@ -59,68 +59,6 @@ LeaseApiResult<T> ObservedLeaseApi::Observe(UpstreamOperation operation,
     stats->credentials_rejected.store(false, std::memory_order_relaxed);
   }
   co_return reply;
-}
-
-LeaseApiResult<NumberList> ObservedLeaseApi::ListAvailableNumbers(CallContext context) {
-  return Observe(UpstreamOperation::kListAvailableNumbers,
-                 inner_->ListAvailableNumbers(std::move(context)));
-}
-
-LeaseApiResult<v1::Number> ObservedLeaseApi::GetNumber(CallContext context,
-                                                       std::string phone_number) {
-  return Observe(UpstreamOperation::kGetNumber,
-                 inner_->GetNumber(std::move(context), std::move(phone_number)));
-}
-
-LeaseApiResult<v1::Lease> ObservedLeaseApi::CreateLease(CallContext context,
-                                                        std::string phone_number,
-                                                        v1::BillingMethod method) {
-  return Observe(UpstreamOperation::kCreateLease,
-                 inner_->CreateLease(std::move(context), std::move(phone_number), method));
-}
-
-LeaseApiResult<LeaseList> ObservedLeaseApi::ListLeases(CallContext context) {
-  return Observe(UpstreamOperation::kListLeases, inner_->ListLeases(std::move(context)));
-}
-
-LeaseApiResult<v1::Lease> ObservedLeaseApi::GetLease(CallContext context,
-                                                     std::string phone_number) {
-  return Observe(UpstreamOperation::kGetLease,
-                 inner_->GetLease(std::move(context), std::move(phone_number)));
-}
-
-LeaseApiResult<v1::Termination> ObservedLeaseApi::TerminateLease(CallContext context,
-                                                                 std::string phone_number) {
-  return Observe(UpstreamOperation::kTerminateLease,
-                 inner_->TerminateLease(std::move(context), std::move(phone_number)));
-}
-
-LeaseApiResult<v1::Failover> ObservedLeaseApi::ConfigureFailover(CallContext context,
-                                                                 std::string phone_number,
-                                                                 v1::Failover failover) {
-  return Observe(
-      UpstreamOperation::kConfigureFailover,
-      inner_->ConfigureFailover(std::move(context), std::move(phone_number), std::move(failover)));
-}
-
-LeaseApiResult<v1::CallForwarding> ObservedLeaseApi::GetCallForwarding(CallContext context,
-                                                                       std::string phone_number) {
-  return Observe(UpstreamOperation::kGetCallForwarding,
-                 inner_->GetCallForwarding(std::move(context), std::move(phone_number)));
-}
-
-LeaseApiResult<v1::CallForwarding> ObservedLeaseApi::EnableCallForwarding(CallContext context,
-                                                                          std::string phone_number,
-                                                                          std::string forward_to) {
-  return Observe(UpstreamOperation::kEnableCallForwarding,
-                 inner_->EnableCallForwarding(std::move(context), std::move(phone_number),
-                                              std::move(forward_to)));
-}
-
-LeaseApiResult<v1::CallForwarding> ObservedLeaseApi::DisableCallForwarding(
-    CallContext context, std::string phone_number) {
-  return Observe(UpstreamOperation::kDisableCallForwarding,
-                 inner_->DisableCallForwarding(std::move(context), std::move(phone_number)));
 }
 
 }  // namespace leasegateway

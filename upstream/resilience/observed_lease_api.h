@@ -2,7 +2,6 @@
 #define LEASE_GATEWAY_UPSTREAM_RESILIENCE_OBSERVED_LEASE_API_H_
 
 #include <memory>
-#include <string>
 
 #include "upstream/call_environment.h"
 #include "upstream/lease_api.h"
@@ -19,28 +18,10 @@ class ObservedLeaseApi final : public LeaseApi {
   ObservedLeaseApi(std::unique_ptr<LeaseApi> inner, std::shared_ptr<AttemptStats> stats,
                    CallEnvironment environment);
 
-  LeaseApiResult<NumberList> ListAvailableNumbers(CallContext context) override;
-  LeaseApiResult<v1::Number> GetNumber(CallContext context, std::string phone_number) override;
-  LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string phone_number,
-                                        v1::BillingMethod method) override;
-  LeaseApiResult<LeaseList> ListLeases(CallContext context) override;
-  LeaseApiResult<v1::Lease> GetLease(CallContext context, std::string phone_number) override;
-  LeaseApiResult<v1::Termination> TerminateLease(CallContext context,
-                                                 std::string phone_number) override;
-  LeaseApiResult<v1::Failover> ConfigureFailover(CallContext context, std::string phone_number,
-                                                 v1::Failover failover) override;
-  LeaseApiResult<v1::CallForwarding> GetCallForwarding(CallContext context,
-                                                       std::string phone_number) override;
-  LeaseApiResult<v1::CallForwarding> EnableCallForwarding(CallContext context,
-                                                          std::string phone_number,
-                                                          std::string forward_to) override;
-  LeaseApiResult<v1::CallForwarding> DisableCallForwarding(CallContext context,
-                                                           std::string phone_number) override;
+  boost::asio::awaitable<absl::StatusOr<AnyReply>> Call(CallContext context,
+                                                        Operation operation) override;
 
  private:
-  template <typename T>
-  LeaseApiResult<T> Observe(UpstreamOperation operation, LeaseApiResult<T> calling);
-
   const std::unique_ptr<LeaseApi> inner_;
   const std::shared_ptr<AttemptStats> stats_;
   const CallEnvironment environment_;

@@ -5,16 +5,9 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "upstream/operations.h"
 
 namespace leasegateway {
-
-// What trying an operation again could do.
-enum class OperationKind {
-  kRead,      // nothing
-  kSpend,     // buy twice: CreateLease
-  kEnd,       // end a newer lease: TerminateLease
-  kConfigure  // undo what somebody else has set since
-};
 
 // Why there was no further attempt: `retry_stopped` in the metadata of the error.
 namespace retry_stopped {

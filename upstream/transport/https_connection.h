@@ -19,8 +19,8 @@
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "upstream/phase_times.h"
 #include "upstream/upstream_error.h"
-#include "upstream/upstream_stats.h"
 
 namespace leasegateway {
 

@@ -33,6 +33,7 @@
 #include "absl/strings/strip.h"
 #include "leasegateway/v1/lease_service.pb.h"
 #include "tests/support/scripted_lease_api.h"
+#include "tests/support/typed_lease_api.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -291,8 +292,10 @@ class CachingLeaseApiTest : public testing::Test {
   // As the script says.
   absl::Status Create(std::string phone_number) {
     const CallContext context = Context();
-    const auto call = Spawn(context.stats, cache_->CreateLease(context, std::move(phone_number),
-                                                               v1::BILLING_METHOD_UNSPECIFIED));
+    const auto call =
+        Spawn(context.stats,
+              cache_->Perform(context, operation::CreateLease{std::move(phone_number),
+                                                              v1::BILLING_METHOD_UNSPECIFIED}));
     Settle();
     return call->status();
   }
@@ -303,7 +306,8 @@ class CachingLeaseApiTest : public testing::Test {
     script_.termination = ReplyOf(termination);
     const CallContext context = Context();
     const auto call =
-        Spawn(context.stats, cache_->TerminateLease(context, std::move(phone_number)));
+        Spawn(context.stats,
+              cache_->Perform(context, operation::TerminateLease{std::move(phone_number)}));
     Settle();
     return call->status();
   }
@@ -311,8 +315,10 @@ class CachingLeaseApiTest : public testing::Test {
   void LeaseMeanwhile(std::string phone_number, const std::string& lease_id) {
     script_.lease = ReplyOf(LeaseOf(phone_number, lease_id));
     const CallContext context = Context();
-    const auto call = Spawn(context.stats, cache_->CreateLease(context, std::move(phone_number),
-                                                               v1::BILLING_METHOD_UNSPECIFIED));
+    const auto call =
+        Spawn(context.stats,
+              cache_->Perform(context, operation::CreateLease{std::move(phone_number),
+                                                              v1::BILLING_METHOD_UNSPECIFIED}));
     asio_.poll();
     EXPECT_TRUE(call->status().ok());
   }
@@ -1296,7 +1302,8 @@ TEST_F(CachingLeaseApiTest, LeaseIsListedWithItsNumber) {
   script_.lease = ReplyOf(LeaseOf(kA, "lease_a"));
   const CallContext context = Context();
   const auto call =
-      Spawn(context.stats, cache_->CreateLease(context, kA, v1::BILLING_METHOD_UNSPECIFIED));
+      Spawn(context.stats,
+            cache_->Perform(context, operation::CreateLease{kA, v1::BILLING_METHOD_UNSPECIFIED}));
   Settle();
   Release("CreateLease");
   ASSERT_TRUE(call->status().ok());
@@ -1499,7 +1506,7 @@ TEST_F(CachingLeaseApiTest, AfterATerminationReadersWaitForTheNewList) {
   script_.leases = Outage();
   script_.termination = ReplyOf(v1::Termination());
   const CallContext context = Context();
-  const auto call = Spawn(context.stats, cache_->TerminateLease(context, kC));
+  const auto call = Spawn(context.stats, cache_->Perform(context, operation::TerminateLease{kC}));
   script_.available = Numbers({kA, kB, kC});
   Settle();
   ASSERT_TRUE(call->status().ok());
@@ -1583,7 +1590,8 @@ TEST_F(CachingLeaseApiTest, AfterAnUnknownOutcomeEverythingIsAskedForAnew) {
   script_.hold = true;
   const CallContext context = Context();
   const auto call =
-      Spawn(context.stats, cache_->CreateLease(context, kA, v1::BILLING_METHOD_UNSPECIFIED));
+      Spawn(context.stats,
+            cache_->Perform(context, operation::CreateLease{kA, v1::BILLING_METHOD_UNSPECIFIED}));
   Settle();
   script_.available = Numbers({kB});
   script_.leases = Leases({LeaseOf(kA, "lease_a")});
@@ -1640,10 +1648,10 @@ TEST_F(CachingLeaseApiTest, WritesThatWereNotDoneChangeNothing) {
     script_.forwarding = absl::Status(code, "no");
     EXPECT_EQ(Create(kA).code(), code);
     const CallContext context = Context();
-    Spawn(context.stats, cache_->TerminateLease(context, kC));
-    Spawn(context.stats, cache_->ConfigureFailover(context, kC, {}));
-    Spawn(context.stats, cache_->EnableCallForwarding(context, kC, kA));
-    Spawn(context.stats, cache_->DisableCallForwarding(context, kC));
+    Spawn(context.stats, cache_->Perform(context, operation::TerminateLease{kC}));
+    Spawn(context.stats, cache_->Perform(context, operation::ConfigureFailover{kC, {}}));
+    Spawn(context.stats, cache_->Perform(context, operation::EnableCallForwarding{kC, kA}));
+    Spawn(context.stats, cache_->Perform(context, operation::DisableCallForwarding{kC}));
     Settle();
   }
   EXPECT_THAT(AvailableInMemory(), ElementsAre(kA, kB));
@@ -1659,13 +1667,15 @@ TEST_F(CachingLeaseApiTest, ConfiguredNumberIsAskedForAnew) {
     script_.forwarding = Reply<v1::CallForwarding>();
     bool ok = false;
     if (operation == 0) {
-      const auto call = Spawn(context.stats, cache_->ConfigureFailover(context, kC, {}));
+      const auto call =
+          Spawn(context.stats, cache_->Perform(context, operation::ConfigureFailover{kC, {}}));
       Settle();
       ok = call->status().ok();
     } else {
       const auto call =
-          Spawn(context.stats, operation == 1 ? cache_->EnableCallForwarding(context, kC, kA)
-                                              : cache_->DisableCallForwarding(context, kC));
+          Spawn(context.stats,
+                operation == 1 ? cache_->Perform(context, operation::EnableCallForwarding{kC, kA})
+                               : cache_->Perform(context, operation::DisableCallForwarding{kC}));
       Settle();
       ok = call->status().ok();
     }
@@ -1698,17 +1708,23 @@ TEST_F(CachingLeaseApiTest, WritesSayThatTheyBypassMemoryAndWhatTheyCost) {
     EXPECT_EQ(call->stats->upstream_request_id, "req_1");
   };
   expect_bypass([this](const CallContext& context) {
-    return cache_->CreateLease(context, kA, v1::BILLING_METHOD_UNSPECIFIED);
+    return cache_->Perform(context, operation::CreateLease{kA, v1::BILLING_METHOD_UNSPECIFIED});
   });
-  expect_bypass([this](const CallContext& context) { return cache_->TerminateLease(context, kA); });
-  expect_bypass(
-      [this](const CallContext& context) { return cache_->ConfigureFailover(context, kA, {}); });
-  expect_bypass(
-      [this](const CallContext& context) { return cache_->GetCallForwarding(context, kA); });
-  expect_bypass(
-      [this](const CallContext& context) { return cache_->EnableCallForwarding(context, kA, kB); });
-  expect_bypass(
-      [this](const CallContext& context) { return cache_->DisableCallForwarding(context, kA); });
+  expect_bypass([this](const CallContext& context) {
+    return cache_->Perform(context, operation::TerminateLease{kA});
+  });
+  expect_bypass([this](const CallContext& context) {
+    return cache_->Perform(context, operation::ConfigureFailover{kA, {}});
+  });
+  expect_bypass([this](const CallContext& context) {
+    return cache_->Perform(context, operation::GetCallForwarding{kA});
+  });
+  expect_bypass([this](const CallContext& context) {
+    return cache_->Perform(context, operation::EnableCallForwarding{kA, kB});
+  });
+  expect_bypass([this](const CallContext& context) {
+    return cache_->Perform(context, operation::DisableCallForwarding{kA});
+  });
 }
 
 // --- versions, changes, listener -----------------------------------------------------------------
@@ -1828,9 +1844,10 @@ TEST_F(CachingLeaseApiTest, ReadsOfTheInterfaceAreAnsweredFromMemory) {
   script_.leases->metadata.set_upstream_request_id("req_leases");
   Warm();
   const CallContext context = Context();
-  const auto numbers = Spawn(context.stats, cache_->ListAvailableNumbers(context));
-  const auto leases = Spawn(context.stats, cache_->ListLeases(context));
-  const auto number = Spawn(context.stats, cache_->GetNumber(context, kB));
+  const auto numbers =
+      Spawn(context.stats, cache_->Perform(context, operation::ListAvailableNumbers()));
+  const auto leases = Spawn(context.stats, cache_->Perform(context, operation::ListLeases()));
+  const auto number = Spawn(context.stats, cache_->Perform(context, operation::GetNumber{kB}));
   Settle();
   ASSERT_TRUE(numbers->status().ok());
   EXPECT_EQ((*numbers->result)->value.size(), 2);
@@ -1849,12 +1866,12 @@ TEST_F(CachingLeaseApiTest, LeaseIsTakenFromTheNumber) {
   number.mutable_lease()->set_lease_id("lease_c");
   script_.number = ReplyOf(number);
   const CallContext context = Context();
-  const auto lease = Spawn(context.stats, cache_->GetLease(context, kC));
+  const auto lease = Spawn(context.stats, cache_->Perform(context, operation::GetLease{kC}));
   Settle();
   ASSERT_TRUE(lease->status().ok());
   EXPECT_EQ((*lease->result)->value.lease_id(), "lease_c");
   Warm();
-  const auto none = Spawn(context.stats, cache_->GetLease(context, kA));
+  const auto none = Spawn(context.stats, cache_->Perform(context, operation::GetLease{kA}));
   Settle();
   EXPECT_EQ(ReasonOf(none->status()), reason::kNotLeased);
 }
@@ -1862,7 +1879,7 @@ TEST_F(CachingLeaseApiTest, LeaseIsTakenFromTheNumber) {
 // --- many threads --------------------------------------------------------------------------------
 
 // Keeps its own truth, and takes a few turns of the executor before and after it looks at it.
-class TruthfulLeaseApi final : public LeaseApi {
+class TruthfulLeaseApi final : public TypedLeaseApi {
  public:
   explicit TruthfulLeaseApi(const std::vector<std::string>& phone_numbers) {
     for (const auto& phone_number : phone_numbers) lease_ids_[phone_number] = "";
@@ -1963,10 +1980,11 @@ class Worker {
     for (int round = 0; round < rounds; ++round) {
       const std::string number =
           phone_numbers_[static_cast<std::size_t>(round) % phone_numbers_.size()];
-      auto lease = co_await cache_->CreateLease(Context(), number, v1::BILLING_METHOD_UNSPECIFIED);
+      auto lease = co_await cache_->Perform(
+          Context(), operation::CreateLease{number, v1::BILLING_METHOD_UNSPECIFIED});
       failures += !lease.ok();
       co_await Look(number, true, round);
-      auto termination = co_await cache_->TerminateLease(Context(), number);
+      auto termination = co_await cache_->Perform(Context(), operation::TerminateLease{number});
       failures += !termination.ok();
       co_await Look(number, false, round);
     }

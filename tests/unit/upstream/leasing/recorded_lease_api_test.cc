@@ -10,6 +10,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/support/fake_calls.h"
+#include "tests/support/typed_lease_api.h"
 #include "upstream/leasing/operation_rules.h"
 
 namespace leasegateway {
@@ -90,7 +91,7 @@ asio::awaitable<void> SleepBy(FakeTime* clock, milliseconds time) {
 }
 
 // A provider that keeps books, and loses what the test wants lost. One thread.
-class ModelProvider final : public LeaseApi {
+class ModelProvider final : public TypedLeaseApi {
  public:
   // How it treats one write. The default: done, answered.
   struct Step {
@@ -326,7 +327,7 @@ class RecordedLeaseApiTest : public testing::Test {
   }
   static asio::awaitable<absl::StatusOr<std::shared_ptr<const Availability>>> Fresh(
       RecordedLeaseApiTest* test) {
-    auto listing = test->provider_->ListAvailableNumbers({});
+    auto listing = test->provider_->Perform({}, operation::ListAvailableNumbers());
     const auto reply = co_await std::move(listing);
     co_return Availability::Build(reply->value, {}, PinInMemory);
   }

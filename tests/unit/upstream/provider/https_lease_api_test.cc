@@ -100,7 +100,7 @@ class HttpsLeaseApiTest : public testing::Test {
 
 TEST_F(HttpsLeaseApiTest, AListWithOddNumbersIsServedCountedAndLoggedOnce) {
   const std::vector<sandbox::InventoryNumber> inventory = sandbox::MakeInventory(1, 20);
-  const auto good = Await(api_->ListAvailableNumbers(Context()));
+  const auto good = Await(api_->Perform(Context(), operation::ListAvailableNumbers()));
   ASSERT_TRUE(good.ok()) << good.status();
   EXPECT_EQ(good->value.size(), 20);
   EXPECT_THAT(log_.str(), IsEmpty());
@@ -108,7 +108,7 @@ TEST_F(HttpsLeaseApiTest, AListWithOddNumbersIsServedCountedAndLoggedOnce) {
   Patch(inventory[3].e164, R"({"pricing":{"monthly_rate":"free"}})");
   Patch(inventory[7].e164, R"({"id":7})");
   for (int i = 0; i < 2; ++i) {
-    const auto reply = Await(api_->ListAvailableNumbers(Context()));
+    const auto reply = Await(api_->Perform(Context(), operation::ListAvailableNumbers()));
     ASSERT_TRUE(reply.ok()) << reply.status();
     EXPECT_EQ(reply->value.size(), 19);
   }
@@ -127,12 +127,13 @@ TEST_F(HttpsLeaseApiTest, AListWithOddNumbersIsServedCountedAndLoggedOnce) {
 TEST_F(HttpsLeaseApiTest, ALeaseThatCanNotBeReadIsLeftOutAndLogged) {
   const std::vector<sandbox::InventoryNumber> inventory = sandbox::MakeInventory(1, 20);
   for (const int i : {0, 1}) {
-    const auto lease = Await(api_->CreateLease(Context(), inventory[static_cast<size_t>(i)].e164,
-                                               v1::BILLING_METHOD_UNSPECIFIED));
+    const auto lease = Await(
+        api_->Perform(Context(), operation::CreateLease{inventory[static_cast<size_t>(i)].e164,
+                                                        v1::BILLING_METHOD_UNSPECIFIED}));
     ASSERT_TRUE(lease.ok()) << lease.status();
   }
   Patch(inventory[0].e164, R"({"lease_id":null})");
-  const auto reply = Await(api_->ListLeases(Context()));
+  const auto reply = Await(api_->Perform(Context(), operation::ListLeases()));
   ASSERT_TRUE(reply.ok()) << reply.status();
   EXPECT_EQ(reply->value.size(), 1);
   EXPECT_THAT(log_.str(), HasSubstr("warning upstream GET /leased: left out what can't be read"));
@@ -214,7 +215,7 @@ class ScriptedProviderTest : public HttpsLeaseApiTest {
     HttpsLeaseApiTest::TearDown();
   }
   std::string Get(const std::string& number) {
-    const auto reply = Await(api_->GetNumber(Context(), number));
+    const auto reply = Await(api_->Perform(Context(), operation::GetNumber{number}));
     return reply.ok() ? reply->value.phone_number() : ReasonOf(reply.status());
   }
   // What the sandbox says of one of its numbers.
@@ -268,7 +269,8 @@ TEST_F(ScriptedProviderTest, LeaseOfAnotherNumberIsNoAnswer) {
       "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: " +
       std::to_string(body.size()) + "\r\n\r\n" + body;
   Answer({answer});
-  const auto lease = Await(api_->CreateLease(Context(), kFirst, v1::BILLING_METHOD_UNSPECIFIED));
+  const auto lease = Await(
+      api_->Perform(Context(), operation::CreateLease{kFirst, v1::BILLING_METHOD_UNSPECIFIED}));
   ASSERT_FALSE(lease.ok());
   EXPECT_EQ(ReasonOf(lease.status()), reason::kUpstreamMalformed);
   EXPECT_THAT(std::string(lease.status().message()), HasSubstr("is of +13123614597"));

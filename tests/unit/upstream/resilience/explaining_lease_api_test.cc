@@ -37,10 +37,10 @@ class ExplainingLeaseApiTest : public testing::Test {
 };
 
 TEST_F(ExplainingLeaseApiTest, RejectedOperationsOnANumberThatIsNotLeased) {
-  for (const auto& status :
-       {Run(api_.ConfigureFailover({}, kNumber, {})), Run(api_.GetCallForwarding({}, kNumber)),
-        Run(api_.EnableCallForwarding({}, kNumber, "+1")),
-        Run(api_.DisableCallForwarding({}, kNumber))}) {
+  for (const auto& status : {Run(api_.Perform({}, operation::ConfigureFailover{kNumber, {}})),
+                             Run(api_.Perform({}, operation::GetCallForwarding{kNumber})),
+                             Run(api_.Perform({}, operation::EnableCallForwarding{kNumber, "+1"})),
+                             Run(api_.Perform({}, operation::DisableCallForwarding{kNumber}))}) {
     EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
     EXPECT_EQ(ReasonOf(status), reason::kNotLeased);
     EXPECT_EQ(MetadataOf(status)["upstream_error_id"], "err_1");
@@ -49,24 +49,29 @@ TEST_F(ExplainingLeaseApiTest, RejectedOperationsOnANumberThatIsNotLeased) {
 
 TEST_F(ExplainingLeaseApiTest, RejectedOperationsOnALeasedNumberStayRejected) {
   number().mutable_lease()->set_lease_id("lsd_1");
-  EXPECT_EQ(ReasonOf(Run(api_.GetCallForwarding({}, kNumber))), reason::kUpstreamRejected);
+  EXPECT_EQ(ReasonOf(Run(api_.Perform({}, operation::GetCallForwarding{kNumber}))),
+            reason::kUpstreamRejected);
 }
 
 TEST_F(ExplainingLeaseApiTest, FailedLookLeavesTheError) {
   script_.number = absl::UnavailableError("down");
-  EXPECT_EQ(ReasonOf(Run(api_.GetCallForwarding({}, kNumber))), reason::kUpstreamRejected);
+  EXPECT_EQ(ReasonOf(Run(api_.Perform({}, operation::GetCallForwarding{kNumber}))),
+            reason::kUpstreamRejected);
 }
 
 TEST_F(ExplainingLeaseApiTest, OtherErrorsAreNotLookedInto) {
   script_.Refuse(MakeError(absl::StatusCode::kAborted, reason::kOutcomeUnknown, "?"));
-  EXPECT_EQ(ReasonOf(Run(api_.ConfigureFailover({}, kNumber, {}))), reason::kOutcomeUnknown);
+  EXPECT_EQ(ReasonOf(Run(api_.Perform({}, operation::ConfigureFailover{kNumber, {}}))),
+            reason::kOutcomeUnknown);
   EXPECT_THAT(script_.calls, testing::ElementsAre("ConfigureFailover"));
 }
 
 TEST_F(ExplainingLeaseApiTest, LeasingAndTerminatingAreLookedAfterElsewhere) {
-  EXPECT_EQ(ReasonOf(Run(api_.CreateLease({}, kNumber, v1::BILLING_METHOD_UNSPECIFIED))),
+  EXPECT_EQ(ReasonOf(Run(
+                api_.Perform({}, operation::CreateLease{kNumber, v1::BILLING_METHOD_UNSPECIFIED}))),
             reason::kUpstreamRejected);
-  EXPECT_EQ(ReasonOf(Run(api_.TerminateLease({}, kNumber))), reason::kUpstreamRejected);
+  EXPECT_EQ(ReasonOf(Run(api_.Perform({}, operation::TerminateLease{kNumber}))),
+            reason::kUpstreamRejected);
   EXPECT_THAT(script_.calls, testing::ElementsAre("CreateLease", "TerminateLease"));
 }
 

@@ -41,7 +41,7 @@ class GuardedLeaseApiTest : public testing::Test {
   }
   FakeCall& Start(CallContext context, const std::string& number = kNumber) {
     FakeCall& call = calls_.emplace_back();
-    StartCall(io_, api_->GetNumber(std::move(context), number), call);
+    StartCall(io_, api_->Perform(std::move(context), operation::GetNumber{number}), call);
     return call;
   }
   absl::Status Run(CallContext context, const std::string& number = kNumber) {
@@ -84,16 +84,16 @@ TEST_F(GuardedLeaseApiTest, AllOperationsPass) {
     StartCall(io_, std::move(result), call);
     EXPECT_TRUE(call.status && call.status->ok());
   };
-  run(api_->ListAvailableNumbers(Context()));
-  run(api_->GetNumber(Context(), kNumber));
-  run(api_->CreateLease(Context(), kNumber, v1::BILLING_METHOD_UNSPECIFIED));
-  run(api_->ListLeases(Context()));
-  run(api_->GetLease(Context(), kNumber));
-  run(api_->TerminateLease(Context(), kNumber));
-  run(api_->ConfigureFailover(Context(), kNumber, {}));
-  run(api_->GetCallForwarding(Context(), kNumber));
-  run(api_->EnableCallForwarding(Context(), kNumber, "+1"));
-  run(api_->DisableCallForwarding(Context(), kNumber));
+  run(api_->Perform(Context(), operation::ListAvailableNumbers()));
+  run(api_->Perform(Context(), operation::GetNumber{kNumber}));
+  run(api_->Perform(Context(), operation::CreateLease{kNumber, v1::BILLING_METHOD_UNSPECIFIED}));
+  run(api_->Perform(Context(), operation::ListLeases()));
+  run(api_->Perform(Context(), operation::GetLease{kNumber}));
+  run(api_->Perform(Context(), operation::TerminateLease{kNumber}));
+  run(api_->Perform(Context(), operation::ConfigureFailover{kNumber, {}}));
+  run(api_->Perform(Context(), operation::GetCallForwarding{kNumber}));
+  run(api_->Perform(Context(), operation::EnableCallForwarding{kNumber, "+1"}));
+  run(api_->Perform(Context(), operation::DisableCallForwarding{kNumber}));
   EXPECT_EQ(script_.calls,
             (std::vector<std::string>{"ListAvailableNumbers", "GetNumber", "CreateLease",
                                       "ListLeases", "GetLease", "TerminateLease",
@@ -110,7 +110,7 @@ TEST_F(GuardedLeaseApiTest, FailuresOpenTheCircuitAndProbesCloseIt) {
   EXPECT_EQ(MetadataOf(refused)["request_sent"], "false");
   EXPECT_EQ(MetadataOf(refused)["circuit"], "provider");
   EXPECT_TRUE(RetryDelayOf(refused));
-  EXPECT_EQ(CircuitOf(Run(api_->ListLeases(Context()))), "provider");
+  EXPECT_EQ(CircuitOf(Run(api_->Perform(Context(), operation::ListLeases()))), "provider");
   EXPECT_EQ(script_.calls.size(), 20U);
   answer_ = absl::OkStatus();
   time_.Advance(seconds(1), io_);
@@ -150,7 +150,8 @@ TEST_F(GuardedLeaseApiTest, WhatCountsAsAFailureAndOfWhat) {
     RunMany(40);
     EXPECT_EQ(CircuitOf(Run()), row.opens) << row.what;
     answer_ = absl::OkStatus();
-    EXPECT_EQ(Run(api_->ListLeases(Context())).ok(), std::string(row.opens) != "provider")
+    EXPECT_EQ(Run(api_->Perform(Context(), operation::ListLeases())).ok(),
+              std::string(row.opens) != "provider")
         << row.what;
   }
 }
@@ -167,26 +168,41 @@ TEST_F(GuardedLeaseApiTest, OneNumberThatFailsIsRefusedToNobody) {
 TEST_F(GuardedLeaseApiTest, EachOperationHasItsCircuit) {
   using Call = std::function<absl::Status(const std::string&)>;
   const std::pair<const char*, Call> calls[] = {
-      {"get_number", [&](const auto& number) { return Run(api_->GetNumber(Context(), number)); }},
+      {"get_number",
+       [&](const auto& number) {
+         return Run(api_->Perform(Context(), operation::GetNumber{number}));
+       }},
       {"create_lease",
        [&](const auto& number) {
-         return Run(api_->CreateLease(Context(), number, v1::BILLING_METHOD_UNSPECIFIED));
+         return Run(api_->Perform(Context(),
+                                  operation::CreateLease{number, v1::BILLING_METHOD_UNSPECIFIED}));
        }},
-      {"get_lease", [&](const auto& number) { return Run(api_->GetLease(Context(), number)); }},
+      {"get_lease",
+       [&](const auto& number) {
+         return Run(api_->Perform(Context(), operation::GetLease{number}));
+       }},
       {"terminate_lease",
-       [&](const auto& number) { return Run(api_->TerminateLease(Context(), number)); }},
+       [&](const auto& number) {
+         return Run(api_->Perform(Context(), operation::TerminateLease{number}));
+       }},
       {"configure_failover",
-       [&](const auto& number) { return Run(api_->ConfigureFailover(Context(), number, {})); }},
+       [&](const auto& number) {
+         return Run(api_->Perform(Context(), operation::ConfigureFailover{number, {}}));
+       }},
       {"get_call_forwarding",
-       [&](const auto& number) { return Run(api_->GetCallForwarding(Context(), number)); }},
+       [&](const auto& number) {
+         return Run(api_->Perform(Context(), operation::GetCallForwarding{number}));
+       }},
       {"enable_call_forwarding",
        [&](const auto& number) {
-         return Run(api_->EnableCallForwarding(Context(), number, "+1"));
+         return Run(api_->Perform(Context(), operation::EnableCallForwarding{number, "+1"}));
        }},
       {"disable_call_forwarding",
-       [&](const auto& number) { return Run(api_->DisableCallForwarding(Context(), number)); }},
+       [&](const auto& number) {
+         return Run(api_->Perform(Context(), operation::DisableCallForwarding{number}));
+       }},
   };
-  EXPECT_TRUE(Run(api_->ListLeases(Context())).ok());
+  EXPECT_TRUE(Run(api_->Perform(Context(), operation::ListLeases())).ok());
   for (const auto& [name, call] : calls) {
     answer_ = Http(503, false);
     for (int i = 0; i < 20; ++i) EXPECT_EQ(CircuitOf(call(Number(i))), "") << name;
@@ -195,18 +211,18 @@ TEST_F(GuardedLeaseApiTest, EachOperationHasItsCircuit) {
     EXPECT_NE(refused.message().find(name), std::string::npos) << refused;
     EXPECT_TRUE(RetryDelayOf(refused));
     answer_ = absl::OkStatus();
-    EXPECT_TRUE(Run(api_->ListLeases(Context())).ok());
+    EXPECT_TRUE(Run(api_->Perform(Context(), operation::ListLeases())).ok());
   }
 }
 
 TEST_F(GuardedLeaseApiTest, ListIsOneResource) {
   answer_ = Http(503, false);
   for (int i = 0; i < 40; ++i) {
-    EXPECT_EQ(Run(api_->ListLeases(Context())), answer_);
-    EXPECT_EQ(Run(api_->ListAvailableNumbers(Context())), answer_);
+    EXPECT_EQ(Run(api_->Perform(Context(), operation::ListLeases())), answer_);
+    EXPECT_EQ(Run(api_->Perform(Context(), operation::ListAvailableNumbers())), answer_);
   }
   EXPECT_EQ(Run(), answer_);  // the third
-  EXPECT_EQ(CircuitOf(Run(api_->ListLeases(Context()))), "provider");
+  EXPECT_EQ(CircuitOf(Run(api_->Perform(Context(), operation::ListLeases()))), "provider");
 }
 
 TEST_F(GuardedLeaseApiTest, StatsTellOfEachCircuit) {
@@ -219,7 +235,7 @@ TEST_F(GuardedLeaseApiTest, StatsTellOfEachCircuit) {
   EXPECT_EQ(api_->StatsReader()().breaker, State::kClosed);
   EXPECT_EQ(state_of(UpstreamOperation::kGetNumber), State::kOpen);
   EXPECT_EQ(state_of(UpstreamOperation::kGetLease), State::kClosed);
-  Run(api_->ListLeases(Context())).IgnoreError();
+  Run(api_->Perform(Context(), operation::ListLeases())).IgnoreError();
   EXPECT_EQ(api_->StatsReader()().breaker, State::kOpen);
   time_.Advance(seconds(1), io_);
   EXPECT_EQ(api_->StatsReader()().breaker, State::kHalfOpen);
@@ -258,16 +274,18 @@ TEST_F(GuardedLeaseApiTest, HastyCallersOfASlowOperationDoNotOpenTheCircuit) {
   answer_time_ = seconds(2);
   EXPECT_TRUE(Run().ok());
   answer_time_ = milliseconds(10);
-  EXPECT_TRUE(Run(api_->GetCallForwarding(Context(), kNumber)).ok());
-  EXPECT_TRUE(Run(api_->ListLeases(Context())).ok());
+  EXPECT_TRUE(Run(api_->Perform(Context(), operation::GetCallForwarding{kNumber})).ok());
+  EXPECT_TRUE(Run(api_->Perform(Context(), operation::ListLeases())).ok());
   answer_ = DeadlineError("GET /x");
   RunMany(40, milliseconds(3'999));
   EXPECT_EQ(ReasonOf(Run()), reason::kDeadline);
   // The usual time is the operation's own.
   for (int i = 0; i < 20; ++i) {
-    Run(api_->GetCallForwarding(Context(milliseconds(100)), Number(i))).IgnoreError();
+    Run(api_->Perform(Context(milliseconds(100)), operation::GetCallForwarding{Number(i)}))
+        .IgnoreError();
   }
-  EXPECT_EQ(CircuitOf(Run(api_->GetCallForwarding(Context(), kNumber))), "get_call_forwarding");
+  EXPECT_EQ(CircuitOf(Run(api_->Perform(Context(), operation::GetCallForwarding{kNumber}))),
+            "get_call_forwarding");
   EXPECT_EQ(ReasonOf(Run()), reason::kDeadline);
   RunMany(20, milliseconds(4'000));
   EXPECT_EQ(CircuitOf(Run()), "get_number");

@@ -50,16 +50,17 @@ class ObservedLeaseApiTest : public testing::Test {
 };
 
 TEST_F(ObservedLeaseApiTest, CountsEachOperationAsItself) {
-  EXPECT_TRUE(Run(api_.ListAvailableNumbers({})).ok());
-  EXPECT_TRUE(Run(api_.GetNumber({}, kNumber)).ok());
-  EXPECT_TRUE(Run(api_.CreateLease({}, kNumber, v1::BILLING_METHOD_UNSPECIFIED)).ok());
-  EXPECT_TRUE(Run(api_.ListLeases({})).ok());
-  EXPECT_TRUE(Run(api_.GetLease({}, kNumber)).ok());
-  EXPECT_TRUE(Run(api_.TerminateLease({}, kNumber)).ok());
-  EXPECT_TRUE(Run(api_.ConfigureFailover({}, kNumber, {})).ok());
-  EXPECT_TRUE(Run(api_.GetCallForwarding({}, kNumber)).ok());
-  EXPECT_TRUE(Run(api_.EnableCallForwarding({}, kNumber, "+1")).ok());
-  EXPECT_TRUE(Run(api_.DisableCallForwarding({}, kNumber)).ok());
+  EXPECT_TRUE(Run(api_.Perform({}, operation::ListAvailableNumbers())).ok());
+  EXPECT_TRUE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
+  EXPECT_TRUE(
+      Run(api_.Perform({}, operation::CreateLease{kNumber, v1::BILLING_METHOD_UNSPECIFIED})).ok());
+  EXPECT_TRUE(Run(api_.Perform({}, operation::ListLeases())).ok());
+  EXPECT_TRUE(Run(api_.Perform({}, operation::GetLease{kNumber})).ok());
+  EXPECT_TRUE(Run(api_.Perform({}, operation::TerminateLease{kNumber})).ok());
+  EXPECT_TRUE(Run(api_.Perform({}, operation::ConfigureFailover{kNumber, {}})).ok());
+  EXPECT_TRUE(Run(api_.Perform({}, operation::GetCallForwarding{kNumber})).ok());
+  EXPECT_TRUE(Run(api_.Perform({}, operation::EnableCallForwarding{kNumber, "+1"})).ok());
+  EXPECT_TRUE(Run(api_.Perform({}, operation::DisableCallForwarding{kNumber})).ok());
   EXPECT_EQ(script_.calls,
             (std::vector<std::string>{"ListAvailableNumbers", "GetNumber", "CreateLease",
                                       "ListLeases", "GetLease", "TerminateLease",
@@ -96,7 +97,7 @@ TEST_F(ObservedLeaseApiTest, TellsOutcomesApart) {
   for (const auto& [status, outcome] : cases) {
     answer_ = status;
     const std::uint64_t before = Count(UpstreamOperation::kGetNumber, outcome);
-    EXPECT_EQ(Run(api_.GetNumber({}, kNumber)), status);
+    EXPECT_EQ(Run(api_.Perform({}, operation::GetNumber{kNumber})), status);
     EXPECT_EQ(Count(UpstreamOperation::kGetNumber, outcome), before + 1) << status;
   }
 }
@@ -104,13 +105,13 @@ TEST_F(ObservedLeaseApiTest, TellsOutcomesApart) {
 TEST_F(ObservedLeaseApiTest, RemembersWhetherTheKeyIsTaken) {
   EXPECT_FALSE(stats_->credentials_rejected);
   answer_ = Http(401, false);
-  EXPECT_FALSE(Run(api_.GetNumber({}, kNumber)).ok());
+  EXPECT_FALSE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
   EXPECT_TRUE(stats_->credentials_rejected);
   answer_ = Unreachable();  // says nothing of the key
-  EXPECT_FALSE(Run(api_.GetNumber({}, kNumber)).ok());
+  EXPECT_FALSE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
   EXPECT_TRUE(stats_->credentials_rejected);
   answer_ = absl::OkStatus();
-  EXPECT_TRUE(Run(api_.GetNumber({}, kNumber)).ok());
+  EXPECT_TRUE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
   EXPECT_FALSE(stats_->credentials_rejected);
 }
 

@@ -65,20 +65,20 @@ class RetryingLeaseApiTest : public testing::Test {
 
 TEST_F(RetryingLeaseApiTest, SuccessIsOneAttempt) {
   answers_ = {absl::OkStatus()};
-  EXPECT_TRUE(Run(api_->GetNumber(Context(), kNumber)).ok());
+  EXPECT_TRUE(Run(api_->Perform(Context(), operation::GetNumber{kNumber})).ok());
   EXPECT_EQ(script_.calls.size(), 1U);
 }
 
 TEST_F(RetryingLeaseApiTest, TransientThenSuccess) {
   answers_ = {Http(503, false), LostAnswer(false), absl::OkStatus()};
-  EXPECT_TRUE(Run(api_->GetNumber(Context(), kNumber)).ok());
+  EXPECT_TRUE(Run(api_->Perform(Context(), operation::GetNumber{kNumber})).ok());
   EXPECT_EQ(script_.calls.size(), 3U);
   EXPECT_THAT(time_.waits, ElementsAre(milliseconds(25), milliseconds(50)));
 }
 
 TEST_F(RetryingLeaseApiTest, TransientForeverIsExhausted) {
   answers_ = {Http(503, false)};
-  const auto status = Run(api_->ListLeases(Context()));
+  const auto status = Run(api_->Perform(Context(), operation::ListLeases()));
   EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(ReasonOf(status), reason::kUpstreamFailed);
   EXPECT_EQ(status.message(), "the provider answered 503 to GET /x: no (after 3 attempts)");
@@ -89,7 +89,7 @@ TEST_F(RetryingLeaseApiTest, TransientForeverIsExhausted) {
 
 TEST_F(RetryingLeaseApiTest, PermanentIsOneAttempt) {
   answers_ = {Http(400, false)};
-  const auto status = Run(api_->GetNumber(Context(), kNumber));
+  const auto status = Run(api_->Perform(Context(), operation::GetNumber{kNumber}));
   EXPECT_EQ(status.code(), absl::StatusCode::kInvalidArgument);
   EXPECT_EQ(ReasonOf(status), reason::kUpstreamRejected);
   EXPECT_EQ(Meta(status, "attempts"), "1");
@@ -108,16 +108,16 @@ TEST_F(RetryingLeaseApiTest, EveryOperationByItsKind) {
       Run(std::move(result)).IgnoreError();
       attempts.push_back(script_.calls.at(0) + " " + std::to_string(script_.calls.size()));
     };
-    run(api_->ListAvailableNumbers(Context()));
-    run(api_->GetNumber(Context(), kNumber));
-    run(api_->ListLeases(Context()));
-    run(api_->GetLease(Context(), kNumber));
-    run(api_->GetCallForwarding(Context(), kNumber));
-    run(api_->CreateLease(Context(), kNumber, v1::BILLING_METHOD_UNSPECIFIED));
-    run(api_->TerminateLease(Context(), kNumber));
-    run(api_->ConfigureFailover(Context(), kNumber, {}));
-    run(api_->EnableCallForwarding(Context(), kNumber, "+1"));
-    run(api_->DisableCallForwarding(Context(), kNumber));
+    run(api_->Perform(Context(), operation::ListAvailableNumbers()));
+    run(api_->Perform(Context(), operation::GetNumber{kNumber}));
+    run(api_->Perform(Context(), operation::ListLeases()));
+    run(api_->Perform(Context(), operation::GetLease{kNumber}));
+    run(api_->Perform(Context(), operation::GetCallForwarding{kNumber}));
+    run(api_->Perform(Context(), operation::CreateLease{kNumber, v1::BILLING_METHOD_UNSPECIFIED}));
+    run(api_->Perform(Context(), operation::TerminateLease{kNumber}));
+    run(api_->Perform(Context(), operation::ConfigureFailover{kNumber, {}}));
+    run(api_->Perform(Context(), operation::EnableCallForwarding{kNumber, "+1"}));
+    run(api_->Perform(Context(), operation::DisableCallForwarding{kNumber}));
     return attempts;
   };
   const auto all = [](int reads, int writes) {
@@ -256,16 +256,17 @@ TEST_F(RetryingLeaseApiTest, Scenarios) {
     absl::Status status;
     switch (scenario.kind) {
       case OperationKind::kRead:
-        status = Run(api_->GetNumber(Context(), kNumber));
+        status = Run(api_->Perform(Context(), operation::GetNumber{kNumber}));
         break;
       case OperationKind::kSpend:
-        status = Run(api_->CreateLease(Context(), kNumber, v1::BILLING_METHOD_UNSPECIFIED));
+        status = Run(api_->Perform(
+            Context(), operation::CreateLease{kNumber, v1::BILLING_METHOD_UNSPECIFIED}));
         break;
       case OperationKind::kEnd:
-        status = Run(api_->TerminateLease(Context(), kNumber));
+        status = Run(api_->Perform(Context(), operation::TerminateLease{kNumber}));
         break;
       case OperationKind::kConfigure:
-        status = Run(api_->ConfigureFailover(Context(), kNumber, {}));
+        status = Run(api_->Perform(Context(), operation::ConfigureFailover{kNumber, {}}));
         break;
     }
     EXPECT_EQ(Meta(status, "retry_stopped"), scenario.stopped);
@@ -277,7 +278,8 @@ TEST_F(RetryingLeaseApiTest, Scenarios) {
 
 TEST_F(RetryingLeaseApiTest, SentPurchaseIsNeverSentAgain) {
   answers_ = {Unreachable(), LostAnswer(true), absl::OkStatus()};
-  const auto status = Run(api_->CreateLease(Context(), kNumber, v1::BILLING_METHOD_UNSPECIFIED));
+  const auto status = Run(
+      api_->Perform(Context(), operation::CreateLease{kNumber, v1::BILLING_METHOD_UNSPECIFIED}));
   EXPECT_EQ(status.code(), absl::StatusCode::kAborted);
   EXPECT_EQ(ReasonOf(status), reason::kOutcomeUnknown);
   EXPECT_EQ(Meta(status, "attempts"), "2");
@@ -287,13 +289,13 @@ TEST_F(RetryingLeaseApiTest, SentPurchaseIsNeverSentAgain) {
 
 TEST_F(RetryingLeaseApiTest, RetryAfterIsWaitedFor) {
   answers_ = {Http(429, false, "3"), absl::OkStatus()};
-  EXPECT_TRUE(Run(api_->GetNumber(Context(), kNumber)).ok());
+  EXPECT_TRUE(Run(api_->Perform(Context(), operation::GetNumber{kNumber})).ok());
   EXPECT_THAT(time_.waits, ElementsAre(milliseconds(3025)));
 }
 
 TEST_F(RetryingLeaseApiTest, RetryAfterPastTheDeadlineEndsAtOnce) {
   answers_ = {Http(429, false, "30")};
-  const auto status = Run(api_->GetNumber(Context(), kNumber), milliseconds(0));
+  const auto status = Run(api_->Perform(Context(), operation::GetNumber{kNumber}), milliseconds(0));
   EXPECT_EQ(status.code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(status), reason::kUpstreamRateLimited);
   EXPECT_EQ(Meta(status, "retry_stopped"), "deadline");
@@ -303,10 +305,12 @@ TEST_F(RetryingLeaseApiTest, RetryAfterPastTheDeadlineEndsAtOnce) {
 TEST_F(RetryingLeaseApiTest, AttemptThatCannotFinishIsNotStarted) {
   attempt_time_ = milliseconds(400);
   answers_ = {absl::OkStatus()};
-  EXPECT_TRUE(Run(api_->GetNumber(Context(), kNumber)).ok());  // shows how long one takes
+  EXPECT_TRUE(Run(api_->Perform(Context(), operation::GetNumber{kNumber}))
+                  .ok());  // shows how long one takes
   answers_ = {Unreachable()};
   script_.calls.clear();
-  const auto status = Run(api_->GetNumber(Context(milliseconds(1'000)), kNumber));
+  const auto status =
+      Run(api_->Perform(Context(milliseconds(1'000)), operation::GetNumber{kNumber}));
   EXPECT_EQ(script_.calls.size(), 2U);
   EXPECT_EQ(Meta(status, "retry_stopped"), "deadline");
 }
@@ -314,22 +318,26 @@ TEST_F(RetryingLeaseApiTest, AttemptThatCannotFinishIsNotStarted) {
 TEST_F(RetryingLeaseApiTest, UsualTimeIsTheOperationsOwn) {
   answers_ = {absl::OkStatus()};
   attempt_time_ = seconds(2);
-  EXPECT_TRUE(Run(api_->ListLeases(Context())).ok());
+  EXPECT_TRUE(Run(api_->Perform(Context(), operation::ListLeases())).ok());
   attempt_time_ = milliseconds(10);
-  EXPECT_TRUE(Run(api_->GetNumber(Context(), kNumber)).ok());
+  EXPECT_TRUE(Run(api_->Perform(Context(), operation::GetNumber{kNumber})).ok());
   answers_ = {Unreachable()};
-  EXPECT_EQ(Meta(Run(api_->GetNumber(Context(seconds(1)), kNumber)), "attempts"), "3");
-  EXPECT_EQ(Meta(Run(api_->ListLeases(Context(seconds(1)))), "retry_stopped"), "deadline");
+  EXPECT_EQ(
+      Meta(Run(api_->Perform(Context(seconds(1)), operation::GetNumber{kNumber})), "attempts"),
+      "3");
+  EXPECT_EQ(Meta(Run(api_->Perform(Context(seconds(1)), operation::ListLeases())), "retry_stopped"),
+            "deadline");
 }
 
 TEST_F(RetryingLeaseApiTest, BudgetIsSharedByAllCalls) {
   Make({.percent = 10, .floor = 0});
   answers_ = {Unreachable()};
   absl::Status status;
-  for (int i = 0; i < 100; ++i) status = Run(api_->GetNumber(Context(), kNumber));
+  for (int i = 0; i < 100; ++i)
+    status = Run(api_->Perform(Context(), operation::GetNumber{kNumber}));
   EXPECT_EQ(script_.calls.size(), 110U);
   EXPECT_EQ(Meta(status, "attempts"), "2");  // the hundredth earned the tenth retry
-  status = Run(api_->GetNumber(Context(), kNumber));
+  status = Run(api_->Perform(Context(), operation::GetNumber{kNumber}));
   EXPECT_EQ(Meta(status, "attempts"), "1");
   EXPECT_EQ(Meta(status, "retry_stopped"), "budget");
 }
@@ -338,14 +346,17 @@ TEST_F(RetryingLeaseApiTest, BackgroundCallDoesNotUseTheFloor) {
   answers_ = {Unreachable()};
   auto context = Context();
   context.background = true;
-  EXPECT_EQ(Meta(Run(api_->ListLeases(context)), "retry_stopped"), "budget");
+  EXPECT_EQ(Meta(Run(api_->Perform(context, operation::ListLeases())), "retry_stopped"), "budget");
   EXPECT_EQ(script_.calls.size(), 1U);
 }
 
 TEST_F(RetryingLeaseApiTest, CancelDuringBackoff) {
   answers_ = {Unreachable()};
   FakeCall call;
-  StartCall(io_, api_->CreateLease(Context(), kNumber, v1::BILLING_METHOD_UNSPECIFIED), call);
+  StartCall(
+      io_,
+      api_->Perform(Context(), operation::CreateLease{kNumber, v1::BILLING_METHOD_UNSPECIFIED}),
+      call);
   EXPECT_FALSE(call.status);
   call.cancellation.emit(asio::cancellation_type::terminal);
   FakeTime::Run(io_);
@@ -364,7 +375,7 @@ TEST_F(RetryingLeaseApiTest, RefusalsOfTheGuardAreFinal) {
         std::pair(absl::StatusCode::kResourceExhausted, reason::kUpstreamRateLimited)}) {
     script_.calls.clear();
     answers_ = {MakeError(code, why, "no", {{"request_sent", "false"}})};
-    const auto status = Run(api_->GetNumber(Context(), kNumber));
+    const auto status = Run(api_->Perform(Context(), operation::GetNumber{kNumber}));
     EXPECT_EQ(ReasonOf(status), why);
     EXPECT_EQ(Meta(status, "retry_stopped"), "permanent");
     EXPECT_EQ(script_.calls.size(), 1U);

@@ -1,0 +1,274 @@
+#ifndef LEASE_GATEWAY_UPSTREAM_AVAILABILITY_CACHED_ACCOUNT_H_
+#define LEASE_GATEWAY_UPSTREAM_AVAILABILITY_CACHED_ACCOUNT_H_
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <list>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "absl/container/flat_hash_map.h"
+#include "absl/status/statusor.h"
+#include "leasegateway/v1/lease_service.pb.h"
+#include "upstream/availability/availability.h"
+#include "upstream/availability/cache_environment.h"
+#include "upstream/availability/change_log.h"
+#include "upstream/availability/flight.h"
+#include "upstream/availability/freshness.h"
+#include "upstream/availability/write_overlay.h"
+#include "upstream/lease_api.h"
+
+namespace leasegateway {
+
+// What memory keeps of an account, each immutable.
+struct AvailableValue {
+  std::shared_ptr<const Availability> numbers;
+  std::uint64_t version = 0;
+  Stamp stamp;
+};
+struct LeasesValue {
+  std::shared_ptr<const SharedBytes> reply;  // ListLeasesResponse
+  Stamp stamp;
+};
+struct NumberValue {
+  absl::Status status;                       // NOT_FOUND: the provider does not know it
+  std::shared_ptr<const SharedBytes> reply;  // GetNumberResponse
+  bool leasable = false;
+  Stamp stamp;
+};
+
+// Where one value lives. Guarded by the account's lock.
+template <typename Value>
+struct CachedValue {
+  std::shared_ptr<const Value> value;     // null: none
+  std::shared_ptr<Flight<Value>> flight;  // the latest; null: none
+  std::uint64_t min_writes = 0;           // a value has to have seen so many writes
+  RefreshPace pace;
+  std::chrono::steady_clock::time_point last_used =
+      std::chrono::steady_clock::time_point::min();  // by a reader
+  bool refresh_scheduled = false;                    // of a list
+};
+
+// An answer that memory has.
+struct Found {
+  std::shared_ptr<const Availability> numbers;
+  std::uint64_t version = 0;
+  std::shared_ptr<const SharedBytes> bytes;
+  BytesRange range;
+  absl::Status status;  // of a number: not OK when the provider does not know it
+  std::chrono::steady_clock::time_point sent;
+  bool outdated = false;   // by a write
+  bool from_list = false;  // a number out of the list
+  CacheOutcome outcome;
+};
+
+// The message that bytes of memory hold.
+template <typename Message>
+Message ParseRange(const SharedBytes& bytes, BytesRange range) {
+  Message message;
+  const auto view = bytes.view().substr(range.offset, range.size);
+  message.ParseFromArray(view.data(), static_cast<int>(view.size()));
+  return message;
+}
+template <typename Message>
+Message ParseAll(const SharedBytes& bytes) {
+  return ParseRange<Message>(bytes, {0, bytes.view().size()});
+}
+
+struct CacheStats {
+  struct Refreshes {  // requests to the provider for memory
+    std::uint64_t ok = 0;
+    std::uint64_t failed = 0;
+    std::uint64_t given_up = 0;  // because nobody waited any more, or too little time was left
+  };
+  Refreshes available;
+  Refreshes leases;
+  Refreshes numbers;  // single ones
+  // Since the provider was asked for the list that memory has; nothing: it has none.
+  std::optional<std::chrono::steady_clock::duration> available_age;
+  std::optional<std::chrono::steady_clock::duration> leases_age;
+  std::size_t available_numbers = 0;  // in the list
+  std::size_t bytes = 0;              // of the lists
+  std::size_t single_numbers = 0;     // kept beside the lists
+};
+
+// The memory of one account: what was read, the flights that bring more, the writes that are laid
+// over it, and the changes for those who watch. CachingLeaseApi is its door. It is an object of its
+// own because flights share it and may end after the layer has gone; the layers below live as long.
+//
+// Thread-safe: one mutex, held for look-ups and for swapping snapshots that were built outside.
+// Functions whose names end in Locked want it held.
+class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
+ public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
+  CachedAccount(std::unique_ptr<LeaseApi> inner, const CachePolicy& policy,
+                CacheEnvironment environment);
+
+  // Cancels all flights; no new one begins.
+  void Stop();
+  // Called after each change of availability, while no lock is held. Set once, before all else.
+  void SetListener(std::function<void()> listener) { listener_ = std::move(listener); }
+  LeaseApi& inner() { return *inner_; }
+
+  // What memory can answer at once; nothing when the provider has to be asked.
+  std::optional<Found> PeekAvailable(MaxStaleness max_staleness);
+  std::optional<Found> PeekLeases(MaxStaleness max_staleness);
+  std::optional<Found> PeekNumber(std::string_view phone_number, MaxStaleness max_staleness);
+
+  // From memory or from the provider; awaited on a strand.
+  boost::asio::awaitable<absl::StatusOr<Found>> FindAvailable(CallContext context);
+  boost::asio::awaitable<absl::StatusOr<Found>> FindLeases(CallContext context);
+  boost::asio::awaitable<absl::StatusOr<Found>> FindNumber(CallContext context,
+                                                           std::string phone_number);
+
+  std::optional<std::vector<AvailabilityChange>> ChangesSince(std::uint64_t version);
+  CacheStats stats() const;
+
+  // Makes memory show a write, before its caller hears of it.
+  void Written(Write write);
+
+ private:
+  using Launch = std::function<void()>;  // to be called without the lock; may be empty
+  template <typename Value>
+  using Cell = CachedValue<Value>;
+  template <typename Value>
+  using Result = absl::StatusOr<std::shared_ptr<const Value>>;
+
+  // --- look-ups: cached_account.cc ---
+  std::optional<Found> LookUpLocked(const Cell<AvailableValue>& cell, std::string_view) const;
+  std::optional<Found> LookUpLocked(const Cell<LeasesValue>& cell, std::string_view) const;
+  // The newer of what the list says and what was said of the number alone.
+  std::optional<Found> LookUpLocked(const Cell<NumberValue>& cell,
+                                    std::string_view phone_number) const;
+  std::optional<Found> LookUpInListLocked(std::string_view phone_number) const;
+  // The number's cell, made when it is not there, as the one last used.
+  std::shared_ptr<Cell<NumberValue>>& NumberCellLocked(const std::string& phone_number);
+  // The pace at which what was found can be asked for again. A number of the list has two ways to
+  // be, and rests while either does.
+  template <typename Value>
+  const RefreshPace& PaceLocked(const Cell<Value>& cell, const std::optional<Found>& found) const;
+
+  template <typename Value>
+  std::optional<Found> Peek(const std::shared_ptr<Cell<Value>>& cell, MaxStaleness max_staleness);
+  template <typename Value>
+  std::optional<Found> PeekLocked(const std::shared_ptr<Cell<Value>>& cell, std::string_view key,
+                                  MaxStaleness max_staleness, Launch* launch);
+  template <typename Value>
+  boost::asio::awaitable<absl::StatusOr<Found>> Find(CallContext context,
+                                                     std::shared_ptr<Cell<Value>> cell,
+                                                     std::string key);
+  // What Find begins with: the answer that memory has, or the flight to wait for and what to use
+  // when it brings nothing.
+  template <typename Value>
+  struct Joined {
+    std::shared_ptr<Flight<Value>> flight;  // null: `found` is the answer
+    std::optional<Found> found;
+  };
+  template <typename Value>
+  Joined<Value> JoinLocked(const CallContext& context, const std::shared_ptr<Cell<Value>>& cell,
+                           const std::string& key, const std::shared_ptr<Wakeup>& waiter,
+                           Launch* launch);
+  // What Find ends with, once its wait is over.
+  template <typename Value>
+  absl::StatusOr<Found> ConcludeLocked(const CallContext& context, Cell<Value>& cell,
+                                       Joined<Value> joined, const std::shared_ptr<Wakeup>& waiter,
+                                       bool cancelled);
+  template <typename Value>
+  Found LandedLocked(CacheOutcome& outcome, const Cell<Value>& cell,
+                     const Flight<Value>& flight) const;
+
+  // --- flights: cached_account_flights.cc ---
+  // A flight; `launch` sends it off. For a call, or with null to refresh memory.
+  template <typename Value>
+  std::shared_ptr<Flight<Value>> PrepareLocked(const std::shared_ptr<Cell<Value>>& cell,
+                                               const std::string& key, const CallContext* caller,
+                                               Launch* launch);
+  template <typename Value>
+  void Land(const std::shared_ptr<Cell<Value>>& cell, Flight<Value>& flight, Result<Value> result);
+  // When a caller went away: a request that nobody waits for any more does not keep a connection
+  // from others.
+  template <typename Value>
+  static void AbandonIfAloneLocked(Cell<Value>& cell, const std::shared_ptr<Flight<Value>>& flight);
+  // Sends off a refresh, unless one is under way that sees all writes.
+  template <typename Value>
+  Launch RefreshLocked(const std::shared_ptr<Cell<Value>>& cell, const std::string& key);
+  // Where what was found came from.
+  template <typename Value>
+  Launch RefreshSourceLocked(const std::shared_ptr<Cell<Value>>& cell, const std::string& key,
+                             const Found& found);
+  // The next refresh of a list. A list that is always asked for has none; numbers are refreshed
+  // when they are read.
+  template <typename Value>
+  Launch ScheduleRefreshLocked(const std::shared_ptr<Cell<Value>>& cell);
+  template <typename Value>
+  void RefreshDue(const std::shared_ptr<Cell<Value>>& cell);
+  template <typename Value>
+  bool IsIdle(const Cell<Value>& cell) const;
+  template <typename Value>
+  void DropIfIdle(Cell<Value>& cell);
+  CacheStats::Refreshes& RefreshesOf(const Cell<AvailableValue>&) { return refreshes_.available; }
+  CacheStats::Refreshes& RefreshesOf(const Cell<LeasesValue>&) { return refreshes_.leases; }
+  CacheStats::Refreshes& RefreshesOf(const Cell<NumberValue>&) { return refreshes_.numbers; }
+  bool IsStopped();
+  // Answers of the provider become values.
+  static boost::asio::awaitable<Result<AvailableValue>> Fetch(
+      std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<AvailableValue>> cell,
+      std::string key, CallContext context, Stamp stamp);
+  static boost::asio::awaitable<Result<LeasesValue>> Fetch(std::shared_ptr<CachedAccount> self,
+                                                           std::shared_ptr<Cell<LeasesValue>> cell,
+                                                           std::string key, CallContext context,
+                                                           Stamp stamp);
+  static boost::asio::awaitable<Result<NumberValue>> Fetch(std::shared_ptr<CachedAccount> self,
+                                                           std::shared_ptr<Cell<NumberValue>> cell,
+                                                           std::string key, CallContext context,
+                                                           Stamp stamp);
+  bool HasNumbers();
+  bool HasLeases();
+
+  // --- values and writes: cached_account_writes.cc ---
+  // Becomes the list, with the writes that ended while it was on its way, unless a newer one has
+  // come first. Returns what is the list then.
+  std::shared_ptr<const AvailableValue> Store(std::shared_ptr<const Availability> built,
+                                              Stamp stamp);
+  std::shared_ptr<const LeasesValue> Store(v1::ListLeasesResponse list, Stamp stamp);
+  // Null when the list is not `before` any more, or a write has ended after number `applied`.
+  std::shared_ptr<const AvailableValue> Publish(const std::shared_ptr<const AvailableValue>& before,
+                                                std::shared_ptr<const Availability> numbers_now,
+                                                Stamp stamp, std::optional<std::uint64_t> applied,
+                                                std::vector<NumberChange> changed);
+  // What lists of leases say of the number, as far as memory knows it.
+  void DescribeLeaseLocked(Write& write) const;
+  void TakeFromAvailable(const std::string& phone_number);
+  void ChangeLeases(const Write& write);
+  void Notify();
+
+  const std::unique_ptr<LeaseApi> inner_;
+  const CachePolicy policy_;
+  const CacheEnvironment environment_;
+  std::function<void()> listener_;
+
+  mutable std::mutex mutex_;  // guards all below
+  bool stopped_ = false;
+  const std::shared_ptr<Cell<AvailableValue>> available_;
+  const std::shared_ptr<Cell<LeasesValue>> leases_;
+  using NumberOrder = std::list<std::pair<std::string, std::shared_ptr<Cell<NumberValue>>>>;
+  NumberOrder order_;  // the last used first
+  absl::flat_hash_map<std::string, NumberOrder::iterator> numbers_;
+  std::set<std::shared_ptr<CancellableStrand>> active_;
+  WriteOverlay writes_;
+  ChangeLog changes_;     // of the available numbers
+  CacheStats refreshes_;  // the counts of refreshes only
+};
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_UPSTREAM_AVAILABILITY_CACHED_ACCOUNT_H_

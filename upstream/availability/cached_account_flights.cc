@@ -1,0 +1,306 @@
+// The flights of CachedAccount: how memory is filled and kept fresh.
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/dispatch.hpp>
+#include <exception>
+
+#include "upstream/availability/cached_account.h"
+#include "upstream/upstream_error.h"
+
+namespace leasegateway {
+
+namespace asio = boost::asio;
+using std::chrono::milliseconds;
+
+template <typename Value>
+std::shared_ptr<Flight<Value>> CachedAccount::PrepareLocked(
+    const std::shared_ptr<Cell<Value>>& cell, const std::string& key, const CallContext* caller,
+    Launch* launch) {
+  auto running = std::make_shared<CancellableStrand>(environment_.executor);
+  active_.insert(running);
+  auto flight = std::make_shared<Flight<Value>>();
+  flight->stamp = {environment_.now(), writes_.count()};
+  flight->running = running;
+  flight->refreshes = caller == nullptr;
+  cell->flight = flight;
+  CallContext context;
+  context.deadline = std::chrono::steady_clock::now() + kFlightTimeout;
+  if (caller != nullptr && caller->max_staleness == milliseconds(0) &&
+      caller->deadline < context.deadline) {
+    flight->until = context.deadline = caller->deadline;
+  }
+  context.background = caller == nullptr || caller->background;
+  context.call_id = caller != nullptr ? caller->call_id : "refresh";
+  context.trace = caller != nullptr ? caller->trace : nullptr;
+  if (!context.trace) context.trace = std::make_shared<const TraceContext>(NewTrace());
+  context.stats = flight->stats;
+  *launch = [self = shared_from_this(), cell, key, flight, running, context = std::move(context)] {
+    auto landed = [self, cell, flight](std::exception_ptr exception, Result<Value> result) {
+      if (exception) {
+        result = MakeError(absl::StatusCode::kInternal, reason::kInternal,
+                           "the gateway failed while it read from the provider");
+      }
+      self->Land(cell, *flight, std::move(result));
+    };
+    // From the strand, so that a cancellation posted later finds the slot connected. One posted
+    // earlier is lost.
+    asio::dispatch(running->strand, [self, cell, key, flight, running, context,
+                                     landed = std::move(landed)]() mutable {
+      if (self->IsStopped()) return landed(nullptr, CancelledError("reading from the provider"));
+      asio::co_spawn(running->strand, Fetch(self, cell, key, std::move(context), flight->stamp),
+                     asio::bind_cancellation_slot(running->cancellation.slot(), landed));
+    });
+  };
+  return flight;
+}
+
+template <typename Value>
+void CachedAccount::Land(const std::shared_ptr<Cell<Value>>& cell, Flight<Value>& flight,
+                         Result<Value> result) {
+  Launch schedule;
+  {
+    const std::lock_guard lock(mutex_);
+    active_.erase(flight.running);
+    flight.Land(std::move(result));
+    if (cell->flight.get() == &flight) cell->flight.reset();
+    CacheStats::Refreshes& refreshes = RefreshesOf(*cell);
+    if (flight.result.ok()) {
+      ++refreshes.ok;
+      cell->pace.Succeeded();
+    } else if (flight.IsGivenUp()) {
+      ++refreshes.given_up;
+    } else {
+      ++refreshes.failed;
+      cell->pace.Failed(environment_.now(),
+                        IsOutage(flight.result.status()) && !flight.HasYielded(), policy_,
+                        environment_.random());
+    }
+    flight.WakeAll();
+    schedule = ScheduleRefreshLocked(cell);
+  }
+  if (schedule) schedule();
+}
+
+template <typename Value>
+void CachedAccount::AbandonIfAloneLocked(Cell<Value>& cell,
+                                         const std::shared_ptr<Flight<Value>>& flight) {
+  if (flight->refreshes || flight->done || !flight->waiters.empty()) return;
+  flight->abandoned = true;
+  if (cell.flight == flight) cell.flight.reset();  // who comes now begins another
+  CancellableStrand::Cancel(flight->running);
+}
+
+template <typename Value>
+CachedAccount::Launch CachedAccount::ScheduleRefreshLocked(
+    const std::shared_ptr<Cell<Value>>& cell) {
+  if constexpr (std::is_same_v<Value, NumberValue>) {
+    return nullptr;
+  } else {
+    if (cell->refresh_scheduled || stopped_ || policy_.fresh.count() == 0) return nullptr;
+    cell->refresh_scheduled = true;
+    const TimePoint now = environment_.now();
+    // Before it goes stale, and not in step with other gateways.
+    auto pause = milliseconds(static_cast<std::int64_t>(static_cast<double>(policy_.fresh.count()) *
+                                                        (0.75 + 0.2 * environment_.random())));
+    if (cell->pace.is_failing())
+      pause = std::chrono::ceil<milliseconds>(cell->pace.retry_at() - now);
+    return [this, cell, pause] {
+      environment_.after(std::max(pause, milliseconds(1)), [weak = weak_from_this(), cell] {
+        if (const auto self = weak.lock()) self->RefreshDue(cell);
+      });
+    };
+  }
+}
+
+template <typename Value>
+bool CachedAccount::IsIdle(const Cell<Value>& cell) const {
+  return environment_.now() - cell.last_used > policy_.idle;
+}
+
+template <typename Value>
+void CachedAccount::RefreshDue(const std::shared_ptr<Cell<Value>>& cell) {
+  Launch launch;
+  {
+    const std::lock_guard lock(mutex_);
+    cell->refresh_scheduled = false;
+    if (stopped_) return;
+    if (cell->flight && !cell->flight->until && !IsIdle(*cell)) {
+      cell->flight->refreshes = true;
+      return;  // its end schedules the next
+    }
+    if (!IsIdle(*cell)) {
+      if (environment_.now() < cell->pace.retry_at()) {
+        launch = ScheduleRefreshLocked(cell);  // a reader's request has failed meanwhile
+      } else {
+        PrepareLocked(cell, "", nullptr, &launch);
+      }
+    }
+  }
+  if (launch) return launch();
+  environment_.after(policy_.stale_if_error, [weak = weak_from_this(), cell] {
+    if (const auto self = weak.lock()) self->DropIfIdle(*cell);
+  });
+}
+
+template <typename Value>
+void CachedAccount::DropIfIdle(Cell<Value>& cell) {
+  std::shared_ptr<const Value> dropped;
+  const std::lock_guard lock(mutex_);
+  // One that was read since it was found idle has been refreshed, and is found idle again later.
+  if (!cell.value || environment_.now() - cell.value->stamp.sent < policy_.stale_if_error) return;
+  if (IsIdle(cell)) dropped = std::move(cell.value);
+}
+
+template <typename Value>
+CachedAccount::Launch CachedAccount::RefreshLocked(const std::shared_ptr<Cell<Value>>& cell,
+                                                   const std::string& key) {
+  Launch launch;
+  if (cell->flight && !cell->flight->until && cell->flight->stamp.writes >= writes_.count()) {
+    cell->flight->refreshes = true;
+    return launch;
+  }
+  PrepareLocked(cell, key, nullptr, &launch);
+  return launch;
+}
+
+template <typename Value>
+CachedAccount::Launch CachedAccount::RefreshSourceLocked(const std::shared_ptr<Cell<Value>>& cell,
+                                                         const std::string& key,
+                                                         const Found& found) {
+  return found.from_list ? RefreshLocked(available_, "") : RefreshLocked(cell, key);
+}
+
+bool CachedAccount::IsStopped() {
+  const std::lock_guard lock(mutex_);
+  return stopped_;
+}
+
+void CachedAccount::Stop() {
+  std::set<std::shared_ptr<CancellableStrand>> stopping;
+  {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    stopping = active_;
+  }
+  for (const auto& running : stopping) CancellableStrand::Cancel(running);
+}
+
+asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
+    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<AvailableValue>> /*cell*/,
+    std::string /*key*/, CallContext context, Stamp stamp) {
+  auto reply = co_await self->inner_->Perform(context, operation::ListAvailableNumbers());
+  if (reply.ok() && reply->value.empty() && self->HasNumbers()) {
+    spdlog::warn("the provider lists no number any more (exchange {}): asking again",
+                 reply->metadata.upstream_request_id());
+    reply = co_await self->inner_->Perform(std::move(context), operation::ListAvailableNumbers());
+    if (reply.ok() && reply->value.empty()) {
+      spdlog::warn("the provider still lists no number (exchange {}): the list is empty now",
+                   reply->metadata.upstream_request_id());
+    }
+  }
+  if (!reply.ok()) {
+    if (reply.status().code() == absl::StatusCode::kCancelled) co_return reply.status();
+    spdlog::warn("refreshing the available numbers failed: {}",
+                 std::string(reply.status().message()));
+    co_return reply.status();
+  }
+  auto built = Availability::Build(reply->value, reply->metadata, self->environment_.pin);
+  if (built->left_out() > 0) {
+    spdlog::warn("the provider lists {} numbers twice or not in E.164 format (exchange {})",
+                 built->left_out(), reply->metadata.upstream_request_id());
+  }
+  co_return self->Store(std::move(built), stamp);
+}
+
+asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
+    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<LeasesValue>> /*cell*/,
+    std::string /*key*/, CallContext context, Stamp stamp) {
+  auto reply = co_await self->inner_->Perform(context, operation::ListLeases());
+  if (reply.ok() && reply->value.empty() && self->HasLeases()) {
+    spdlog::warn("the provider lists no lease any more (exchange {}): asking again",
+                 reply->metadata.upstream_request_id());
+    reply = co_await self->inner_->Perform(std::move(context), operation::ListLeases());
+    if (reply.ok() && reply->value.empty()) {
+      spdlog::warn("the provider still lists no lease (exchange {}): the list is empty now",
+                   reply->metadata.upstream_request_id());
+    }
+  }
+  if (!reply.ok()) co_return reply.status();
+  v1::ListLeasesResponse list;
+  list.mutable_leases()->Swap(&reply->value);
+  list.set_total_size(list.leases_size());
+  list.mutable_metadata()->Swap(&reply->metadata);
+  co_return self->Store(std::move(list), stamp);
+}
+
+asio::awaitable<CachedAccount::Result<NumberValue>> CachedAccount::Fetch(
+    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<NumberValue>> cell, std::string key,
+    CallContext context, Stamp stamp) {
+  auto getting = self->inner_->Perform(std::move(context), operation::GetNumber{std::move(key)});
+  auto reply = co_await std::move(getting);
+  auto value = std::make_shared<NumberValue>();
+  value->stamp = stamp;
+  if (reply.ok()) {
+    v1::GetNumberResponse response;
+    *response.mutable_number() = std::move(reply->value);
+    *response.mutable_metadata() = std::move(reply->metadata);
+    const v1::Number& number = response.number();
+    value->leasable = !number.has_lease() && (number.status() == v1::NUMBER_STATUS_AVAILABLE ||
+                                              number.status() == v1::NUMBER_STATUS_G_AVAILABLE);
+    value->reply = self->environment_.pin(response.SerializeAsString());
+  } else if (ReasonOf(reply.status()) == reason::kNumberNotFound) {
+    value->status = reply.status();
+  } else {
+    co_return reply.status();
+  }
+  const std::lock_guard lock(self->mutex_);
+  const bool newest = !cell->value || cell->value->stamp.sent <= stamp.sent;
+  if (newest && stamp.writes >= cell->min_writes) cell->value = value;
+  co_return value;
+}
+
+bool CachedAccount::HasNumbers() {
+  const std::lock_guard lock(mutex_);
+  return available_->value && available_->value->numbers->size() > 0;
+}
+
+bool CachedAccount::HasLeases() {
+  std::shared_ptr<const LeasesValue> list;
+  {
+    const std::lock_guard lock(mutex_);
+    list = leases_->value;
+  }
+  return list && ParseAll<v1::ListLeasesResponse>(*list->reply).leases_size() > 0;
+}
+
+// What the other files of the class use.
+template std::shared_ptr<Flight<AvailableValue>> CachedAccount::PrepareLocked(
+    const std::shared_ptr<Cell<AvailableValue>>&, const std::string&, const CallContext*, Launch*);
+template std::shared_ptr<Flight<LeasesValue>> CachedAccount::PrepareLocked(
+    const std::shared_ptr<Cell<LeasesValue>>&, const std::string&, const CallContext*, Launch*);
+template std::shared_ptr<Flight<NumberValue>> CachedAccount::PrepareLocked(
+    const std::shared_ptr<Cell<NumberValue>>&, const std::string&, const CallContext*, Launch*);
+template CachedAccount::Launch CachedAccount::RefreshSourceLocked(
+    const std::shared_ptr<Cell<AvailableValue>>&, const std::string&, const Found&);
+template CachedAccount::Launch CachedAccount::RefreshSourceLocked(
+    const std::shared_ptr<Cell<LeasesValue>>&, const std::string&, const Found&);
+template CachedAccount::Launch CachedAccount::RefreshSourceLocked(
+    const std::shared_ptr<Cell<NumberValue>>&, const std::string&, const Found&);
+template CachedAccount::Launch CachedAccount::RefreshLocked(
+    const std::shared_ptr<Cell<AvailableValue>>&, const std::string&);
+template CachedAccount::Launch CachedAccount::RefreshLocked(
+    const std::shared_ptr<Cell<LeasesValue>>&, const std::string&);
+template void CachedAccount::AbandonIfAloneLocked(Cell<AvailableValue>&,
+                                                  const std::shared_ptr<Flight<AvailableValue>>&);
+template void CachedAccount::AbandonIfAloneLocked(Cell<LeasesValue>&,
+                                                  const std::shared_ptr<Flight<LeasesValue>>&);
+template void CachedAccount::AbandonIfAloneLocked(Cell<NumberValue>&,
+                                                  const std::shared_ptr<Flight<NumberValue>>&);
+template bool CachedAccount::IsIdle(const Cell<AvailableValue>&) const;
+template bool CachedAccount::IsIdle(const Cell<LeasesValue>&) const;
+
+}  // namespace leasegateway
