@@ -255,7 +255,7 @@ std::string NameRequest(Request* request) {
 // Of a request whose max_staleness has been validated, or will be. A year is the most: memory keeps
 // nothing for so long, and it can be told in nanoseconds, in which ages are compared.
 template <typename Request>
-CachingLeaseApi::MaxStaleness MaxStalenessOf(const Request& request) {
+MaxStaleness MaxStalenessOf(const Request& request) {
   if constexpr (requires { request.max_staleness(); }) {
     if (!request.has_max_staleness()) return std::nullopt;
     constexpr std::int64_t kYear = 366 * 86'400;

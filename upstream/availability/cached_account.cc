@@ -211,7 +211,7 @@ CachedAccount::Joined<Value> CachedAccount::JoinLocked(const CallContext& contex
     if (decision.refresh) *launch = RefreshSourceLocked(cell, key, *found);
     return joined;
   }
-  std::shared_ptr<Flight<Value>>& flight = joined.flight;
+  std::shared_ptr<ReadFlight<Value>>& flight = joined.flight;
   flight = cell->flight;
   const bool new_enough =
       flight && flight->stamp.writes >= cell->min_writes &&
@@ -261,7 +261,7 @@ absl::StatusOr<Found> CachedAccount::ConcludeLocked(const CallContext& context, 
 
 template <typename Value>
 Found CachedAccount::LandedLocked(CacheOutcome& outcome, const Cell<Value>& cell,
-                                  const Flight<Value>& flight) const {
+                                  const ReadFlight<Value>& flight) const {
   // A write may have returned between the answer's coming into memory and the flight's end. Memory
   // shows it, in the same answer or in a newer one.
   const bool stored = cell.value && cell.value->stamp.sent >= (*flight.result)->stamp.sent;

@@ -21,8 +21,8 @@
 #include "upstream/availability/availability.h"
 #include "upstream/availability/cache_environment.h"
 #include "upstream/availability/change_log.h"
-#include "upstream/availability/flight.h"
 #include "upstream/availability/freshness.h"
+#include "upstream/availability/read_flight.h"
 #include "upstream/availability/write_overlay.h"
 #include "upstream/lease_api.h"
 
@@ -48,9 +48,9 @@ struct NumberValue {
 // Where one value lives. Guarded by the account's lock.
 template <typename Value>
 struct CachedValue {
-  std::shared_ptr<const Value> value;     // null: none
-  std::shared_ptr<Flight<Value>> flight;  // the latest; null: none
-  std::uint64_t min_writes = 0;           // a value has to have seen so many writes
+  std::shared_ptr<const Value> value;         // null: none
+  std::shared_ptr<ReadFlight<Value>> flight;  // the latest; null: none
+  std::uint64_t min_writes = 0;               // a value has to have seen so many writes
   RefreshPace pace;
   std::chrono::steady_clock::time_point last_used =
       std::chrono::steady_clock::time_point::min();  // by a reader
@@ -170,7 +170,7 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // when it brings nothing.
   template <typename Value>
   struct Joined {
-    std::shared_ptr<Flight<Value>> flight;  // null: `found` is the answer
+    std::shared_ptr<ReadFlight<Value>> flight;  // null: `found` is the answer
     std::optional<Found> found;
   };
   template <typename Value>
@@ -184,20 +184,22 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
                                        bool cancelled);
   template <typename Value>
   Found LandedLocked(CacheOutcome& outcome, const Cell<Value>& cell,
-                     const Flight<Value>& flight) const;
+                     const ReadFlight<Value>& flight) const;
 
   // --- flights: cached_account_flights.cc ---
   // A flight; `launch` sends it off. For a call, or with null to refresh memory.
   template <typename Value>
-  std::shared_ptr<Flight<Value>> PrepareLocked(const std::shared_ptr<Cell<Value>>& cell,
-                                               const std::string& key, const CallContext* caller,
-                                               Launch* launch);
+  std::shared_ptr<ReadFlight<Value>> PrepareLocked(const std::shared_ptr<Cell<Value>>& cell,
+                                                   const std::string& key,
+                                                   const CallContext* caller, Launch* launch);
   template <typename Value>
-  void Land(const std::shared_ptr<Cell<Value>>& cell, Flight<Value>& flight, Result<Value> result);
+  void Land(const std::shared_ptr<Cell<Value>>& cell, ReadFlight<Value>& flight,
+            Result<Value> result);
   // When a caller went away: a request that nobody waits for any more does not keep a connection
   // from others.
   template <typename Value>
-  static void AbandonIfAloneLocked(Cell<Value>& cell, const std::shared_ptr<Flight<Value>>& flight);
+  static void AbandonIfAloneLocked(Cell<Value>& cell,
+                                   const std::shared_ptr<ReadFlight<Value>>& flight);
   // Sends off a refresh, unless one is under way that sees all writes.
   template <typename Value>
   Launch RefreshLocked(const std::shared_ptr<Cell<Value>>& cell, const std::string& key);

@@ -17,12 +17,12 @@ namespace asio = boost::asio;
 using std::chrono::milliseconds;
 
 template <typename Value>
-std::shared_ptr<Flight<Value>> CachedAccount::PrepareLocked(
+std::shared_ptr<ReadFlight<Value>> CachedAccount::PrepareLocked(
     const std::shared_ptr<Cell<Value>>& cell, const std::string& key, const CallContext* caller,
     Launch* launch) {
   auto running = std::make_shared<CancellableStrand>(environment_.executor);
   active_.insert(running);
-  auto flight = std::make_shared<Flight<Value>>();
+  auto flight = std::make_shared<ReadFlight<Value>>();
   flight->stamp = {environment_.now(), writes_.count()};
   flight->running = running;
   flight->refreshes = caller == nullptr;
@@ -59,7 +59,7 @@ std::shared_ptr<Flight<Value>> CachedAccount::PrepareLocked(
 }
 
 template <typename Value>
-void CachedAccount::Land(const std::shared_ptr<Cell<Value>>& cell, Flight<Value>& flight,
+void CachedAccount::Land(const std::shared_ptr<Cell<Value>>& cell, ReadFlight<Value>& flight,
                          Result<Value> result) {
   Launch schedule;
   {
@@ -87,7 +87,7 @@ void CachedAccount::Land(const std::shared_ptr<Cell<Value>>& cell, Flight<Value>
 
 template <typename Value>
 void CachedAccount::AbandonIfAloneLocked(Cell<Value>& cell,
-                                         const std::shared_ptr<Flight<Value>>& flight) {
+                                         const std::shared_ptr<ReadFlight<Value>>& flight) {
   if (flight->refreshes || flight->done || !flight->waiters.empty()) return;
   flight->abandoned = true;
   if (cell.flight == flight) cell.flight.reset();  // who comes now begins another
@@ -278,11 +278,11 @@ bool CachedAccount::HasLeases() {
 }
 
 // What the other files of the class use.
-template std::shared_ptr<Flight<AvailableValue>> CachedAccount::PrepareLocked(
+template std::shared_ptr<ReadFlight<AvailableValue>> CachedAccount::PrepareLocked(
     const std::shared_ptr<Cell<AvailableValue>>&, const std::string&, const CallContext*, Launch*);
-template std::shared_ptr<Flight<LeasesValue>> CachedAccount::PrepareLocked(
+template std::shared_ptr<ReadFlight<LeasesValue>> CachedAccount::PrepareLocked(
     const std::shared_ptr<Cell<LeasesValue>>&, const std::string&, const CallContext*, Launch*);
-template std::shared_ptr<Flight<NumberValue>> CachedAccount::PrepareLocked(
+template std::shared_ptr<ReadFlight<NumberValue>> CachedAccount::PrepareLocked(
     const std::shared_ptr<Cell<NumberValue>>&, const std::string&, const CallContext*, Launch*);
 template CachedAccount::Launch CachedAccount::RefreshSourceLocked(
     const std::shared_ptr<Cell<AvailableValue>>&, const std::string&, const Found&);
@@ -294,12 +294,12 @@ template CachedAccount::Launch CachedAccount::RefreshLocked(
     const std::shared_ptr<Cell<AvailableValue>>&, const std::string&);
 template CachedAccount::Launch CachedAccount::RefreshLocked(
     const std::shared_ptr<Cell<LeasesValue>>&, const std::string&);
-template void CachedAccount::AbandonIfAloneLocked(Cell<AvailableValue>&,
-                                                  const std::shared_ptr<Flight<AvailableValue>>&);
+template void CachedAccount::AbandonIfAloneLocked(
+    Cell<AvailableValue>&, const std::shared_ptr<ReadFlight<AvailableValue>>&);
 template void CachedAccount::AbandonIfAloneLocked(Cell<LeasesValue>&,
-                                                  const std::shared_ptr<Flight<LeasesValue>>&);
+                                                  const std::shared_ptr<ReadFlight<LeasesValue>>&);
 template void CachedAccount::AbandonIfAloneLocked(Cell<NumberValue>&,
-                                                  const std::shared_ptr<Flight<NumberValue>>&);
+                                                  const std::shared_ptr<ReadFlight<NumberValue>>&);
 template bool CachedAccount::IsIdle(const Cell<AvailableValue>&) const;
 template bool CachedAccount::IsIdle(const Cell<LeasesValue>&) const;
 

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "upstream/availability/number_filter.h"
 #include "upstream/leasing/operation_rules.h"
 #include "upstream/upstream_error.h"
 

@@ -12,6 +12,8 @@
 #include "absl/strings/cord.h"
 #include "google/rpc/error_details.pb.h"
 #include "upstream/availability/availability.h"
+#include "upstream/availability/number_filter.h"
+#include "upstream/availability/order_by.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {

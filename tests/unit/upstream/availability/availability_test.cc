@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "absl/status/status.h"
+#include "upstream/availability/number_filter.h"
 
 namespace leasegateway {
 namespace {

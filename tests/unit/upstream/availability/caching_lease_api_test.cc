@@ -44,7 +44,6 @@ using std::chrono::milliseconds;
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::UnorderedElementsAre;
-using MaxStaleness = CachingLeaseApi::MaxStaleness;
 
 constexpr char kA[] = "+13050000001";
 constexpr char kB[] = "+13050000002";

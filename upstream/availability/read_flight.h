@@ -1,5 +1,5 @@
-#ifndef LEASE_GATEWAY_UPSTREAM_AVAILABILITY_FLIGHT_H_
-#define LEASE_GATEWAY_UPSTREAM_AVAILABILITY_FLIGHT_H_
+#ifndef LEASE_GATEWAY_UPSTREAM_AVAILABILITY_READ_FLIGHT_H_
+#define LEASE_GATEWAY_UPSTREAM_AVAILABILITY_READ_FLIGHT_H_
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -46,7 +46,7 @@ struct CancellableStrand {
 // One request to the provider, for all who wait for it. Guarded by the lock of the memory that it
 // is for, but for `stamp`, `until` and `running`, which do not change, and `stats`.
 template <typename Value>
-struct Flight {
+struct ReadFlight {
   // Whether it failed for its caller's sake, which says nothing of the provider.
   bool IsGivenUp() const {
     if (abandoned) return true;
@@ -91,4 +91,4 @@ struct Flight {
 
 }  // namespace leasegateway
 
-#endif  // LEASE_GATEWAY_UPSTREAM_AVAILABILITY_FLIGHT_H_
+#endif  // LEASE_GATEWAY_UPSTREAM_AVAILABILITY_READ_FLIGHT_H_
