@@ -1,4 +1,4 @@
-"""Figures: medians of interleaved rounds, their ratios, the bars that they are held to, and how they are shown."""
+"""Medians of interleaved rounds, their ratios, the bars that they must keep, and the table of them."""
 
 import json
 import statistics
