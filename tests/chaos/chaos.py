@@ -165,22 +165,9 @@ def show_violation(options, violation):
           f"{violation['text']}\n  replay: {replay(options, violation)}", flush=True)
 
 
-def main(arguments):
-    options = parse(arguments)
-    if options.worker is not None:
-        work(options)
-        return 0
-    if options.only is not None:
-        options.jobs = 1
-    # So that it ends its processes, and sums up, when it is ended.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, signal.default_int_handler)
+def collect(options, workers, reports, started):
+    """Until all workers are done or time is over: their last reports, and what went wrong."""
     limit = options.time_limit or 120 + options.trials * 0.5
-    folder = options.keep or tempfile.mkdtemp(prefix="chaos-")
-    started = time.monotonic()
-    reports = queue.Queue()
-    workers = [start_worker(options, number, os.path.join(folder, str(number)), reports)
-               for number in range(options.jobs)]
     latest, ended, broken = {}, set(), []
     shown = 0
     shown_violations = collections.Counter()
@@ -210,12 +197,32 @@ def main(arguments):
                       flush=True)
     except KeyboardInterrupt:
         broken.append("ended early")
+    return latest.values(), broken
+
+
+def main(arguments):
+    options = parse(arguments)
+    if options.worker is not None:
+        work(options)
+        return 0
+    if options.only is not None:
+        options.jobs = 1
+    # So that it ends its processes, and sums up, when it is ended.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.default_int_handler)
+    folder = options.keep or tempfile.mkdtemp(prefix="chaos-")
+    started = time.monotonic()
+    reports = queue.Queue()
+    workers = [start_worker(options, number, os.path.join(folder, str(number)), reports)
+               for number in range(options.jobs)]
+    try:
+        last, broken = collect(options, workers, reports, started)
     finally:
         for process in workers:
             if process.poll() is None:
                 os.killpg(process.pid, 9)
                 process.wait()
-    total = merge(latest.values())
+    total = merge(last)
     summarise(options, total, time.monotonic() - started)
     for text in broken:
         print(f"BROKEN: {text}")

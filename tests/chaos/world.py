@@ -1,5 +1,6 @@
 """The processes: a sandbox that stays, a gateway that is killed, and what can be seen of them."""
 
+import asyncio
 import collections
 import http.client
 import json
@@ -29,6 +30,11 @@ OPTIONS = {
 DEFAULT_DEADLINE = 2.0
 RSS_LIMIT = 512 << 20
 FILES_LIMIT = 600
+
+
+def off_loop(function, *arguments):
+    """Awaits what blocks, on a thread."""
+    return asyncio.get_running_loop().run_in_executor(None, function, *arguments)
 
 
 class Sandbox:

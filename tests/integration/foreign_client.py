@@ -253,18 +253,10 @@ def watch(client):
     stream.cancel()
 
 
-def exercise(client):
+def buy(client, phone_number):
     pool = client.pool
-    listed = client.call("ListAvailableNumbers")
-    check("total_size counts the numbers", listed.total_size == len(listed.numbers) > 1,
-          (listed.total_size, len(listed.numbers)))
-    check("the reply says which exchange it came from", listed.metadata.upstream_request_id,
-          listed.metadata)
-
-    phone_number = listed.numbers[0].phone_number
     request_id = str(uuid.uuid4())
     created = client.call("CreateLease", phone_number=phone_number, request_id=request_id)
-    other = listed.numbers[1].phone_number
     check("CreateLease returns the request_id", created.request_id == request_id, created)
     again = client.call("CreateLease", phone_number=phone_number, request_id=request_id)
     check("the same request again is the same lease", again.lease == created.lease, again)
@@ -274,7 +266,11 @@ def exercise(client):
           enum_value(pool, "OperationState", "OPERATION_STATE_SUCCEEDED"), operation)
     check("CreateLease leases that number", created.lease.phone_number == phone_number, created)
     check("the lease has an id", created.lease.lease_id, created)
+    return created
 
+
+def read(client, phone_number, created):
+    pool = client.pool
     got = client.call("GetNumber", phone_number=phone_number)
     check("GetNumber returns the number", got.number.phone_number == phone_number, got)
     check("GetNumber shows the lease", got.number.HasField("lease"), got)
@@ -289,6 +285,9 @@ def exercise(client):
     check("it is in force",
           lease.status == enum_value(pool, "LeaseStatus", "LEASE_STATUS_ACTIVE"), lease)
 
+
+def configure(client, phone_number, other):
+    pool = client.pool
     failover_class = message_class(pool, "leasegateway.v1.Failover")
     mode = enum_value(pool, "FailoverMode", "FAILOVER_MODE_ALL")
     configured = client.call("ConfigureFailover", phone_number=phone_number,
@@ -306,6 +305,8 @@ def exercise(client):
     disabled = client.call("DisableCallForwarding", phone_number=phone_number)
     check("DisableCallForwarding forwards nothing", not disabled.call_forwarding.enabled, disabled)
 
+
+def give_back(client, phone_number, created):
     request_id = str(uuid.uuid4())
     ended = client.call("TerminateLease", phone_number=phone_number, request_id=request_id)
     check("TerminateLease ends that lease",
@@ -316,15 +317,33 @@ def exercise(client):
     check("ListOperations has both, the newest first",
           [o.request_id for o in operations][:2] == [ended.request_id, created.request_id],
           operations)
+
+
+def buy_any(client):
     check("nothing is bought without a ceiling", client.refused(
         "LeaseAnyNumber", grpc.StatusCode.INVALID_ARGUMENT).reason == "PRICE_CEILING_MISSING", "")
     ceiling = {"currency_code": "USD", "units": 1_000_000}
-    filter_class = message_class(pool, "leasegateway.v1.AvailabilityFilter")
+    filter_class = message_class(client.pool, "leasegateway.v1.AvailabilityFilter")
     leased = client.call("LeaseAnyNumber", order_by="pricing.monthly_rate", filter=filter_class(
         max_monthly_rate=ceiling, max_upfront_fee=ceiling))
     check("the gateway names a request without a name", leased.request_id, leased)
     client.call("TerminateLease", phone_number=leased.lease.phone_number,
                 lease_id=leased.lease.lease_id)
+
+
+def exercise(client):
+    listed = client.call("ListAvailableNumbers")
+    check("total_size counts the numbers", listed.total_size == len(listed.numbers) > 1,
+          (listed.total_size, len(listed.numbers)))
+    check("the reply says which exchange it came from", listed.metadata.upstream_request_id,
+          listed.metadata)
+
+    phone_number, other = listed.numbers[0].phone_number, listed.numbers[1].phone_number
+    created = buy(client, phone_number)
+    read(client, phone_number, created)
+    configure(client, phone_number, other)
+    give_back(client, phone_number, created)
+    buy_any(client)
 
     info = client.refused("GetLease", grpc.StatusCode.NOT_FOUND, phone_number=phone_number)
     check("the reason is NOT_LEASED", info.reason == "NOT_LEASED", info)

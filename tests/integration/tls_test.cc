@@ -20,204 +20,19 @@
 
 #include "service/process/logging.h"
 #include "tests/support/gateway_fixture.h"
-#include "upstream/sandbox/certificates.h"
+#include "tests/support/tls_peers.h"
 
 namespace leasegateway {
 namespace {
 
 using sandbox::CertificateAndKey;
-using sandbox::CertificateRequest;
 using testing::HasSubstr;
-
-struct FreeContext {
-  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
-};
-using Context = std::unique_ptr<SSL_CTX, FreeContext>;
-struct FreeSession {
-  void operator()(SSL* session) const { SSL_free(session); }
-};
-using Session = std::unique_ptr<SSL, FreeSession>;
-
-CertificateAndKey Make(const CertificateRequest& request,
-                       const CertificateAndKey* issuer = nullptr) {
-  auto made = sandbox::MakeCertificate(request, issuer);
-  EXPECT_TRUE(made.ok()) << made.status();
-  return made.ok() ? *std::move(made) : CertificateAndKey();
-}
-
-constexpr std::chrono::hours kDay(24);
-
-// The files' certificates, for servers or for callers: one that is good, and what can be wrong.
-class Authority {
- public:
-  explicit Authority(std::string usage, std::vector<std::string> names)
-      : usage_(std::move(usage)), names_(std::move(names)) {}
-
-  CertificateAndKey Good() const { return Make(Request(), &root); }
-  CertificateAndKey Expired() const {
-    auto request = Request();
-    request.not_before = -2 * kDay;
-    request.not_after = -kDay;
-    return Make(request, &root);
-  }
-  CertificateAndKey NotYetValid() const {
-    auto request = Request();
-    request.not_before = kDay;
-    request.not_after = 2 * kDay;
-    return Make(request, &root);
-  }
-  CertificateAndKey ForAnotherHost() const {
-    auto request = Request();
-    request.names = {"elsewhere.example"};
-    return Make(request, &root);
-  }
-  CertificateAndKey SelfSigned() const { return Make(Request()); }
-  CertificateAndKey OfUnknownRoot() const {
-    const auto unknown = Make({.common_name = "unknown root", .is_authority = true});
-    auto leaf = Make(Request(), &unknown);
-    leaf.certificate += unknown.certificate;
-    return leaf;
-  }
-  CertificateAndKey WithIntermediate(bool send_it) const {
-    const auto between = Make({.common_name = "intermediate", .is_authority = true}, &root);
-    auto leaf = Make(Request(), &between);
-    if (send_it) leaf.certificate += between.certificate;
-    return leaf;
-  }
-  CertificateAndKey Named(const std::string& common_name, std::vector<std::string> names) const {
-    auto request = Request();
-    request.common_name = common_name;
-    request.names = std::move(names);
-    return Make(request, &root);
-  }
-
-  const CertificateAndKey root = Make({.common_name = "root",
-                                       .not_before = -10 * kDay,
-                                       .not_after = 10 * kDay,
-                                       .is_authority = true});
-
- private:
-  CertificateRequest Request() const {
-    return {.common_name = "leaf", .names = names_, .usage = usage_};
-  }
-  const std::string usage_;
-  const std::vector<std::string> names_;
-};
-
-void Use(SSL_CTX* context, const CertificateAndKey& identity) {
-  BIO* reader = BIO_new_mem_buf(identity.certificate.data(), -1);
-  bool first = true;
-  while (X509* certificate = PEM_read_bio_X509(reader, nullptr, nullptr, nullptr)) {
-    if (first) {
-      ASSERT_EQ(SSL_CTX_use_certificate(context, certificate), 1);
-      X509_free(certificate);
-    } else {
-      ASSERT_EQ(SSL_CTX_add_extra_chain_cert(context, certificate), 1);
-    }
-    first = false;
-  }
-  BIO_free(reader);
-  reader = BIO_new_mem_buf(identity.key.data(), -1);
-  EVP_PKEY* key = PEM_read_bio_PrivateKey(reader, nullptr, nullptr, nullptr);
-  ASSERT_EQ(SSL_CTX_use_PrivateKey(context, key), 1);
-  EVP_PKEY_free(key);
-  BIO_free(reader);
-  ERR_clear_error();
-}
-
-void Trust(SSL_CTX* context, const std::string& pem) {
-  BIO* reader = BIO_new_mem_buf(pem.data(), -1);
-  X509* certificate = PEM_read_bio_X509(reader, nullptr, nullptr, nullptr);
-  ASSERT_EQ(X509_STORE_add_cert(SSL_CTX_get_cert_store(context), certificate), 1);
-  X509_free(certificate);
-  BIO_free(reader);
-}
-
-void OnlyTls11(SSL_CTX* context) {
-  SSL_CTX_set_min_proto_version(context, TLS1_1_VERSION);
-  SSL_CTX_set_max_proto_version(context, TLS1_1_VERSION);
-  SSL_CTX_set_cipher_list(context, "DEFAULT:@SECLEVEL=0");
-}
 
 void LimitWaits(int handle) {
   const timeval limit{5, 0};
   setsockopt(handle, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
   setsockopt(handle, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 }
-
-// A TLS server with any certificate, which nothing that checks would serve. Ends each connection
-// after the handshake and what the client sends then.
-class TlsServer {
- public:
-  struct Options {
-    CertificateAndKey identity;
-    std::string client_ca = "";  // not empty: wants certificates
-    bool only_tls11 = false;
-  };
-  explicit TlsServer(const Options& options) : context_(SSL_CTX_new(TLS_server_method())) {
-    Use(context_.get(), options.identity);
-    if (!options.client_ca.empty()) {
-      Trust(context_.get(), options.client_ca);
-      SSL_CTX_set_verify(context_.get(), SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
-                         nullptr);
-    }
-    if (options.only_tls11) OnlyTls11(context_.get());
-    SSL_CTX_set_alpn_select_cb(
-        context_.get(),
-        [](SSL*, const unsigned char** out, unsigned char* size, const unsigned char* in, unsigned,
-           void*) {
-          *out = in + 1;
-          *size = in[0];
-          return SSL_TLSEXT_ERR_OK;
-        },
-        nullptr);
-    listener_ = socket(AF_INET, SOCK_STREAM, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    EXPECT_EQ(bind(listener_, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-    EXPECT_EQ(listen(listener_, 16), 0);
-    socklen_t size = sizeof(address);
-    getsockname(listener_, reinterpret_cast<sockaddr*>(&address), &size);
-    port_ = ntohs(address.sin_port);
-    thread_ = std::thread([this] { Run(); });
-  }
-  ~TlsServer() {
-    stopped_ = true;
-    thread_.join();
-    close(listener_);
-  }
-  int port() const { return port_; }
-  int handshakes() const { return handshakes_; }
-
- private:
-  void Run() {
-    while (!stopped_) {
-      pollfd waiting{listener_, POLLIN, 0};
-      if (poll(&waiting, 1, 20) != 1) continue;
-      const int handle = accept(listener_, nullptr, nullptr);
-      const timeval limit{0, 500'000};
-      setsockopt(handle, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-      const Session session(SSL_new(context_.get()));
-      SSL_set_fd(session.get(), handle);
-      if (SSL_accept(session.get()) == 1) ++handshakes_;
-      ERR_clear_error();
-      // Otherwise the alert could be lost in the reset of a connection with unread bytes.
-      shutdown(handle, SHUT_WR);
-      char buffer[1024];
-      while (read(handle, buffer, sizeof(buffer)) > 0) {
-      }
-      close(handle);
-    }
-  }
-
-  const Context context_;
-  int listener_ = -1;
-  int port_ = 0;
-  std::atomic<bool> stopped_{false};
-  std::atomic<int> handshakes_{0};
-  std::thread thread_;
-};
 
 // What gRPC has logged, safe to share.
 class SharedText {
@@ -297,7 +112,7 @@ class TlsTest : public GatewayTest {
   // that of the server's certificate.
   std::string Greet(int port, const CertificateAndKey* identity, bool only_tls11 = false,
                     std::string* serial = nullptr) {
-    const leasegateway::Context context(SSL_CTX_new(TLS_client_method()));
+    const TlsContext context(SSL_CTX_new(TLS_client_method()));
     if (identity != nullptr) Use(context.get(), *identity);
     if (only_tls11) OnlyTls11(context.get());
     static constexpr unsigned char kHttp2[] = {2, 'h', '2'};
@@ -309,7 +124,7 @@ class TlsTest : public GatewayTest {
     address.sin_port = htons(static_cast<std::uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     EXPECT_EQ(connect(handle, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-    const Session session(SSL_new(context.get()));
+    const TlsSession session(SSL_new(context.get()));
     SSL_set_fd(session.get(), handle);
     ERR_clear_error();
     char byte = 0;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Shows that a new machine needs nothing by hand: a minimal Debian in a folder, a clone of HEAD in
-# it, deploy/run.sh --once twice, then tests/systems/kubernetes.sh and tests/run.sh. Needs root and debootstrap; exit status 77
-# where the disk has too little room.
+# it, deploy/run.sh --once twice, then tests/systems/kubernetes.sh and tests/run.sh. Needs root and
+# debootstrap; exit status 77 where the disk has too little room.
 #   tests/systems/fresh-machine.sh bookworm|trixie
 # DEBIAN_MIRROR: where to take packages from; default: where this machine does.
 script_name=tests/systems/fresh-machine.sh

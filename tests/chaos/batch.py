@@ -1,0 +1,58 @@
+"""The record of trials that run at once: what callers were told, and which number is whose."""
+
+import dataclasses
+import json
+import time
+
+import plan
+
+
+class Batch:
+    """What is recorded of trials that run at once."""
+
+    def __init__(self, slots, last_entries):
+        self.slots = slots  # the numbers of each trial that can run at once
+        self.ledger_start = last_entries[0]["seq"] if last_entries else 0
+        self.wall_start = time.time_ns()
+        self.calls = []
+        self.intents = []  # (trial, intent)
+        self.seen = {}  # number → the lease_ids that callers were told
+        self.anonymous = []
+        self.trial_of_number = {}
+        self.trials = {}
+        self.warm_since = set()
+        self.operations = self.ledger = ()
+
+    def add(self, trial):
+        self.trials[trial.index] = trial
+        for number in self.numbers_of(trial.index):
+            self.trial_of_number[number] = trial.index
+        known = set()
+        for steps in trial.callers:
+            for step in steps:
+                if step.intent and id(step.intent) not in known:
+                    known.add(id(step.intent))
+                    self.intents.append((trial.index, step.intent))
+        self._ids = {intent.request_id: trial for trial, intent in self.intents}
+
+    def numbers_of(self, trial):
+        return self.slots[trial % plan.BATCH]
+
+    def word_of(self, trial):
+        return f"slot-{trial % plan.BATCH}"
+
+    def ids(self):
+        return self._ids
+
+    def trial_of_id(self, request_id):
+        return self._ids[request_id]
+
+    def keep(self, path):
+        """The three records, for whoever looks into a violation."""
+        with open(path, "w", encoding="utf-8") as file:
+            json.dump({
+                "calls": [dataclasses.asdict(call) for call in self.calls],
+                "operations": [dataclasses.asdict(each) for each in self.operations],
+                "ledger": [dataclasses.asdict(each) for each in self.ledger],
+                "trials": [dataclasses.asdict(each) for each in self.trials.values()],
+            }, file, indent=1)

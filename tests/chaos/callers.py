@@ -1,0 +1,154 @@
+"""What callers do: those of a trial, step by step, and those who read all the time."""
+
+import asyncio
+
+from leasegateway.v1 import lease_service_pb2 as service
+from leasegateway.v1 import resources_pb2 as resources
+
+import checker
+import messages
+import plan
+from client import CHANNELS
+from provider import POISONED
+
+
+class Callers:
+    """`warm`: the numbers that are only read; the last of them may be poisoned."""
+
+    def __init__(self, gateway, calls, tally, warm):
+        self.gateway, self.client, self.tally, self.warm = gateway, calls, tally, warm
+
+    async def act(self, batch, trial, steps):
+        for step in steps:
+            await asyncio.sleep(step.pause)
+            if step.read:
+                await self.read(batch, trial, step)
+                continue
+            for _ in range(step.attempts if step.intent.request_id else 1):
+                done = await self.write(batch, trial, step.intent, step.deadline, step.ends,
+                                        step.cancel_after)
+                if done.code not in checker.OPEN_CODES:
+                    break
+                await asyncio.sleep(step.retry_pause)
+
+    async def read(self, batch, trial, step, deadline=None):
+        number = batch.numbers_of(trial)[step.number]
+        requests = {
+            "GetNumber": service.GetNumberRequest(phone_number=number),
+            "GetLease": service.GetLeaseRequest(phone_number=number),
+            "ListLeases": service.ListLeasesRequest(),
+            "ListAvailableNumbers": service.ListAvailableNumbersRequest(
+                filter=resources.AvailabilityFilter(carriers=[batch.word_of(trial)])),
+            "ListOperations": service.ListOperationsRequest(phone_number=number),
+        }
+        if step.read == "GetOperation":
+            if not step.intent.request_id:
+                return
+            request = service.GetOperationRequest(request_id=step.intent.request_id)
+        else:
+            request = requests[step.read]
+        if step.uncached and "max_staleness" in request.DESCRIPTOR.fields_by_name:
+            request.max_staleness.SetInParent()
+        done = await self.client.call(trial, step.read, request, step.deadline, step.ends, number=number,
+                               request_id=step.intent.request_id if step.intent else "")
+        if done.code == "OK":
+            self.note_leases(done)
+        batch.calls.append(done)
+
+    def note_leases(self, done):
+        """What a read has shown of leases and operations."""
+        reply = done.reply
+        leases = []
+        if done.method == "GetNumber" and reply.number.HasField("lease"):
+            leases = [reply.number.lease]
+        elif done.method == "GetLease":
+            leases = [reply.lease]
+        elif done.method == "ListLeases":
+            leases = reply.leases
+        elif done.method == "GetOperation":
+            operation = messages.to_operation(reply.operation)
+            done.told_state, done.told_operation_lease_id = operation.state, operation.lease_id
+            done.reason = operation.reason
+        done.told_leases = tuple((lease.lease_id, lease.phone_number) for lease in leases)
+
+    def request_of(self, batch, trial, intent):
+        """The request, and what of it the checker compares."""
+        numbers = batch.numbers_of(trial)
+        number = numbers[intent.number] if intent.number is not None else ""
+        lease_id = ""
+        if intent.method == "TerminateLease":
+            if intent.lease_id is None:
+                seen = batch.seen.get(number)
+                intent.lease_id = seen[0 if intent.bind == "first" else -1] if intent.bind and seen else ""
+            lease_id = intent.lease_id
+            request = service.TerminateLeaseRequest(phone_number=number, lease_id=lease_id)
+        elif intent.method == "CreateLease":
+            request = service.CreateLeaseRequest(phone_number=number,
+                                                 validate_only=intent.validate_only)
+            if intent.price:
+                slot = trial % plan.BATCH
+                amount = 2 + intent.number + slot % 7 + (1 if intent.price == "wrong" else 0)
+                request.expected_price.monthly_rate.currency_code = "USD"
+                request.expected_price.monthly_rate.units = amount
+        else:
+            request = service.LeaseAnyNumberRequest(order_by=intent.order_by)
+            request.filter.carriers.append(batch.word_of(trial))
+            for limit in (request.filter.max_monthly_rate, request.filter.max_upfront_fee):
+                limit.currency_code, limit.units = "USD", 100
+        args = f"{intent.method} {request}".replace("\n", " ")
+        request.request_id = intent.request_id
+        return request, dict(request_id=intent.request_id, number=number, lease_id=lease_id, args=args,
+                             validate_only=intent.validate_only)
+
+    async def write(self, batch, trial, intent, deadline, ends, cancel_after=None):
+        request, sent = self.request_of(batch, trial, intent)
+        done = await self.client.call(trial, intent.method, request, deadline, ends, cancel_after, **sent)
+        if done.code == "OK":
+            result = done.reply.termination if intent.method == "TerminateLease" else done.reply.lease
+            done.told_request_id = done.reply.request_id
+            done.told_lease_id, done.told_number = result.lease_id, result.phone_number
+            if intent.method != "TerminateLease" and done.told_lease_id:
+                seen = batch.seen.setdefault(done.told_number, [])
+                if done.told_lease_id not in seen:
+                    seen.append(done.told_lease_id)
+        elif not intent.request_id:
+            batch.anonymous.append(trial)
+        batch.calls.append(done)
+        return done
+
+    async def read_warm(self, batch, rng):
+        """A caller that reads what is in memory, and must always be answered."""
+        while True:
+            await asyncio.sleep(rng.uniform(0.01, 0.05))
+            number = rng.choice((None, *self.warm))
+            method = "GetNumber" if number else "ListAvailableNumbers"
+            request = (service.GetNumberRequest(phone_number=number) if number
+                       else service.ListAvailableNumbersRequest(page_size=5))
+            incarnation = self.gateway.incarnation
+            # Warm by an earlier read, over a connection that has been made since the last restart.
+            channel = (self.client.next_channel + 1) % CHANNELS
+            needs = {(incarnation, number), (incarnation, channel)}
+            was_warm = needs <= batch.warm_since
+            done = await self.client.call(-2, method, request, 1.0, "header")
+            still = self.gateway.incarnation == incarnation and not self.gateway.was_down(
+                done.start, done.end)
+            if done.code == "OK" and still:
+                batch.warm_since |= needs
+            self.tally.violate(
+                checker.check_read(f"{method} ({done.reason})", done.code, was_warm and still))
+
+    async def read_uncached(self, rng):
+        """Traffic without faults, as most is, so that the circuit breaker sees some."""
+        while True:
+            await asyncio.sleep(rng.uniform(0.01, 0.03))
+            request = service.GetNumberRequest(phone_number=rng.choice(self.warm[:-POISONED]))
+            request.max_staleness.SetInParent()
+            await self.client.call(-2, "GetNumber", request, 1.0, "header")
+
+    async def read_poison(self, rng):
+        """Callers that won't leave off a number that can't be read."""
+        while True:
+            await asyncio.sleep(rng.uniform(0.0, 0.02))
+            request = service.GetNumberRequest(phone_number=rng.choice(self.warm[-POISONED:]))
+            request.max_staleness.SetInParent()
+            await self.client.call(-2, "GetNumber", request, 1.0, "header")

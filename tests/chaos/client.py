@@ -1,0 +1,120 @@
+"""A client of the gateway: each call, what came of it and whether it ended in time."""
+
+import asyncio
+import time
+
+import grpc
+from leasegateway.v1 import lease_service_pb2 as service
+
+import checker
+import messages
+import plan
+import world
+
+CHANNELS = 4
+WATCHDOG = 3.0  # seconds past its deadline at which a call is given up
+
+
+class Client:
+    """Trial -1 in a call is the driver itself; -2 a caller that belongs to no trial."""
+
+    def __init__(self, gateway, tally):
+        self.gateway, self.tally = gateway, tally
+        self.lag = world.Lag()
+        self.channels, self.stubs = [], {}
+        self.next_channel = 0
+
+    def open(self):
+        options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1),
+                   ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50),
+                   ("grpc.max_reconnect_backoff_ms", 200), ("grpc.enable_http_proxy", 0)]
+        self.channels = [grpc.aio.insecure_channel(f"127.0.0.1:{self.gateway.port}", options=options)
+                         for _ in range(CHANNELS)]
+        self.next_channel = 0
+        self.stubs = {}
+        for method in service.DESCRIPTOR.services_by_name["LeaseService"].methods:
+            if not method.server_streaming:
+                response = getattr(service, method.output_type.name)
+                self.stubs[method.name] = [
+                    channel.unary_unary(f"/leasegateway.v1.LeaseService/{method.name}",
+                                        request_serializer=lambda request: request.SerializeToString(),
+                                        response_deserializer=response.FromString)
+                    for channel in self.channels]
+
+    async def close(self):
+        for channel in self.channels:
+            await channel.close()
+
+    async def ready(self):
+        """Until each channel has a connection."""
+        for channel in self.channels:
+            await asyncio.wait_for(channel.channel_ready(), 10)
+
+    async def measure_lag(self):
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(0.005)
+            now = time.monotonic()
+            self.lag.add(now, now - before - 0.005)
+
+    async def call(self, trial, method, request, deadline, ends="client", cancel_after=None, **sent):
+        """One call, and what came of it as a checker.Call with `reply`."""
+        self.next_channel = (self.next_channel + 1) % CHANNELS
+        stub = self.stubs[method][self.next_channel]
+        start = time.monotonic()
+        watchdog = cancel = None
+        left = []  # whether this has cancelled the call, and not somebody the task
+
+        def leave():
+            left.append(True)
+            running.cancel()
+
+        if ends == "client":
+            running = stub(request, timeout=deadline)
+        else:
+            # The library would end a call with a timeout by itself, and not show whether the gateway
+            # does. So only the gateway is told.
+            if ends == "default":
+                deadline = world.DEFAULT_DEADLINE
+            metadata = (("grpc-timeout", f"{deadline * 1000:.0f}m"),) if ends == "header" else ()
+            running = stub(request, metadata=metadata)
+            watchdog = asyncio.get_running_loop().call_later(deadline + WATCHDOG, leave)
+        if cancel_after is not None:
+            cancel = asyncio.get_running_loop().call_later(cancel_after, leave)
+        reply, reason = None, ""
+        try:
+            reply = await running
+            code = "OK"
+        except grpc.aio.AioRpcError as error:
+            code, reason = error.code().name, messages.reason_of(error.trailing_metadata())
+        except asyncio.CancelledError:
+            if not left:
+                raise
+            code = "CANCELLED"
+        end = time.monotonic()
+        for timer in (watchdog, cancel):
+            if timer:
+                timer.cancel()
+        if trial >= 0 or trial == -2:
+            self.tally.gateway_calls += 1
+            self.tally.calls[f"{method} {code}{' ' + reason if reason else ''}"] += 1
+            if plan.is_poisoned(self.tally.first):
+                self.tally.violate(checker.check_poisoned(trial, method, reason))
+            if ends != "client" and not self.gateway.was_down(start, end):
+                await self.count_lateness(trial, f"{method} ({ends}, {code})", start, end, deadline)
+        done = checker.Call(trial, method, code, reason=reason, start=start, end=end, **sent)
+        done.reply = reply
+        return done
+
+    async def count_lateness(self, trial, what, start, end, deadline):
+        """Of a call that the gateway had to end."""
+        own = 0.0
+        if end > start + deadline + 0.02:
+            # After a stall of this loop the measurement of it may be the next in turn.
+            await asyncio.sleep(0.02)
+            # The gateway counts from when the request was sent, which the loop does in its next turn.
+            own = self.lag.held_up(start)
+            own += self.lag.lost(start + own + deadline, end)
+        late = checker.lateness(start + deadline, end, own)
+        self.tally.late[round(late * 1000)] += 1
+        self.tally.violate(checker.check_lateness(trial, what, late))

@@ -1,0 +1,44 @@
+"""The gateway's messages as what the checker compares."""
+
+from google.rpc import error_details_pb2, status_pb2
+from leasegateway.v1 import resources_pb2 as resources
+
+import checker
+
+OPEN_STATES = ("INTENDED", "SENT", "UNKNOWN")
+
+
+def name_of(enum, prefix, value):
+    return enum.Name(value).removeprefix(prefix)
+
+
+def micros(pricing):
+    """Upfront fee and monthly rate; None when one of them is not known."""
+    if not (pricing.HasField("upfront_fee") and pricing.HasField("monthly_rate")):
+        return None
+    return sum(money.units * 1_000_000 + money.nanos // 1000
+               for money in (pricing.upfront_fee, pricing.monthly_rate))
+
+
+def reason_of(trailers):
+    for key, value in trailers or ():
+        if key == "grpc-status-details-bin":
+            for detail in status_pb2.Status.FromString(value).details:
+                if detail.type_url.endswith("/google.rpc.ErrorInfo"):
+                    return error_details_pb2.ErrorInfo.FromString(detail.value).reason
+    return ""
+
+
+def to_operation(message):
+    reason = ""
+    for detail in message.error.details:
+        if detail.type_url.endswith("/google.rpc.ErrorInfo"):
+            reason = error_details_pb2.ErrorInfo.FromString(detail.value).reason
+    kind = name_of(resources.OperationKind, "OPERATION_KIND_", message.kind)
+    result = message.termination if kind == "TERMINATE" else message.lease
+    return checker.Operation(
+        message.request_id, kind, name_of(resources.OperationState, "OPERATION_STATE_", message.state),
+        message.phone_number, message.lease_id,
+        name_of(resources.OperationSettlement, "OPERATION_SETTLEMENT_", message.settlement), reason,
+        result.lease_id, result.phone_number,
+        micros(message.price) if message.HasField("price") else None)

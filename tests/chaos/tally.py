@@ -1,0 +1,37 @@
+"""What a worker has counted, and what it found broken."""
+
+import collections
+
+
+class Tally:
+    def __init__(self):
+        self.first = 0  # names the batch that runs
+        self.trials = 0
+        self.calls = collections.Counter()
+        self.kills = collections.Counter()
+        self.caught = collections.Counter()
+        self.faults = collections.Counter()
+        self.posted = collections.Counter()
+        self.late = collections.Counter()  # milliseconds → calls
+        self.settled_after = 0.0
+        self.gateway_calls = 0
+        self.requests = 0  # to the provider
+        self.violations = []
+
+    def violate(self, violations):
+        for violation in violations:
+            trial = violation.trial if violation.trial >= 0 else self.first
+            self.violations.append({"invariant": violation.invariant, "trial": trial,
+                                    "batch": violation.trial < 0, "text": violation.text})
+
+    def report(self, gateway):
+        faults = collections.Counter(self.faults)
+        for kind, count in self.posted.items():
+            faults[kind] += count
+        return {
+            "trials": self.trials, "calls": self.calls, "kills": self.kills, "caught": self.caught,
+            "faults": faults, "late": self.late, "settled_after": self.settled_after,
+            "violations": self.violations, "max_rss": gateway.max_rss,
+            "max_files": gateway.max_files, "gateway_calls": self.gateway_calls,
+            "requests": self.requests,
+        }

@@ -1,0 +1,111 @@
+"""An overlay as kustomize renders it, and what the gateway makes of its configuration."""
+import json
+import os
+import re
+import subprocess
+import tempfile
+
+import yaml
+
+
+class Gateway:
+    """The program: what it says about a configuration."""
+
+    def __init__(self, program):
+        self.program = program
+        self.folder = tempfile.TemporaryDirectory()
+        self.flags = set(re.findall(r"^  (--[a-z-]+)", self.run("--help").stdout, re.M))
+        self.cache = {}
+        key, certificate = self.file("tls.key"), self.file("tls.crt")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+                        "-nodes", "-subj", "/CN=lease-gateway", "-days", "2", "-keyout", key, "-out", certificate],
+                       check=True, capture_output=True)
+        with open(self.file("api-key"), "w", encoding="utf-8") as file:
+            file.write("an-api-key-of-nobody\n")
+        # In the place of the files that Kubernetes will mount.
+        self.stand_ins = {"tls_cert_file": certificate, "tls_key_file": key, "tls_client_ca_file": certificate,
+                          "upstream_token_file": self.file("api-key"), "journal": self.file("journal.db")}
+
+    def file(self, name):
+        return os.path.join(self.folder.name, name)
+
+    def run(self, *arguments):
+        environment = {name: value for name, value in os.environ.items()
+                       if not name.startswith(("LEASE_GATEWAY_", "CONTIGUITY_"))}
+        return subprocess.run([self.program, *arguments], capture_output=True, text=True, timeout=30, check=False,
+                              env=environment)
+
+    def resolve(self, text):
+        """All options in force with this config.yaml, and what is wrong with it."""
+        if text not in self.cache:
+            given = yaml.safe_load(text)
+            lines = "".join(f"{key}: {json.dumps(self.stand_ins.get(key, value))}\n" for key, value in given.items())
+            path = self.file("config.yaml")
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(lines)
+            checked = self.run("--config", path, "--check-config")
+            printed = self.run("--config", path, "--print-config")
+            errors = [] if checked.returncode == 0 else (checked.stderr or checked.stdout).strip().splitlines()
+            options = (yaml.safe_load(printed.stdout) or {}) if printed.returncode == 0 else {}
+            self.cache[text] = ({**options, **given}, errors)
+        return self.cache[text]
+
+
+class Rendered:
+    def __init__(self, overlay, objects, gateway):
+        self.overlay = overlay
+        self.objects = objects
+        self.gateway = gateway
+
+    def all(self, kind):
+        return [item for item in self.objects if item["kind"] == kind]
+
+    def one(self, kind, name="lease-gateway"):
+        return next((item for item in self.all(kind) if item["metadata"]["name"] == name), None)
+
+    @property
+    def workload(self):
+        return (self.all("Deployment") + self.all("StatefulSet"))[0]
+
+    @property
+    def pod(self):
+        return self.workload["spec"]["template"]["spec"]
+
+    @property
+    def container(self):
+        return self.pod["containers"][0]
+
+    @property
+    def labels(self):
+        labels = dict(self.workload["spec"]["template"]["metadata"]["labels"])
+        if self.workload["kind"] == "StatefulSet":
+            labels["statefulset.kubernetes.io/pod-name"] = self.workload["metadata"]["name"] + "-0"
+        return labels
+
+    @property
+    def ports(self):
+        return {port["name"]: port["containerPort"] for port in self.container["ports"]}
+
+    def port(self, port):
+        return self.ports.get(port, port if port in self.ports.values() else None)
+
+    @property
+    def config_text(self):
+        """The file that --config names, from the ConfigMap that is mounted there; None: it isn't there."""
+        arguments = self.container["args"]
+        path = arguments[arguments.index("--config") + 1] if "--config" in arguments else ""
+        for mount in self.container["volumeMounts"]:
+            if os.path.dirname(path) == mount["mountPath"]:
+                for volume in self.pod["volumes"]:
+                    if volume["name"] == mount["name"] and "configMap" in volume:
+                        found = self.one("ConfigMap", volume["configMap"]["name"])
+                        return found and found["data"].get(os.path.basename(path))
+        return None
+
+    @property
+    def config(self):
+        return self.gateway.resolve(self.config_text or "{}")[0]
+
+
+def matches(selector, labels):
+    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
