@@ -2,8 +2,8 @@
 """Holds what the READMEs say of files against the files.
 
   tests/lint/links.py              fails on a link, an anchor or a path that leads nowhere, a room
-                                   without README, a top README that has grown too long, an error
-                                   reason without a row
+                                   without README, an arrow between rooms that isn't drawn, a top
+                                   README that has grown too long, an error reason without a row
   tests/lint/links.py --self-test  breaks each of these, and fails when that goes unnoticed
 """
 
@@ -117,6 +117,28 @@ def reason_problems(files):
         yield f"{ERRORS}: the table of errors has {reason}, which {REASONS} has not"
 
 
+def arrows_of(folder):
+    """The arrows of tests/lint/includes.py out of the rooms of a folder, but for those to the words of
+    upstream/ itself."""
+    return {(room, other) for room, below in includes.ROOMS.items() for other in below
+            if room.split("/")[0] == folder and other != "upstream"}
+
+
+def arrow_problems(files):
+    for folder in ("upstream", "service"):
+        drawn = set()
+        text = files.get(folder + "/README.md", "").partition("## What may include what")[2].partition("\n## ")[0]
+        for left, right in re.findall(r"^ (.*?) ─+▶ (.*)$", text, re.MULTILINE):
+            rooms = [folder if name in ("main", "server") else f"{folder}/{name}" for name in left.split(", ")]
+            others = [other for name in right.split(", ") for other in (f"{folder}/{name}", name)
+                      if other in includes.ROOMS]
+            drawn |= {(room, other) for room in rooms for other in others}
+        for room, other in sorted(arrows_of(folder) - drawn):
+            yield f"{folder}/README.md: lacks the arrow from {room} to {other}"
+        for room, other in sorted(drawn - arrows_of(folder)):
+            yield f"{folder}/README.md: has an arrow from {room} to {other}, which includes.py has not"
+
+
 def check(files, paths):
     """The problems of {path: text} among all `paths`."""
     problems = []
@@ -130,10 +152,10 @@ def check(files, paths):
     for folder in FOLDERS:
         if folder + "/README.md" not in files:
             problems.append(f"{folder}: has no README.md")
-    length = files["README.md"].count("\n")
+    length = files.get("README.md", "").count("\n")
     if length > TOP_LINES:
         problems.append(f"README.md: has {length} lines; {TOP_LINES} are what a newcomer reads")
-    return problems + list(reason_problems(files))
+    return problems + list(reason_problems(files)) + list(arrow_problems(files))
 
 
 def read_files():
@@ -176,6 +198,11 @@ def mutations(files, paths):
                         ("\n```sh\ndeploy/no-such.sh --once\n```", "deploy/no-such.sh")):
         yield (f"{word}, which is not there", {**files, "README.md": files["README.md"] + named + "\n"}, paths,
                f"README.md: names {word}")
+    yield ("an arrow that is not drawn", changed("service/README.md", " config ────────▶ process\n", ""),
+           paths, "lacks the arrow from service/config to service/process")
+    yield ("an arrow that there is not",
+           changed("upstream/README.md", "▶ transport\n", "▶ transport, sandbox\n"),
+           paths, "has an arrow from upstream/provider to upstream/sandbox")
     for reason in REASON.findall(files[REASONS]):
         yield f"no row for {reason}", changed(ERRORS, f"`{reason}`", "` `"), paths, f"lacks {reason}"
     yield ("a row for no reason", changed(ERRORS, "| `PRICE_CHANGED` |", "| `NO_SUCH_REASON` |"), paths,
