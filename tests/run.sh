@@ -39,6 +39,10 @@ foreign_client() {
 }
 check "A client that shares no code with the gateway" foreign_client
 
+check "Includes go one way" /usr/bin/python3 "$root/tests/lint/includes.py"
+check "An include that goes another way is noticed" /usr/bin/python3 "$root/tests/lint/includes.py" --self-test
+check "Links and paths in the READMEs" /usr/bin/python3 "$root/tests/lint/links.py"
+check "A link or path that leads nowhere is noticed" /usr/bin/python3 "$root/tests/lint/links.py" --self-test
 check "Lint the contract" "$root/tests/lint/buf-lint.sh"
 
 printf '\n%s passed, %s failed\n' "$passed" "$failed"

@@ -17,7 +17,7 @@ namespace leasegateway {
 // The domain of every ErrorInfo.
 inline constexpr std::string_view kErrorDomain = "leasegateway";
 
-// Reasons (ErrorInfo.reason). The README's table has the meaning of each.
+// Reasons (ErrorInfo.reason). proto/README.md has the meaning of each.
 namespace reason {
 inline constexpr std::string_view kUpstreamRejected = "UPSTREAM_REJECTED";
 inline constexpr std::string_view kNumberNotAvailable = "NUMBER_NOT_AVAILABLE";

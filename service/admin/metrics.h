@@ -55,7 +55,7 @@ struct MetricDeclaration {
 };
 std::vector<MetricDeclaration> MetricDeclarations();
 
-// The table of README.md.
+// The table of service/README.md.
 std::string PrintMetrics();
 
 }  // namespace leasegateway

@@ -13,7 +13,8 @@
 
 namespace leasegateway {
 
-// All that can be set, with its default. README.md has the table, which is checked against --help.
+// All that can be set, with its default. service/README.md has the table, which is checked against
+// --help.
 struct Config {
   using Milliseconds = std::chrono::milliseconds;
 

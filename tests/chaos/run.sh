@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Leases through every fault of the sandbox and killed gateways, and compares what callers were told,
-# the journal and the ledger. README.md, "Chaos suite".
+# the journal and the ledger. tests/README.md, "Chaos".
 #   tests/chaos/run.sh [--trials N] [--seed S] [--jobs J] [--only INDEX [--alone]] [--keep FOLDER]
 script_name=tests/chaos/run.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../deploy/common.sh"

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the two client programs of README.md against a gateway on its sandbox.
+# Runs the two client programs of proto/README.md against a gateway on its sandbox.
 # Usage: readme_test.sh SOURCE_DIR BIN_DIR README_CLIENT
 set -euo pipefail
 source_dir=$1 bin=$2 client=$3
@@ -26,7 +26,7 @@ protoc -I "$source_dir/proto" -I "$apis" --python_out="$work" --grpc_python_out=
   leasegateway/v1/resources.proto leasegateway/v1/lease_service.proto
 protoc -I "$apis" --python_out="$work" google/type/money.proto google/rpc/status.proto
 mv "$work/google" "$work/google_apis"
-sed -n '/^```python$/,/^```$/p' "$source_dir/README.md" | sed '1d;$d' > "$work/client.py"
+sed -n '/^```python$/,/^```$/p' "$source_dir/proto/README.md" | sed '1d;$d' > "$work/client.py"
 cat > "$work/run.py" <<'PY'
 # google is a package of the system; its missing parts come from beside this file.
 import os, runpy, sys

@@ -7,7 +7,6 @@
 
 import os
 import re
-import subprocess
 import sys
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -121,16 +120,21 @@ def check(files):
     return problems
 
 
+def paths_below(*folders):
+    """The files in the folders and below, from the top; not what Python compiled."""
+    return {os.path.relpath(os.path.join(folder, name), ROOT)
+            for top in folders for folder, _, names in os.walk(os.path.join(ROOT, top))
+            for name in names if not name.endswith(".pyc")}
+
+
+def read(path):
+    with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+        return file.read()
+
+
 def read_files():
-    names = subprocess.check_output(["git", "-C", ROOT, "ls-files", "-co", "--exclude-standard",
-                                     "upstream", "service"], text=True).split()
-    files = {}
-    for name in names:
-        full = os.path.join(ROOT, name)
-        if name.endswith((".cc", ".h")) and os.path.exists(full):
-            with open(full, encoding="utf-8") as file:
-                files[name] = file.read()
-    return files
+    return {path: read(path) for path in paths_below("upstream", "service")
+            if path.endswith((".cc", ".h"))}
 
 
 def header_of(room, files):

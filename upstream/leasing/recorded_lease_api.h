@@ -20,7 +20,8 @@
 namespace leasegateway {
 
 // Leases and terminates through the journal, so that each `request_id` spends once at most and its
-// outcome is found out, whatever is lost on the way (AIP-155). README.md, "Leasing", has the rules.
+// outcome is found out, whatever is lost on the way (AIP-155). upstream/README.md, "Leasing", has
+// the rules.
 //
 // Each operation is a coroutine of its own, which goes on when its callers have left, until the
 // outcome is known and written down. Callers of the same `request_id` wait for the same one. One

@@ -42,7 +42,7 @@ struct RetryPolicy {
   // Retry-After of the provider comes on top; without it, a wait is cut so that the attempt fits.
   Decision Decide(const Failed& failed) const;
   // The part that looks at the failure alone: kPermanent, kUnsafe, or empty where a further attempt
-  // does no harm and may succeed. README.md has it as a table.
+  // does no harm and may succeed. proto/README.md has it as a table.
   static std::string_view WhyFinal(OperationKind kind, const absl::Status& status);
 };
 

@@ -47,7 +47,7 @@ MetricSources Sources() {
   return sources;
 }
 
-// The values of README.md's table and of the text are the only ones that a label may have.
+// The values of service/README.md's table and of the text are the only ones that a label may have.
 TEST(MetricsTest, DeclarationsAreWellFormed) {
   std::set<std::string> names;
   for (const MetricDeclaration& metric : MetricDeclarations()) {
@@ -64,11 +64,11 @@ TEST(MetricsTest, DeclarationsAreWellFormed) {
 }
 
 TEST(MetricsTest, ReadmeHasTheTable) {
-  std::ifstream file(SOURCE_DIR "/README.md");
+  std::ifstream file(SOURCE_DIR "/service/README.md");
   std::stringstream readme;
   readme << file.rdbuf();
   EXPECT_THAT(readme.str(), HasSubstr("\n" + PrintMetrics() + "\n"))
-      << "put the output of lease-gateway --print-metrics into README.md";
+      << "put the output of lease-gateway --print-metrics into service/README.md";
 }
 
 TEST(MetricsTest, EveryDeclaredMetricIsInTheText) {

@@ -865,7 +865,7 @@ TEST_F(ConfigTest, PrintedPathsAreQuoted) {
   EXPECT_EQ(again->config, config);
 }
 
-// README.md lists every option with the default and the words of --help, and no other.
+// service/README.md lists every option with the default and the words of --help, and no other.
 TEST_F(ConfigTest, ReadmeListsTheOptions) {
   const auto help = Load({"--help"});
   ASSERT_TRUE(help.ok()) << help.status();
@@ -879,7 +879,7 @@ TEST_F(ConfigTest, ReadmeListsTheOptions) {
     expected.push_back("| `" + key + "` | " + (*found)[3].str() + " | " + (*found)[2].str() + " |");
   }
   EXPECT_GT(expected.size(), 30U);
-  std::ifstream readme(SOURCE_DIR "/README.md");
+  std::ifstream readme(SOURCE_DIR "/service/README.md");
   std::vector<std::string> table;
   bool inside = false;
   for (std::string line; std::getline(readme, line);) {

@@ -36,9 +36,9 @@ absl::StatusCode CodeOf(const std::string& name) {
   return absl::StatusCode::kUnknown;
 }
 
-// The cells between the README's markers, without the head.
+// The cells between the markers of proto/README.md, without the head.
 std::vector<std::vector<std::string>> ReadmeTable() {
-  std::ifstream readme(SOURCE_DIR "/README.md");
+  std::ifstream readme(SOURCE_DIR "/proto/README.md");
   std::vector<std::vector<std::string>> rows;
   bool inside = false;
   for (std::string line; std::getline(readme, line);) {
