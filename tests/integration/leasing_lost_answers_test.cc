@@ -3,7 +3,7 @@
 #include <future>
 #include <thread>
 
-#include "tests/support/leasing_fixture.h"
+#include "tests/support/leasing_gateway.h"
 
 namespace leasegateway {
 namespace {

@@ -7,7 +7,7 @@
 #include <set>
 #include <vector>
 
-#include "tests/support/leasing_fixture.h"
+#include "tests/support/leasing_gateway.h"
 
 namespace leasegateway {
 namespace {
