@@ -32,11 +32,11 @@ Settled Stopped();
 // One operation as the journal has it, and its states, which README.md lists. A function makes each
 // change: it is written down first, and not made when that fails (JOURNAL_UNAVAILABLE).
 //
-//   Begin         (nothing)              -> INTENDED
-//   MarkIntended  FAILED, SENT, UNKNOWN  -> INTENDED
-//   MarkSent      INTENDED               -> SENT
-//   MarkUnknown   SENT                   -> UNKNOWN
-//   Write(Concluded(…))  any but SUCCEEDED  -> SUCCEEDED, FAILED
+//   Begin             -> INTENDED
+//   MarkIntended      FAILED, SENT, UNKNOWN -> INTENDED
+//   MarkSent          INTENDED -> SENT
+//   MarkUnknown       SENT -> UNKNOWN
+//   Write, Concluded  SENT, UNKNOWN -> SUCCEEDED; INTENDED, SENT, UNKNOWN -> FAILED
 //
 // Awaited on the strand of its operation, by one coroutine.
 class OperationRecord {
