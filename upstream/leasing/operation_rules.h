@@ -54,7 +54,7 @@ absl::Status CheckPrice(const v1::Pricing& expected, const v1::Number& number);
 // FAILED_PRECONDITION: NOT_LEASED, or LEASE_CHANGED when `lease_id` is given and isn't the lease's.
 absl::Status CheckLease(const v1::Number& number, const std::string& lease_id);
 
-// The first two, and NOT_FOUND, NO_MATCHING_NUMBER, when the filter doesn't match the number any
+// As CheckLeasable; and NOT_FOUND, NO_MATCHING_NUMBER, when the filter doesn't match the number any
 // more.
 absl::Status CheckMatching(const v1::LeaseAnyNumberRequest& request, const v1::Number& number);
 
