@@ -4,12 +4,16 @@
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <openssl/sha.h>
 
+#include <chrono>
 #include <string_view>
+#include <utility>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/cord.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "upstream/availability/number_filter.h"
+#include "upstream/availability/order_by.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -50,6 +54,12 @@ bool IsSame(const google::type::Money& a, const google::type::Money& b) {
 }
 
 }  // namespace
+
+v1::OperationKind KindOf(const Arguments& arguments) {
+  constexpr v1::OperationKind kKinds[] = {v1::OPERATION_KIND_LEASE, v1::OPERATION_KIND_LEASE_ANY,
+                                          v1::OPERATION_KIND_TERMINATE};
+  return kKinds[arguments.index()];
+}
 
 std::string Fingerprint(v1::CreateLeaseRequest request) {
   return FingerprintOf(std::move(request));
@@ -154,6 +164,30 @@ absl::Status CheckLease(const v1::Number& number, const std::string& lease_id) {
                    " is ", number.lease().lease_id(), " now"));
 }
 
+absl::Status CheckMatching(const v1::LeaseAnyNumberRequest& request, const v1::Number& number) {
+  const absl::Status status = CheckLeasable(number);
+  if (!status.ok() || NumberFilter(request.filter()).Matches(number)) return status;
+  return MakeError(absl::StatusCode::kNotFound, reason::kNoMatchingNumber,
+                   absl::StrCat(number.phone_number(), " matches the filter no more"));
+}
+
+absl::Status CheckAllowed(const Arguments& arguments, const v1::Number& number, bool overtaken,
+                          const std::string& lease_id) {
+  if (const auto* create = std::get_if<v1::CreateLeaseRequest>(&arguments)) {
+    absl::Status status = CheckLeasable(number);
+    if (number.has_lease() && overtaken) return OvertakenError(number.phone_number());
+    if (status.ok()) status = CheckPrice(create->expected_price(), number);
+    return status;
+  }
+  if (const auto* any = std::get_if<v1::LeaseAnyNumberRequest>(&arguments)) {
+    return CheckMatching(*any, number);
+  }
+  // Without a word of the caller's, the lease that it tried to end before: a newer one is not
+  // meant.
+  const std::string& asked = std::get<v1::TerminateLeaseRequest>(arguments).lease_id();
+  return CheckLease(number, asked.empty() ? lease_id : asked);
+}
+
 absl::Status RequestIdReusedError(const std::string& request_id) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason::kRequestIdReused,
                    absl::StrCat("request_id: \"", request_id,
@@ -166,6 +200,24 @@ absl::Status OutcomeUnknownError(const std::string& request_id, const std::strin
                                 "); the gateway goes on finding out: send the same request again, "
                                 "or look with GetOperation"),
                    {{"operation", request_id}});
+}
+
+absl::Status StoppingError() {
+  return MakeError(absl::StatusCode::kUnavailable, reason::kStopping, "the gateway is stopping",
+                   {{"request_sent", "false"}});
+}
+
+absl::Status NotAppliedError(const std::string& why) {
+  auto status =
+      MakeError(absl::StatusCode::kUnavailable, reason::kNotApplied,
+                absl::StrCat("it was not done: ", why, "; the same request can be sent again"));
+  SetRetryDelay(status, std::chrono::milliseconds(100));
+  return status;
+}
+
+absl::Status NotSentError(absl::Status status) {
+  AddMetadata(status, "request_sent", "false");
+  return status;
 }
 
 google::rpc::Status ToProto(const absl::Status& status) {

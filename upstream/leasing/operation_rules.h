@@ -2,6 +2,7 @@
 #define LEASE_GATEWAY_UPSTREAM_LEASING_OPERATION_RULES_H_
 
 #include <string>
+#include <variant>
 
 #include "absl/status/status.h"
 #include "google/rpc/status.pb.h"
@@ -10,7 +11,12 @@
 
 namespace leasegateway {
 
-// What RecordedLeaseApi decides by. Pure functions.
+// What an operation is and what is decided by. Pure functions.
+
+// What a caller asks for.
+using Arguments =
+    std::variant<v1::CreateLeaseRequest, v1::LeaseAnyNumberRequest, v1::TerminateLeaseRequest>;
+v1::OperationKind KindOf(const Arguments& arguments);
 
 // 32 bytes that differ when any argument does, `request_id` and `validate_only` aside.
 std::string Fingerprint(v1::CreateLeaseRequest request);
@@ -48,10 +54,27 @@ absl::Status CheckPrice(const v1::Pricing& expected, const v1::Number& number);
 // FAILED_PRECONDITION: NOT_LEASED, or LEASE_CHANGED when `lease_id` is given and isn't the lease's.
 absl::Status CheckLease(const v1::Number& number, const std::string& lease_id);
 
+// As CheckLeasable; and NOT_FOUND, NO_MATCHING_NUMBER, when the filter doesn't match the number any
+// more.
+absl::Status CheckMatching(const v1::LeaseAnyNumberRequest& request, const v1::Number& number);
+
+// Whether what is asked for may be done to the number as it is now. `overtaken`: another operation
+// leased it while this one waited for it. `lease_id`: of the lease that this operation tried to end
+// before, or empty.
+absl::Status CheckAllowed(const Arguments& arguments, const v1::Number& number, bool overtaken,
+                          const std::string& lease_id);
+
 // INVALID_ARGUMENT, REQUEST_ID_REUSED.
 absl::Status RequestIdReusedError(const std::string& request_id);
 // ABORTED, OUTCOME_UNKNOWN.
 absl::Status OutcomeUnknownError(const std::string& request_id, const std::string& cause);
+
+// UNAVAILABLE, STOPPING.
+absl::Status StoppingError();
+// UNAVAILABLE, NOT_APPLIED.
+absl::Status NotAppliedError(const std::string& why);
+// `status`, with the word that the provider has heard of nothing.
+absl::Status NotSentError(absl::Status status);
 
 // As the journal keeps an error, with its details, and back.
 google::rpc::Status ToProto(const absl::Status& status);

@@ -3,11 +3,8 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <chrono>
 #include <cstddef>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -15,7 +12,11 @@
 #include "leasegateway/v1/lease_service.pb.h"
 #include "upstream/availability/caching_lease_api.h"
 #include "upstream/call_environment.h"
+#include "upstream/leasing/flight_table.h"
 #include "upstream/leasing/journal/operation_journal.h"
+#include "upstream/leasing/leasing_parts.h"
+#include "upstream/leasing/number_locks.h"
+#include "upstream/leasing/operation_reader.h"
 
 namespace leasegateway {
 
@@ -32,32 +33,8 @@ namespace leasegateway {
 // Requests to the provider go through `api`, whose memory sees the outcome of each. Thread-safe.
 class RecordedLeaseApi {
  public:
-  struct Options {
-    std::string account = "default";  // in the journal
-    // A request that got lost doesn't arrive any later than this after the gateway gave it up.
-    // Until then its operation keeps the number, and only then it is said that nothing was done.
-    std::chrono::milliseconds settle{10'000};
-    // Between two looks at a number whose operation is open: doubled from the first to the longest.
-    std::chrono::milliseconds first_look{50};
-    std::chrono::milliseconds longest_look{5'000};
-    // Callers are told a moment before their deadline what is known by then.
-    std::chrono::milliseconds margin{30};
-    std::size_t max_open = 10'000;  // operations; more are refused with OVERLOADED
-    int max_candidates = 20;        // numbers that LeaseAnyNumber tries
-    // Asked before a request that got lost is sent again: whether the budget of retries allows it.
-    std::function<bool()> may_resend = [] { return true; };
-  };
-
-  // What it needs of memory. `availability` is awaited on a strand; the others tell memory what was
-  // found by looking after a write: the account's lease, somebody else's, an end.
-  struct Memory {
-    std::function<boost::asio::awaitable<absl::StatusOr<std::shared_ptr<const Availability>>>(
-        CallContext)>
-        availability;
-    std::function<void(const v1::Lease&)> leased;
-    std::function<void(const std::string& phone_number)> taken;
-    std::function<void(const std::string& phone_number, const std::string& lease_id)> ended;
-  };
+  using Options = LeasingOptions;
+  using Memory = LeasingMemory;
   static Memory MemoryOf(std::shared_ptr<CachingLeaseApi> api);
 
   RecordedLeaseApi(std::shared_ptr<LeaseApi> api, Memory memory,
@@ -89,14 +66,20 @@ class RecordedLeaseApi {
   std::size_t open() const;
 
  private:
-  struct State;
+  // Goes on with an operation that an earlier process left.
+  void Resume(const OperationJournal::Entry& entry);
 
-  // INVALID_ARGUMENT, REQUEST_ID_REUSED, when the journal has it with other arguments.
-  boost::asio::awaitable<absl::Status> CheckUnused(std::string request_id, std::string fingerprint);
-  // The lease that would be made.
-  static void Describe(const v1::Number& number, v1::BillingMethod method, v1::Lease* lease);
+  // With validate_only: what the call would do, with nothing written down or spent.
+  boost::asio::awaitable<absl::StatusOr<v1::CreateLeaseResponse>> TryCreateLease(
+      CallContext context, v1::CreateLeaseRequest request);
+  boost::asio::awaitable<absl::StatusOr<v1::LeaseAnyNumberResponse>> TryLeaseAnyNumber(
+      CallContext context, v1::LeaseAnyNumberRequest request);
 
-  const std::shared_ptr<State> state_;
+  // Coroutines of callers keep what they use of these: they may outlive this.
+  const std::shared_ptr<const LeasingParts> parts_;
+  const std::shared_ptr<NumberLocks> locks_;
+  const std::shared_ptr<FlightTable> flights_;
+  const std::shared_ptr<const OperationReader> reader_;
 };
 
 }  // namespace leasegateway

@@ -4,19 +4,20 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "upstream/leasing/journal/operation_journal.h"
+#include "upstream/leasing/journal/sqlite/sqlite_journal_options.h"
 
 namespace leasegateway {
+
+class JournalQueue;
+class JournalThread;
 
 // The journal in one SQLite file, for one process: a second one is refused. WAL, synchronous=FULL.
 //
@@ -34,20 +35,8 @@ namespace leasegateway {
 // never returned.
 class SqliteJournal final : public OperationJournal {
  public:
-  struct Options {
-    std::string path;  // ":memory:" keeps nothing, for tests
-    // Of resolved operations, since their last change; 24 h at least. Others stay until resolved.
-    std::chrono::hours retention{24};
-    std::chrono::milliseconds prune_interval{60'000};
-    // From a write that failed to a try whether the file can be written again.
-    std::chrono::milliseconds recheck_interval{5'000};
-    // About how long Open may look for damage; what is not looked at by then is taken as sound.
-    std::chrono::milliseconds check_limit{10'000};
-    // Of Begins, and of reads. Updates are taken always: they say what became of money.
-    std::size_t max_queued = 10'000;
-    // Called on the journal's thread.
-    std::function<std::chrono::system_clock::time_point()> now = &std::chrono::system_clock::now;
-  };
+  using Options = SqliteJournalOptions;
+  using Stats = SqliteJournalStats;
 
   // Makes the file, for its owner only, if it isn't there, or brings it to this version's schema.
   // Blocks. FAILED_PRECONDITION, JOURNAL_UNAVAILABLE, with the path and what to do about it: no
@@ -71,28 +60,14 @@ class SqliteJournal final : public OperationJournal {
   // many there were.
   boost::asio::awaitable<absl::StatusOr<std::int64_t>> Prune();
 
-  struct Stats {
-    std::map<v1::OperationState, std::int64_t> entries;
-    // When the oldest one that is INTENDED, SENT or UNKNOWN was written down first.
-    std::optional<std::chrono::system_clock::time_point> oldest_unresolved;
-    absl::Status last_write;     // how the latest transaction ended; OK before the first
-    std::size_t queued = 0;      // that wait for the thread
-    std::uint64_t commits = 0;   // transactions of Begins and Updates, since Open
-    std::uint64_t failures = 0;  // of such transactions, since Open
-    std::uint64_t pruned = 0;    // entries, since Open
-  };
   // Cheap: never waits for the disk.
   Stats stats() const;
 
  private:
-  class Thread;
-  struct Shared;
+  SqliteJournal(std::shared_ptr<JournalQueue> queue, std::unique_ptr<JournalThread> thread);
 
-  SqliteJournal(std::shared_ptr<Shared> shared, std::unique_ptr<Thread> work);
-
-  const std::shared_ptr<Shared> shared_;
-  const std::unique_ptr<Thread> work_;
-  std::thread thread_;
+  const std::shared_ptr<JournalQueue> queue_;
+  const std::unique_ptr<JournalThread> thread_;
 };
 
 }  // namespace leasegateway

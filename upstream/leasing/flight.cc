@@ -1,0 +1,173 @@
+#include "upstream/leasing/flight.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+#include <utility>
+
+#include "upstream/upstream_error.h"
+
+namespace leasegateway {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr char kNothingDone[] = "nothing had been done yet";
+
+}  // namespace
+
+Outcome Replayed(const v1::Operation& operation) {
+  Outcome outcome;
+  if (operation.state() != v1::OPERATION_STATE_SUCCEEDED) {
+    outcome.status = FromProto(operation.error());
+  }
+  outcome.operation = operation;
+  outcome.metadata.set_upstream_request_id(operation.upstream_request_id());
+  return outcome;
+}
+
+Flight::Flight(const asio::any_io_executor& executor, CallEnvironment environment,
+               Identity identity)
+    : strand_(asio::make_strand(executor)),
+      environment_(std::move(environment)),
+      identity_(std::move(identity)) {}
+
+// --- callers ------------------------------------------------------------------------------------
+
+std::optional<Outcome> Flight::Join(Arguments arguments, TimePoint deadline,
+                                    std::shared_ptr<Wakeup> waiter) {
+  const std::lock_guard lock(mutex_);
+  if (done_) return outcome_;
+  if (!arguments_) arguments_ = std::move(arguments);
+  deadline_ = std::max(deadline_, deadline);
+  if (nap_) Wakeup::Wake(nap_);
+  waiters_.push_back(std::move(waiter));
+  return std::nullopt;
+}
+
+absl::StatusOr<Outcome> Flight::Leave(const std::shared_ptr<Wakeup>& waiter, bool cancelled) {
+  const std::lock_guard lock(mutex_);
+  if (done_) return outcome_;
+  std::erase(waiters_, waiter);
+  if (sent_) return OutcomeUnknownError(identity_.request_id, "the deadline came first");
+  return NotSentError(cancelled ? CancelledError(kNothingDone) : DeadlineError(kNothingDone));
+}
+
+bool Flight::AwaitOwner(std::shared_ptr<Wakeup> rival) {
+  const std::lock_guard lock(mutex_);
+  if (owns_id_) return false;
+  rivals_.push_back(std::move(rival));
+  return true;
+}
+
+void Flight::WakeRivals() {
+  const std::lock_guard lock(mutex_);
+  WakeRivalsLocked();
+}
+
+void Flight::WakeRivalsLocked() {
+  for (auto& rival : rivals_) Wakeup::Wake(std::move(rival));
+  rivals_.clear();
+}
+
+// --- the life -----------------------------------------------------------------------------------
+
+void Flight::OwnId() {
+  const std::lock_guard lock(mutex_);
+  owns_id_ = true;
+  WakeRivalsLocked();
+}
+
+const Arguments* Flight::arguments() const {
+  const std::lock_guard lock(mutex_);
+  return arguments_ ? &*arguments_ : nullptr;
+}
+
+Flight::TimePoint Flight::deadline() const {
+  const std::lock_guard lock(mutex_);
+  return deadline_;
+}
+
+std::optional<Flight::TimePoint> Flight::AwaitedUntil() const {
+  const TimePoint now = environment_.now();
+  const std::lock_guard lock(mutex_);
+  if (waiters_.empty() || deadline_ <= now) return std::nullopt;
+  return deadline_;
+}
+
+bool Flight::IsWantedLocked(TimePoint then) const {
+  return !stopped_ && !waiters_.empty() && then < deadline_ && arguments_.has_value();
+}
+
+bool Flight::IsWanted(TimePoint then) const {
+  const std::lock_guard lock(mutex_);
+  return IsWantedLocked(then);
+}
+
+bool Flight::MaySend() {
+  const std::lock_guard lock(mutex_);
+  if (!IsWantedLocked(environment_.now())) return false;
+  sent_ = true;
+  return true;
+}
+
+void Flight::SetSent(bool sent) {
+  const std::lock_guard lock(mutex_);
+  sent_ = sent;
+}
+
+absl::Status Flight::WhyNotSent() const {
+  const std::lock_guard lock(mutex_);
+  if (stopped_) return StoppingError();
+  return NotSentError(waiters_.empty() && environment_.now() < deadline_
+                          ? CancelledError(kNothingDone)
+                          : DeadlineError(kNothingDone));
+}
+
+asio::awaitable<void> Flight::NapUntil(std::shared_ptr<Flight> flight, TimePoint until) {
+  const auto wakeup = std::make_shared<Wakeup>(flight->strand_);
+  {
+    const std::lock_guard lock(flight->mutex_);
+    if (flight->stopped_) co_return;
+    flight->nap_ = wakeup;
+  }
+  auto waiting = flight->environment_.wait(wakeup, until);
+  co_await std::move(waiting);
+  const std::lock_guard lock(flight->mutex_);
+  flight->nap_.reset();
+}
+
+asio::awaitable<void> Flight::Nap(std::shared_ptr<Flight> flight,
+                                  std::chrono::milliseconds longest) {
+  const CallEnvironment& environment = flight->environment_;
+  const auto pause =
+      std::chrono::duration_cast<TimePoint::duration>(std::chrono::duration<double, std::milli>(
+          static_cast<double>(longest.count()) * (0.5 + 0.5 * environment.random())));
+  const TimePoint until = environment.now() + pause;
+  return NapUntil(std::move(flight), until);
+}
+
+void Flight::Publish(Outcome outcome) {
+  const std::lock_guard lock(mutex_);
+  if (done_) return;
+  done_ = true;
+  outcome_ = std::move(outcome);
+  for (auto& waiter : waiters_) Wakeup::Wake(std::move(waiter));
+  waiters_.clear();
+}
+
+bool Flight::IsStopped() const {
+  const std::lock_guard lock(mutex_);
+  return stopped_;
+}
+
+void Flight::Stop(const std::shared_ptr<Flight>& flight) {
+  {
+    const std::lock_guard lock(flight->mutex_);
+    flight->stopped_ = true;
+  }
+  asio::post(flight->strand_,
+             [flight] { flight->cancellation_.emit(asio::cancellation_type::terminal); });
+}
+
+}  // namespace leasegateway

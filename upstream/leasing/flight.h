@@ -1,0 +1,131 @@
+#ifndef LEASE_GATEWAY_UPSTREAM_LEASING_FLIGHT_H_
+#define LEASE_GATEWAY_UPSTREAM_LEASING_FLIGHT_H_
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/strand.hpp>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "leasegateway/v1/resources.pb.h"
+#include "upstream/call_context.h"
+#include "upstream/call_environment.h"
+#include "upstream/leasing/operation_rules.h"
+
+namespace leasegateway {
+
+// What became of an operation, as its callers are told.
+struct Outcome {
+  absl::Status status;
+  v1::Operation operation;
+  v1::ResponseMetadata metadata;
+};
+
+// Of an operation that the journal has as SUCCEEDED or FAILED.
+Outcome Replayed(const v1::Operation& operation);
+
+// One operation under way, and those who wait for it. Its life runs on `strand`, in a coroutine
+// that calls what stands under "the life"; FlightTable calls the rest. Thread-safe.
+class Flight {
+ public:
+  using TimePoint = CallEnvironment::TimePoint;
+
+  // Does not change.
+  struct Identity {
+    std::string request_id;
+    std::string fingerprint;  // of the arguments
+    std::string call_id;      // of the first call
+    std::string caller;       // likewise
+    std::shared_ptr<const TraceContext> trace;
+  };
+
+  // Without callers, until Join.
+  Flight(const boost::asio::any_io_executor& executor, CallEnvironment environment,
+         Identity identity);
+
+  const Identity& identity() const { return identity_; }
+  const boost::asio::strand<boost::asio::any_io_executor>& strand() const { return strand_; }
+  // Of the life's coroutine. Used only on the strand.
+  boost::asio::cancellation_signal& cancellation() { return cancellation_; }
+  // What the requests of the operation cost.
+  const std::shared_ptr<CallStats>& stats() const { return stats_; }
+
+  // --- callers
+
+  // Takes a caller in, who is woken when there is an outcome. When there is one already, it is
+  // returned and nobody is woken. The first one's arguments count; all have the same.
+  std::optional<Outcome> Join(Arguments arguments, TimePoint deadline,
+                              std::shared_ptr<Wakeup> waiter);
+  // The outcome. While there is none the caller leaves, and hears what is known by now: ABORTED,
+  // OUTCOME_UNKNOWN, when the provider may have got a request, else CANCELLED or DEADLINE.
+  absl::StatusOr<Outcome> Leave(const std::shared_ptr<Wakeup>& waiter, bool cancelled);
+  // False: the request_id is this operation's for certain. Otherwise `rival`, of a call with the
+  // same one and other arguments, is woken once that is known.
+  bool AwaitOwner(std::shared_ptr<Wakeup> rival);
+  void WakeRivals();
+
+  // --- the life
+
+  // The journal has the request_id with this fingerprint.
+  void OwnId();
+  // Null after a restart, until a caller brings them. Valid as long as the flight.
+  const Arguments* arguments() const;
+  // The latest of its callers', also of those who have left.
+  TimePoint deadline() const;
+  // Until when callers wait; nothing: nobody does.
+  std::optional<TimePoint> AwaitedUntil() const;
+  // Whether callers wait who want it done, then or now, and the gateway goes on.
+  bool IsWanted(TimePoint then) const;
+  bool IsWanted() const { return IsWanted(environment_.now()); }
+  // A request may go out for callers who wait. From then on they are told that it may have arrived.
+  bool MaySend();
+  // Whether the provider may have got a request whose outcome isn't known.
+  void SetSent(bool sent);
+  // Why IsWanted or MaySend said no: STOPPING, CANCELLED or DEADLINE.
+  absl::Status WhyNotSent() const;
+  // Waits until then. A caller who comes and Stop end it early.
+  static boost::asio::awaitable<void> NapUntil(std::shared_ptr<Flight> flight, TimePoint until);
+  // As long as `longest` at most, half of which is left to chance.
+  static boost::asio::awaitable<void> Nap(std::shared_ptr<Flight> flight,
+                                          std::chrono::milliseconds longest);
+  // Tells all callers. The first outcome counts.
+  void Publish(Outcome outcome);
+  // The gateway stops: nothing new is begun.
+  bool IsStopped() const;
+
+  // Ends naps, looks and waits for a number; what was sent runs to its end.
+  static void Stop(const std::shared_ptr<Flight>& flight);
+
+ private:
+  bool IsWantedLocked(TimePoint then) const;
+  void WakeRivalsLocked();
+
+  const boost::asio::strand<boost::asio::any_io_executor> strand_;
+  boost::asio::cancellation_signal cancellation_;
+  const CallEnvironment environment_;
+  const Identity identity_;
+  const std::shared_ptr<CallStats> stats_ = std::make_shared<CallStats>();
+
+  mutable std::mutex mutex_;  // guards all below
+  bool owns_id_ = false;
+  std::vector<std::shared_ptr<Wakeup>> rivals_;
+  std::optional<Arguments> arguments_;  // set once
+  TimePoint deadline_ = TimePoint::min();
+  std::vector<std::shared_ptr<Wakeup>> waiters_;
+  std::shared_ptr<Wakeup> nap_;
+  bool sent_ = false;
+  bool stopped_ = false;
+  bool done_ = false;
+  Outcome outcome_;
+};
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_UPSTREAM_LEASING_FLIGHT_H_

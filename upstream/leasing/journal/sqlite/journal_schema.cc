@@ -1,0 +1,52 @@
+#include "upstream/leasing/journal/sqlite/journal_schema.h"
+
+#include <array>
+
+#include "absl/strings/str_cat.h"
+
+namespace leasegateway {
+namespace {
+
+// The n-th step makes version n of the schema from version n - 1. A step that was released is never
+// changed.
+constexpr std::array kMigrations = {
+    R"sql(
+      CREATE TABLE operation (
+        id INTEGER PRIMARY KEY,
+        account TEXT NOT NULL,
+        request_id TEXT NOT NULL CHECK (request_id <> ''),
+        fingerprint BLOB NOT NULL CHECK (length(fingerprint) = 32),
+        kind INTEGER NOT NULL,
+        state INTEGER NOT NULL CHECK (state > 0),
+        phone_number TEXT NOT NULL,
+        create_time INTEGER NOT NULL, -- ns since 1970
+        update_time INTEGER NOT NULL, -- ns since 1970
+        operation BLOB NOT NULL,      -- leasegateway.v1.Operation
+        checksum INTEGER NOT NULL,    -- of fingerprint and operation
+        UNIQUE (account, request_id)
+      ) STRICT;
+      CREATE INDEX operation_list ON operation (account, create_time, request_id);
+      CREATE INDEX operation_list_state ON operation (account, state, create_time, request_id);
+      CREATE INDEX operation_list_number
+        ON operation (account, phone_number, create_time, request_id);
+      CREATE INDEX operation_unresolved
+        ON operation (create_time, request_id) WHERE state NOT IN (3, 4);
+      CREATE INDEX operation_resolved ON operation (update_time) WHERE state IN (3, 4);
+    )sql"};
+static_assert(kMigrations.size() == kJournalVersion);
+
+}  // namespace
+
+int MigrateJournal(SqliteDatabase& database, std::int64_t version) {
+  if (version == kJournalVersion) return SQLITE_OK;
+  int code = database.Execute("BEGIN IMMEDIATE");
+  for (auto step = version; code == SQLITE_OK && step < kJournalVersion; ++step) {
+    code = database.Execute(kMigrations[static_cast<std::size_t>(step)]);
+  }
+  if (code != SQLITE_OK) return code;
+  return database.Execute(absl::StrCat("PRAGMA user_version = ", kJournalVersion,
+                                       "; PRAGMA application_id = ", kJournalApplicationId,
+                                       "; COMMIT"));
+}
+
+}  // namespace leasegateway

@@ -1,0 +1,316 @@
+#include "upstream/leasing/journal/sqlite/operation_table.h"
+
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include "absl/strings/escaping.h"
+#include "absl/strings/numbers.h"
+#include "absl/strings/str_cat.h"
+#include "upstream/leasing/journal/sqlite/journal_errors.h"
+#include "upstream/upstream_error.h"
+
+namespace leasegateway {
+
+using Entry = OperationJournal::Entry;
+using Page = OperationJournal::Page;
+using SystemTime = std::chrono::system_clock::time_point;
+
+namespace {
+
+constexpr std::string_view kColumns =
+    "account, request_id, fingerprint, kind, state, phone_number, create_time, update_time, "
+    "operation, checksum";
+
+constexpr int kMaxPage = 1'000;
+
+std::int64_t ToNanos(SystemTime time) {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
+}
+
+SystemTime FromNanos(std::int64_t nanos) {
+  return SystemTime(
+      std::chrono::duration_cast<SystemTime::duration>(std::chrono::nanoseconds(nanos)));
+}
+
+std::int64_t ToNanos(const google::protobuf::Timestamp& time) {
+  return time.seconds() * 1'000'000'000 + time.nanos();
+}
+
+void SetNanos(std::int64_t nanos, google::protobuf::Timestamp& time) {
+  const std::int64_t part = ((nanos % 1'000'000'000) + 1'000'000'000) % 1'000'000'000;
+  time.set_nanos(static_cast<int>(part));
+  time.set_seconds((nanos - part) / 1'000'000'000);
+}
+
+// Against damage, not against malice.
+std::int64_t Checksum(std::string_view fingerprint, std::string_view operation) {
+  const std::string text =
+      absl::StrCat(fingerprint.size(), ":", std::string(fingerprint), std::string(operation));
+  std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
+  SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(), digest.data());
+  std::int64_t checksum = 0;
+  std::memcpy(&checksum, digest.data(), sizeof(checksum));
+  return checksum;
+}
+
+// The row of a statement that selects kColumns.
+absl::StatusOr<Entry> Decode(const SqliteStatement& row) {
+  Entry entry;
+  entry.fingerprint = row.Blob(2);
+  const std::string_view bytes = row.Blob(8);
+  auto& operation = entry.operation;
+  if (Checksum(entry.fingerprint, bytes) != row.Int(9) ||
+      !operation.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) ||
+      operation.account() != row.Text(0) || operation.request_id() != row.Text(1) ||
+      operation.kind() != row.Int(3) || operation.state() != row.Int(4) ||
+      operation.phone_number() != row.Text(5) || ToNanos(operation.create_time()) != row.Int(6) ||
+      ToNanos(operation.update_time()) != row.Int(7)) {
+    return DamagedEntryError();
+  }
+  return entry;
+}
+
+// Where a page ended.
+struct Position {
+  std::int64_t create_time = std::numeric_limits<std::int64_t>::max();
+  std::string request_id;
+};
+
+std::string EncodePosition(const Position& position) {
+  return absl::WebSafeBase64Escape(absl::StrCat(position.create_time, ":", position.request_id));
+}
+
+absl::StatusOr<Position> DecodePosition(const std::string& text) {
+  Position position;
+  if (text.empty()) return position;
+  std::string plain;
+  if (absl::WebSafeBase64Unescape(text, &plain)) {
+    const auto colon = plain.find(':');
+    if (colon != std::string::npos && colon + 1 < plain.size() &&
+        absl::SimpleAtoi(plain.substr(0, colon), &position.create_time)) {
+      position.request_id = plain.substr(colon + 1);
+      if (EncodePosition(position) == text) return position;
+    }
+  }
+  return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidPageToken,
+                   "the position in the list of operations is none that the journal gave out");
+}
+
+// The parameters of insert_ and update_; `bytes` must live until the statement is reset.
+void BindEntry(SqliteStatement& statement, const Entry& entry, const std::string& bytes) {
+  const auto& operation = entry.operation;
+  statement.BindText(1, operation.account());
+  statement.BindText(2, operation.request_id());
+  statement.BindBlob(3, entry.fingerprint);
+  statement.Bind(4, operation.kind());
+  statement.Bind(5, operation.state());
+  statement.BindText(6, operation.phone_number());
+  statement.Bind(7, ToNanos(operation.create_time()));
+  statement.Bind(8, ToNanos(operation.update_time()));
+  statement.BindBlob(9, bytes);
+  statement.Bind(10, Checksum(entry.fingerprint, bytes));
+}
+
+}  // namespace
+
+OperationTable::OperationTable(SqliteDatabase& database, std::function<SystemTime()> now)
+    : database_(database), now_(std::move(now)) {}
+
+int OperationTable::Prepare() {
+  const std::string columns(kColumns);
+  const auto list = [&](const char* filter) {
+    return absl::StrCat("SELECT ", columns, " FROM operation WHERE account = ?1", filter,
+                        " AND (create_time, request_id) < (?2, ?3)"
+                        " ORDER BY create_time DESC, request_id DESC LIMIT ?4");
+  };
+  const std::pair<SqliteStatement*, std::string> statements[] = {
+      {&find_,
+       absl::StrCat("SELECT ", columns, " FROM operation WHERE account = ?1 AND request_id = ?2")},
+      {&insert_, absl::StrCat("INSERT INTO operation (", columns,
+                              ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+                              " ON CONFLICT (account, request_id) DO NOTHING")},
+      {&update_,
+       "UPDATE operation SET kind = ?4, state = ?5, phone_number = ?6, update_time = ?8,"
+       " operation = ?9, checksum = ?10 WHERE account = ?1 AND request_id = ?2"},
+      {&list_[0][0], list("")},
+      {&list_[0][1], list(" AND state = ?6")},
+      {&list_[1][0], list(" AND phone_number = ?5")},
+      {&list_[1][1], list(" AND phone_number = ?5 AND state = ?6")},
+      {&unresolved_, absl::StrCat("SELECT ", columns,
+                                  " FROM operation WHERE state NOT IN (3, 4)"
+                                  " OR (state IN (3, 4) AND update_time >= ?1)"
+                                  " ORDER BY create_time, request_id")},
+      {&oldest_, "SELECT min(create_time) FROM operation WHERE state NOT IN (3, 4)"},
+      {&prune_,
+       "DELETE FROM operation WHERE id IN (SELECT id FROM operation WHERE state IN (3, 4)"
+       " AND update_time < ?1 ORDER BY update_time LIMIT ?2) RETURNING state"},
+  };
+  for (const auto& [statement, sql] : statements) {
+    if (const int code = database_.Prepare(sql, *statement); code != SQLITE_OK) return code;
+  }
+  return SQLITE_OK;
+}
+
+absl::StatusOr<bool> OperationTable::Check(std::chrono::steady_clock::time_point until) {
+  SqliteStatement all;
+  int code =
+      database_.Prepare(absl::StrCat("SELECT ", std::string(kColumns), " FROM operation"), all);
+  if (code != SQLITE_OK) return JournalFailed(database_, code, "read");
+  while ((code = all.Step()) == SQLITE_ROW) {
+    if (auto entry = Decode(all); !entry.ok()) return entry.status();
+    if (std::chrono::steady_clock::now() > until) return false;
+  }
+  if (code != SQLITE_DONE) return JournalFailed(database_, code, "read");
+  return true;
+}
+
+// --- reading ------------------------------------------------------------------------------------
+
+absl::StatusOr<std::optional<Entry>> OperationTable::Find(const std::string& account,
+                                                          const std::string& request_id) {
+  const SqliteResetter reset(find_);
+  find_.BindText(1, account);
+  find_.BindText(2, request_id);
+  const int code = find_.Step();
+  if (code == SQLITE_DONE) return std::optional<Entry>();
+  if (code != SQLITE_ROW) return JournalFailed(database_, code, "read");
+  auto entry = Decode(find_);
+  if (!entry.ok()) return entry.status();
+  return std::optional<Entry>(*std::move(entry));
+}
+
+absl::StatusOr<Page> OperationTable::List(const OperationJournal::Query& query) {
+  const auto position = DecodePosition(query.after);
+  if (!position.ok()) return position.status();
+  const int limit = std::clamp(query.limit, 1, kMaxPage);
+  SqliteStatement& list = list_[query.phone_number.empty() ? 0 : 1][query.state ? 1 : 0];
+  const SqliteResetter reset(list);
+  list.BindText(1, query.account);
+  list.Bind(2, position->create_time);
+  list.BindText(3, position->request_id);
+  list.Bind(4, limit + 1);
+  if (!query.phone_number.empty()) list.BindText(5, query.phone_number);
+  if (query.state) list.Bind(6, *query.state);
+  Page page;
+  int code = SQLITE_OK;
+  while ((code = list.Step()) == SQLITE_ROW) {
+    if (static_cast<int>(page.operations.size()) == limit) {
+      const auto& last = page.operations.back();
+      page.next = EncodePosition({ToNanos(last.create_time()), last.request_id()});
+      return page;
+    }
+    auto entry = Decode(list);
+    if (!entry.ok()) return entry.status();
+    page.operations.push_back(std::move(entry->operation));
+  }
+  if (code != SQLITE_DONE) return JournalFailed(database_, code, "read");
+  return page;
+}
+
+absl::StatusOr<std::vector<Entry>> OperationTable::Unresolved(SystemTime changed_since) {
+  const SqliteResetter reset(unresolved_);
+  unresolved_.Bind(1, ToNanos(changed_since));
+  std::vector<Entry> entries;
+  int code = SQLITE_OK;
+  while ((code = unresolved_.Step()) == SQLITE_ROW) {
+    auto entry = Decode(unresolved_);
+    if (!entry.ok()) return entry.status();
+    entries.push_back(*std::move(entry));
+  }
+  if (code != SQLITE_DONE) return JournalFailed(database_, code, "read");
+  return entries;
+}
+
+int OperationTable::Count(Counts& counts) {
+  SqliteStatement count;
+  int code = database_.Prepare("SELECT state, count(*) FROM operation GROUP BY state", count);
+  if (code != SQLITE_OK) return code;
+  while ((code = count.Step()) == SQLITE_ROW) {
+    counts[static_cast<v1::OperationState>(count.Int(0))] = count.Int(1);
+  }
+  return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+std::optional<SystemTime> OperationTable::Oldest() {
+  const SqliteResetter reset(oldest_);
+  if (oldest_.Step() != SQLITE_ROW) return std::nullopt;
+  return FromNanos(oldest_.Int(0));
+}
+
+// --- writing ------------------------------------------------------------------------------------
+
+int OperationTable::Apply(OperationWrite& write, Counts& change) {
+  return write.is_update ? Replace(write, change) : Insert(write, change);
+}
+
+int OperationTable::Insert(OperationWrite& write, Counts& change) {
+  auto& operation = write.entry.operation;
+  const std::int64_t now = ToNanos(now_());
+  SetNanos(now, *operation.mutable_create_time());
+  SetNanos(now, *operation.mutable_update_time());
+  const std::string bytes = operation.SerializeAsString();
+  int code = SQLITE_OK;
+  {
+    const SqliteResetter reset(insert_);
+    BindEntry(insert_, write.entry, bytes);
+    code = insert_.Step();
+  }
+  if (code != SQLITE_DONE) return code;
+  if (sqlite3_changes(database_.get()) == 1) {
+    ++change[operation.state()];
+    return code;
+  }
+  // Another one of this transaction.
+  auto found = Find(operation.account(), operation.request_id());
+  write.status = found.status();
+  if (found.ok() && !*found) write.status = DamagedEntryError();
+  if (!write.status.ok()) return code;
+  write.entry = **std::move(found);
+  write.existed = true;
+  return code;
+}
+
+int OperationTable::Replace(OperationWrite& write, Counts& change) {
+  auto& operation = write.entry.operation;
+  const auto found = Find(operation.account(), operation.request_id());
+  write.status = found.status();
+  if (!found.ok()) return SQLITE_DONE;
+  if (!*found) {
+    write.status = MakeError(absl::StatusCode::kNotFound, reason::kInternal,
+                             "the operation journal has no such operation");
+    return SQLITE_DONE;
+  }
+  const Entry& before = **found;
+  write.entry.fingerprint = before.fingerprint;
+  *operation.mutable_create_time() = before.operation.create_time();
+  SetNanos(std::max(ToNanos(now_()), ToNanos(operation.create_time())),
+           *operation.mutable_update_time());
+  const std::string bytes = operation.SerializeAsString();
+  const SqliteResetter reset(update_);
+  BindEntry(update_, write.entry, bytes);
+  const int code = update_.Step();
+  if (code == SQLITE_DONE) {
+    --change[before.operation.state()];
+    ++change[operation.state()];
+  }
+  return code;
+}
+
+int OperationTable::Prune(SystemTime before, std::int64_t limit, Counts& gone) {
+  const SqliteResetter reset(prune_);
+  prune_.Bind(1, ToNanos(before));
+  prune_.Bind(2, limit);
+  int code = SQLITE_OK;
+  while ((code = prune_.Step()) == SQLITE_ROW) {
+    ++gone[static_cast<v1::OperationState>(prune_.Int(0))];
+  }
+  return code;
+}
+
+}  // namespace leasegateway

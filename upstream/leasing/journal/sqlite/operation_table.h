@@ -1,0 +1,82 @@
+#ifndef LEASE_GATEWAY_UPSTREAM_LEASING_JOURNAL_SQLITE_OPERATION_TABLE_H_
+#define LEASE_GATEWAY_UPSTREAM_LEASING_JOURNAL_SQLITE_OPERATION_TABLE_H_
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "leasegateway/v1/resources.pb.h"
+#include "upstream/leasing/journal/operation_journal.h"
+#include "upstream/leasing/journal/sqlite/sqlite_database.h"
+
+namespace leasegateway {
+
+// A Begin or an Update.
+struct OperationWrite {
+  bool is_update = false;
+  OperationJournal::Entry entry;  // of an update, without fingerprint
+  absl::Status status;            // of this one alone; that of its transaction comes on top
+  bool existed = false;           // `entry` is what was there
+};
+
+// The table `operation`, through statements prepared once. A row is an entry, with a checksum: what
+// was damaged is reported, never returned. One thread at a time; goes before its database.
+//
+// Fails with JOURNAL_UNAVAILABLE, or returns the extended code of SQLite where a caller needs it:
+// then the database has the message.
+class OperationTable {
+ public:
+  using Entry = OperationJournal::Entry;
+  using SystemTime = std::chrono::system_clock::time_point;
+  using Counts = std::map<v1::OperationState, std::int64_t>;  // of entries
+
+  OperationTable(SqliteDatabase& database, std::function<SystemTime()> now);
+
+  // SQLITE_OK. Before all else, when the schema is there.
+  int Prepare();
+  // Looks at all rows, of which none may be damaged. False: there was no time for all of them.
+  absl::StatusOr<bool> Check(std::chrono::steady_clock::time_point until);
+
+  absl::StatusOr<std::optional<Entry>> Find(const std::string& account,
+                                            const std::string& request_id);
+  // As OperationJournal::List; 1 to 1000 at a time.
+  absl::StatusOr<OperationJournal::Page> List(const OperationJournal::Query& query);
+  absl::StatusOr<std::vector<Entry>> Unresolved(SystemTime changed_since);
+  // SQLITE_OK.
+  int Count(Counts& counts);
+  // When the oldest unresolved one was written down first. Asked only when there are any.
+  std::optional<SystemTime> Oldest();
+
+  // In a transaction: does it, and adds what changes to `change`. SQLITE_DONE also when it is the
+  // status of `write` that says why nothing was done.
+  int Apply(OperationWrite& write, Counts& change);
+
+  // Deletes resolved ones whose last change was before, `limit` at most, and counts them.
+  // SQLITE_DONE.
+  int Prune(SystemTime before, std::int64_t limit, Counts& gone);
+
+ private:
+  int Insert(OperationWrite& write, Counts& change);
+  int Replace(OperationWrite& write, Counts& change);
+
+  SqliteDatabase& database_;
+  const std::function<SystemTime()> now_;
+  SqliteStatement find_;
+  SqliteStatement insert_;
+  SqliteStatement update_;
+  std::array<std::array<SqliteStatement, 2>, 2> list_;  // by number or not, by state or not
+  SqliteStatement unresolved_;
+  SqliteStatement oldest_;
+  SqliteStatement prune_;
+};
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_UPSTREAM_LEASING_JOURNAL_SQLITE_OPERATION_TABLE_H_

@@ -1,0 +1,202 @@
+#include "upstream/leasing/reconciliation.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "upstream/leasing/operation_rules.h"
+#include "upstream/upstream_error.h"
+
+namespace leasegateway {
+
+namespace asio = boost::asio;
+using std::chrono::milliseconds;
+
+namespace {
+
+// How often a request that got lost is sent again for callers who wait.
+constexpr int kMaxResends = 5;
+// Left for the answer when the provider says when to ask again, and a caller's deadline is near.
+constexpr milliseconds kAnswerTime{500};
+
+bool IsRateLimit(const absl::Status& status) {
+  return ReasonOf(status) == reason::kUpstreamRateLimited &&
+         MetadataOf(status).contains("http_status");
+}
+
+}  // namespace
+
+Reconciliation::Reconciliation(std::shared_ptr<const LeasingParts> parts,
+                               std::shared_ptr<Flight> flight, OperationRecord& record,
+                               OperationRequests& requests, bool overtaken)
+    : parts_(std::move(parts)),
+      flight_(std::move(flight)),
+      record_(record),
+      requests_(requests),
+      overtaken_(overtaken),
+      pause_(parts_->options.first_look) {}
+
+asio::awaitable<Settled> Reconciliation::Run(bool send) {
+  lost_ = !send;
+  lost_at_ = parts_->environment.now();
+  for (;;) {
+    if (send) {
+      auto sending = Send();
+      auto sent = co_await std::move(sending);
+      if (sent) co_return *std::move(sent);
+      send = false;
+    }
+    if (flight_->IsStopped()) co_return Stopped();
+    const TimePoint looked_at = parts_->environment.now();
+    auto looking = requests_.Look(record_.operation().phone_number());
+    const auto look = co_await std::move(looking);
+    if (flight_->IsStopped()) co_return Stopped();
+    const bool may_repeat = MayRepeat(look);
+    if (may_repeat && IsRateLimit(refused_.status)) {
+      if (!lost_) flight_->SetSent(false);
+      if (!rested_) {
+        auto resting = RestUntilAllowed();
+        rested_ = co_await std::move(resting);
+        LengthenPause();
+        if (rested_) continue;
+      } else if (MayResend()) {
+        send = true;
+        continue;
+      }
+    }
+    if (auto settled = Judge(look, looked_at - lost_at_ >= parts_->options.settle)) {
+      if (settled->status.ok() && lost_) settled->quiet_until = lost_at_ + parts_->options.settle;
+      if (settled->status.ok() && !lost_) {
+        spdlog::warn("operation {}: done for {}, although {}", record_.operation().request_id(),
+                     record_.operation().phone_number(), cause_);
+      }
+      co_return *std::move(settled);
+    }
+    auto marking = MarkUnknown();
+    co_await std::move(marking);
+    // At once, then after a pause.
+    if (may_repeat && refused_.status.ok() && (rested_ || resends_ == 0) && MayResend()) {
+      send = true;
+      continue;
+    }
+    auto resting = Flight::Nap(flight_, pause_);
+    co_await std::move(resting);
+    rested_ = true;
+    LengthenPause();
+  }
+}
+
+asio::awaitable<std::optional<Settled>> Reconciliation::Send() {
+  auto sending = requests_.Send();
+  Settled sent = co_await std::move(sending);
+  if (sent.status.ok()) {
+    if (lost_) sent.quiet_until = lost_at_ + parts_->options.settle;
+    co_return sent;
+  }
+  const Fate fate = FateOf(sent.status);
+  if (fate == Fate::kNotSent && !lost_) {  // what was sent before it has been looked after
+    flight_->SetSent(false);
+    co_return sent;
+  }
+  if (fate == Fate::kLost) {
+    lost_ = true;
+    lost_at_ = parts_->environment.now();
+  }
+  cause_ = std::string(sent.status.message());
+  // Where somebody has said no, the same request would hear the same again.
+  refused_ = fate != Fate::kLost || IsRefusal(sent.status) ? std::move(sent) : Settled();
+  rested_ = false;
+  co_return std::nullopt;
+}
+
+asio::awaitable<void> Reconciliation::MarkUnknown() {
+  if (record_.operation().state() == v1::OPERATION_STATE_UNKNOWN) co_return;
+  spdlog::warn("operation {}: the outcome for {} is not known ({}); looking",
+               record_.operation().request_id(), record_.operation().phone_number(), cause_);
+  auto marking = record_.MarkUnknown();
+  co_await std::move(marking);
+}
+
+bool Reconciliation::MayRepeat(const LookResult& look) const {
+  return NothingHappened(look) && resends_ < kMaxResends && flight_->IsWanted() &&
+         CheckAllowed(*flight_->arguments(), look->value, overtaken_,
+                      record_.operation().lease_id())
+             .ok();
+}
+
+bool Reconciliation::NothingHappened(const LookResult& look) const {
+  if (!look.ok()) return false;
+  const v1::Number& number = look->value;
+  if (record_.operation().kind() == v1::OPERATION_KIND_TERMINATE) {
+    return number.has_lease() && number.lease().lease_id() == record_.operation().lease_id();
+  }
+  return CheckLeasable(number).ok();
+}
+
+bool Reconciliation::MayResend() {
+  if (!flight_->MaySend() || !parts_->options.may_resend()) return false;
+  ++resends_;
+  return true;
+}
+
+std::optional<Settled> Reconciliation::Judge(const LookResult& look, bool late) const {
+  const v1::Operation& record = record_.operation();
+  const bool unknown_number = !look.ok() && ReasonOf(look.status()) == reason::kNumberNotFound;
+  if (!look.ok() && !unknown_number) return std::nullopt;
+  Settled settled;
+  settled.settlement = v1::OPERATION_SETTLEMENT_RECONCILED;
+  if (look.ok()) settled.metadata = look->metadata;
+  if (record.kind() == v1::OPERATION_KIND_TERMINATE) {
+    // A number that the provider doesn't know, and still doesn't later, is leased by nobody.
+    if (unknown_number ? lost_ && late : !NothingHappened(look)) {
+      settled.termination.set_lease_id(record.lease_id());
+      settled.termination.set_phone_number(record.phone_number());
+      settled.termination.set_status(v1::LEASE_STATUS_TERMINATED);
+      parts_->memory.ended(record.phone_number(), record.lease_id());
+      return settled;
+    }
+  } else if (look.ok() && look->value.has_lease()) {
+    settled.lease = look->value.lease();
+    settled.lease.set_phone_number(record.phone_number());
+    parts_->memory.leased(settled.lease);
+    return settled;
+  }
+  if (lost_ && !late) return std::nullopt;
+  if (!lost_) {
+    settled.settlement = refused_.settlement;
+    settled.metadata.Clear();  // the refusal has its own
+  }
+  const bool taken = look.ok() && !NothingHappened(look);
+  if (taken) parts_->memory.taken(record.phone_number());
+  const std::string why = ReasonOf(refused_.status);
+  if (taken &&
+      (why.empty() || why == reason::kUpstreamRejected || why == reason::kUpstreamRateLimited)) {
+    settled.status = CheckLeasable(look->value);
+    for (const auto& [key, value] : MetadataOf(refused_.status)) {
+      AddMetadata(settled.status, key, value);
+    }
+  } else if (refused_.status.ok()) {
+    settled.status = NotAppliedError("the provider shows nothing of it");
+  } else {
+    settled.status = refused_.status;
+  }
+  return settled;
+}
+
+asio::awaitable<bool> Reconciliation::RestUntilAllowed() {
+  const TimePoint until =
+      parts_->environment.now() + RetryAfterOf(refused_.status).value_or(pause_);
+  while (flight_->IsWanted(until + kAnswerTime)) {
+    if (parts_->environment.now() >= until) co_return true;
+    auto resting = Flight::NapUntil(flight_, until);
+    co_await std::move(resting);
+  }
+  co_return false;
+}
+
+void Reconciliation::LengthenPause() {
+  pause_ = std::min(2 * pause_, parts_->options.longest_look);
+}
+
+}  // namespace leasegateway
