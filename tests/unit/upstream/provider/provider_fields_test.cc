@@ -15,6 +15,7 @@
 namespace leasegateway::bodies {
 namespace {
 
+// A value of JSON, and what each kind of field makes of it. kMalformed: it can't be read as that.
 struct Row {
   const char* value;
   const char* text = kMalformed;
