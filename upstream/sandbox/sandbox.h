@@ -10,6 +10,8 @@
 
 namespace leasegateway::sandbox {
 
+class Server;
+
 struct SandboxOptions {
   std::string address = "127.0.0.1";  // loopback, unless said otherwise
   std::uint16_t port = 0;             // 0: any free one
@@ -44,7 +46,6 @@ class Sandbox {
                                       const std::string& body);
 
  private:
-  class Server;
   explicit Sandbox(std::unique_ptr<Server> server);
   std::unique_ptr<Server> server_;
 };
