@@ -198,6 +198,7 @@ inline void AddBilling(std::vector<Field>& fields, const std::string& at, const 
   fields.push_back({at + "/period/end", Kind::kTime, to + ".end_time", {}});
 }
 
+// Long, because every field of every operation stands here.
 inline std::vector<Operation> MakeOperations() {
   std::vector<Operation> operations;
   const auto add = [&](const char* name, const std::string& data,

@@ -35,7 +35,7 @@ class Numbers {
               std::string* out) const;
 
   // Merges `patch` (RFC 7396) into what is said of the number, as it stands in a path, from now on.
-  // NOT_FOUND for a number that isn't in the inventory.
+  // Returns its index; NOT_FOUND for a number that isn't in the inventory.
   absl::StatusOr<std::size_t> Patch(std::string_view number, const boost::json::value& patch);
   // Churn::Change of numbers that nobody leases and that no patch describes.
   boost::json::object Change(std::int64_t count, const std::function<bool(std::size_t)>& is_leased);

@@ -21,6 +21,7 @@
 
 namespace leasegateway::sandbox {
 
+// An answer, before HTTP frames it.
 struct ApiReply {
   int status = 200;
   std::string body;
@@ -32,8 +33,10 @@ struct ApiReply {
 // the ledger). No network and no thread of its own. Not thread-safe.
 class Provider {
  public:
+  // `numbers`: the size of the inventory. `keys`: those of the accounts at the start.
   Provider(std::uint64_t seed, int numbers, const std::vector<std::string>& keys);
 
+  // A request of an account; `authorization` is the value of that header.
   ApiReply Handle(const Route& route, std::string_view authorization, std::string_view body);
 
   // An error as the provider says it; without the envelope it's {message, status}.
@@ -42,8 +45,7 @@ class Provider {
   // A success without anything in it, for faults that need some answer.
   ApiReply Empty();
 
-  // The control routes.
-  // The entries with a greater `seq` than `after`.
+  // For the control port. As Ledger::ToJson.
   boost::json::object LedgerJson(std::size_t after) const { return ledger_.ToJson(after); }
   boost::json::object AccountsJson() const;
   // As Accounts::Set.
@@ -66,6 +68,7 @@ class Provider {
     std::string forward_to;                  // empty: disabled
     std::int64_t forwarding_applied_at = 0;  // milliseconds
   };
+
   ApiReply Success(std::string_view data);
   ApiReply ListAvailable(std::size_t account);
   ApiReply ListLeased(std::size_t account);

@@ -14,8 +14,8 @@
 #include "upstream/sandbox/certificates.h"
 #include "upstream/sandbox/control.h"
 #include "upstream/sandbox/faults.h"
+#include "upstream/sandbox/options.h"
 #include "upstream/sandbox/provider.h"
-#include "upstream/sandbox/sandbox.h"
 #include "upstream/sandbox/traffic.h"
 
 namespace leasegateway::sandbox {
