@@ -52,7 +52,7 @@ class Control {
   Traffic* const traffic_;
 };
 
-// The same as the control port says it.
+// What Control::Handle returned, as the control port answers it.
 ApiReply ReplyOf(const absl::StatusOr<std::string>& result);
 // {"error": `message`}.
 ApiReply ErrorReply(int status, std::string_view message);
