@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "upstream/provider/error_body.h"
 #include "upstream/provider/json_codec.h"
 #include "upstream/upstream_error.h"
 

@@ -5,7 +5,7 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
-#include "upstream/provider/json_codec.h"
+#include "upstream/provider/error_body.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {

@@ -8,8 +8,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "upstream/cancellation.h"
+#include "upstream/provider/error_body.h"
 #include "upstream/provider/http_error.h"
 #include "upstream/provider/json_codec.h"
+#include "upstream/provider/request_bodies.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {

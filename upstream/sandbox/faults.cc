@@ -2,12 +2,12 @@
 
 #include <algorithm>
 #include <boost/json/array.hpp>
-#include <boost/json/string.hpp>
 #include <iterator>
 #include <utility>
 
 #include "upstream/sandbox/inventory.h"
-#include "upstream/sandbox/provider.h"
+#include "upstream/sandbox/routes.h"
+#include "upstream/sandbox/text.h"
 
 namespace leasegateway::sandbox {
 namespace {
@@ -38,8 +38,6 @@ constexpr KindRow kKinds[] = {
 constexpr std::string_view kKindRule =
     "must be one of status, delay, close, reset, truncate, garbage, html, drip, hang, rewrite";
 
-std::string_view View(const json::string& text) { return {text.data(), text.size()}; }
-
 absl::Status ReadText(const json::object& object, std::string_view key, std::string* out) {
   const json::value* value = object.if_contains(key);
   if (value == nullptr) return absl::OkStatus();
@@ -60,32 +58,30 @@ absl::Status ReadInteger(const json::object& object, std::string_view key, std::
   return absl::OkStatus();
 }
 
-absl::Status ReadFault(const json::value& value, Fault* fault) {
-  if (!value.is_object()) return BadField("fault", value, "must be an object");
-  const json::object& object = value.get_object();
-
+// Finds the row of the fault's kind, which says what other keys there may be.
+absl::Status ReadKind(const json::object& object, const KindRow** row) {
   std::string kind;
   if (absl::Status status = ReadText(object, "kind", &kind); !status.ok()) return status;
-  const auto* row = std::find_if(std::begin(kKinds), std::end(kKinds),
-                                 [&kind](const KindRow& each) { return each.name == kind; });
-  if (row == std::end(kKinds)) {
+  *row = std::find_if(std::begin(kKinds), std::end(kKinds),
+                      [&kind](const KindRow& each) { return each.name == kind; });
+  if (*row == std::end(kKinds)) {
     return BadField("kind", object.contains("kind") ? object.at("kind") : json::value(), kKindRule);
   }
-  fault->kind = row->kind;
-  fault->status = row->status;
-  fault->after = row->after;
   for (const auto& member : object) {
     const std::string_view key(member.key().data(), member.key().size());
     constexpr std::string_view kCommon = " route number count fraction kind when delay_ms ";
     const std::string word = Cat(" ", key, " ");
     if (kCommon.find(word) == std::string_view::npos &&
-        row->keys.find(word) == std::string_view::npos) {
-      return BadField(
-          key, member.value(),
-          Cat("is not a key of a fault of kind ", row->name, "; there are", kCommon, row->keys));
+        (*row)->keys.find(word) == std::string_view::npos) {
+      return BadField(key, member.value(),
+                      Cat("is not a key of a fault of kind ", (*row)->name, "; there are", kCommon,
+                          (*row)->keys));
     }
   }
+  return absl::OkStatus();
+}
 
+absl::Status ReadTexts(const json::object& object, Fault* fault) {
   for (auto [key, target] :
        {std::pair("route", &fault->route), std::pair("number", &fault->number),
         std::pair("message", &fault->message), std::pair("agreement_url", &fault->agreement_url),
@@ -115,6 +111,10 @@ absl::Status ReadFault(const json::value& value, Fault* fault) {
     if (absl::Status status = ReadText(object, "body", &body); !status.ok()) return status;
     fault->body = std::move(body);
   }
+  return absl::OkStatus();
+}
+
+absl::Status ReadEnvelopeAndWhen(const json::object& object, Fault* fault) {
   if (const json::value* envelope = object.if_contains("envelope")) {
     if (!envelope->is_bool()) return BadField("envelope", *envelope, "must be true or false");
     fault->envelope = envelope->get_bool();
@@ -126,6 +126,10 @@ absl::Status ReadFault(const json::value& value, Fault* fault) {
     }
     fault->after = after;
   }
+  return absl::OkStatus();
+}
+
+absl::Status ReadStatusAndDelay(const json::object& object, Fault* fault) {
   std::optional<std::int64_t> number;
   if (absl::Status status = ReadInteger(object, "status", 200, 599, &number); !status.ok()) {
     return status;
@@ -140,6 +144,11 @@ absl::Status ReadFault(const json::value& value, Fault* fault) {
   }
   fault->delay =
       std::chrono::milliseconds(number.value_or(fault->kind == Fault::Kind::kDrip ? 10 : 0));
+  return absl::OkStatus();
+}
+
+// How many requests it strikes.
+absl::Status ReadCountOrFraction(const json::object& object, Fault* fault) {
   if (absl::Status status = ReadInteger(object, "count", 1, 1'000'000'000, &fault->count);
       !status.ok()) {
     return status;
@@ -158,13 +167,22 @@ absl::Status ReadFault(const json::value& value, Fault* fault) {
   return absl::OkStatus();
 }
 
-}  // namespace
-
-absl::Status BadField(std::string_view field, const json::value& value, std::string_view rule) {
-  std::string text = WriteJson(value);
-  if (text.size() > 100) text = Cat(text.substr(0, 100), "…");
-  return absl::InvalidArgumentError(Cat(field, ": ", text, " ", rule));
+absl::Status ReadFault(const json::value& value, Fault* fault) {
+  if (!value.is_object()) return BadField("fault", value, "must be an object");
+  const json::object& object = value.get_object();
+  const KindRow* row = nullptr;
+  if (absl::Status status = ReadKind(object, &row); !status.ok()) return status;
+  fault->kind = row->kind;
+  fault->status = row->status;
+  fault->after = row->after;
+  for (const auto read :
+       {ReadTexts, ReadEnvelopeAndWhen, ReadStatusAndDelay, ReadCountOrFraction}) {
+    if (absl::Status status = read(object, fault); !status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
+
+}  // namespace
 
 absl::Status Faults::Add(const json::value& value) {
   std::list<Fault> added;
@@ -181,6 +199,11 @@ absl::Status Faults::Add(const json::value& value) {
   }
   faults_.splice(faults_.end(), added);
   return absl::OkStatus();
+}
+
+void Faults::Reset() {
+  faults_.clear();
+  random_.seed(seed_);
 }
 
 std::optional<Fault> Faults::Next(std::string_view route, std::string_view number) {

@@ -15,10 +15,6 @@
 
 namespace leasegateway::sandbox {
 
-// What the control port says of a bad field: its name, its value and the rule that it breaks.
-absl::Status BadField(std::string_view field, const boost::json::value& value,
-                      std::string_view rule);
-
 struct Fault {
   enum class Kind {
     kStatus,
@@ -54,7 +50,7 @@ struct Fault {
 // The faults that are waiting to strike. Not thread-safe.
 class Faults {
  public:
-  explicit Faults(std::uint64_t seed) : random_(seed) {}
+  explicit Faults(std::uint64_t seed) : seed_(seed), random_(seed) {}
 
   // Adds an object or an array of them; all or none.
   absl::Status Add(const boost::json::value& value);
@@ -64,8 +60,11 @@ class Faults {
   void Clear() { faults_.clear(); }
   // Those of the number only.
   void Clear(std::string_view number);
+  // Back to the state at the start.
+  void Reset();
 
  private:
+  const std::uint64_t seed_;
   std::mt19937_64 random_;
   std::list<Fault> faults_;
 };

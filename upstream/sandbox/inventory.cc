@@ -1,10 +1,6 @@
 #include "upstream/sandbox/inventory.h"
 
 #include <algorithm>
-#include <array>
-#include <boost/json/serialize.hpp>
-#include <charconv>
-#include <cmath>
 #include <iterator>
 #include <unordered_set>
 
@@ -120,38 +116,6 @@ void AppendWords(const Words& words, unsigned bits, std::string* out) {
   *out += ']';
 }
 
-void Write(const boost::json::value& value, std::string* out) {
-  if (value.is_object()) {
-    *out += '{';
-    bool first = true;
-    for (const auto& member : value.get_object()) {
-      if (!first) *out += ',';
-      first = false;
-      *out += boost::json::serialize(boost::json::string_view(member.key()));
-      *out += ':';
-      Write(member.value(), out);
-    }
-    *out += '}';
-  } else if (value.is_array()) {
-    *out += '[';
-    bool first = true;
-    for (const boost::json::value& element : value.get_array()) {
-      if (!first) *out += ',';
-      first = false;
-      Write(element, out);
-    }
-    *out += ']';
-  } else if (value.is_double() && std::isfinite(value.get_double()) &&
-             std::abs(value.get_double()) < 1e15) {
-    std::array<char, 512> text;  // the smallest double needs some 340 places
-    const auto end = std::to_chars(text.data(), text.data() + text.size(), value.get_double(),
-                                   std::chars_format::fixed);
-    out->append(text.data(), end.ptr);
-  } else {
-    *out += boost::json::serialize(value);
-  }
-}
-
 }  // namespace
 
 std::uint64_t Draw(std::mt19937_64& random, std::uint64_t bound) {
@@ -220,12 +184,6 @@ std::vector<std::string_view> RequirementsOf(const InventoryNumber& number) {
 bool IsRequirement(std::string_view word) {
   return std::find(std::begin(kRequirements), std::end(kRequirements), word) !=
          std::end(kRequirements);
-}
-
-std::string WriteJson(const boost::json::value& value) {
-  std::string text;
-  Write(value, &text);
-  return text;
 }
 
 bool IsE164(std::string_view text) {

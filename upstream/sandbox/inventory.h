@@ -1,12 +1,10 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_SANDBOX_INVENTORY_H_
 #define LEASE_GATEWAY_UPSTREAM_SANDBOX_INVENTORY_H_
 
-#include <boost/json/value.hpp>
 #include <cstdint>
 #include <random>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <vector>
 
 namespace leasegateway::sandbox {
@@ -41,30 +39,10 @@ std::vector<std::string_view> RequirementsOf(const InventoryNumber& number);
 // Whether `word` is one that can stand there.
 bool IsRequirement(std::string_view word);
 
-// Strings and integers, one after the other. Unlike absl::StrCat it takes std::string_view where
-// Abseil was built with a string_view of its own, as on Debian.
-template <typename... Parts>
-std::string Cat(const Parts&... parts) {
-  std::string text;
-  const auto append = [&text](const auto& part) {
-    if constexpr (std::is_integral_v<std::remove_cvref_t<decltype(part)>>) {
-      text += std::to_string(part);
-    } else {
-      text += std::string_view(part);
-    }
-  };
-  (append(parts), ...);
-  return text;
-}
-
 // [0, bound), the same on every platform, which std::uniform_int_distribution isn't.
 std::uint64_t Draw(std::mt19937_64& random, std::uint64_t bound);
 // 16 lower-case hexadecimal digits.
 std::string DrawHex(std::mt19937_64& random);
-
-// JSON text whose numbers are plain decimals: Boost.JSON writes 19.99 as 1.999E1, which is legal
-// but not what the provider sends.
-std::string WriteJson(const boost::json::value& value);
 
 // '+', then 7 to 15 digits, the first of them not 0.
 bool IsE164(std::string_view text);

@@ -30,15 +30,8 @@ std::vector<std::string> ReadKeys(const std::string& key_file) {
   return keys;
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  leasegateway::sandbox::SandboxOptions options;
-  options.port = 8443;
-  options.control_port = 8444;
-  std::string ca_out, key_file;
-  CLI::App app("Emulates the provider's lease API over HTTPS, with a ledger and faults on demand.",
-               "lease-sandbox");
+void AddOptions(CLI::App& app, leasegateway::sandbox::SandboxOptions& options,
+                std::string& key_file, std::string& ca_out) {
   app.add_option("--address", options.address, "IP address to listen on")->capture_default_str();
   app.add_option("--port", options.port, "HTTPS port; 0: any free one")->capture_default_str();
   app.add_option("--control-port", options.control_port,
@@ -58,6 +51,18 @@ int main(int argc, char** argv) {
   app.add_option("--certificate-days", options.certificate_days,
                  "life of the certificate; 0 or less: it has expired")
       ->capture_default_str();
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  leasegateway::sandbox::SandboxOptions options;
+  options.port = 8443;
+  options.control_port = 8444;
+  std::string ca_out, key_file;
+  CLI::App app("Emulates the provider's lease API over HTTPS, with a ledger and faults on demand.",
+               "lease-sandbox");
+  AddOptions(app, options, key_file, ca_out);
   app.set_version_flag("--version", "lease-sandbox " LEASE_GATEWAY_VERSION);
   app.footer(
       "LEASE_SANDBOX_KEYS may hold accepted API keys, separated by commas.\n"

@@ -3,14 +3,13 @@
 #include <algorithm>
 #include <boost/json/array.hpp>
 #include <boost/json/parse.hpp>
-#include <boost/json/serialize.hpp>
 #include <boost/json/string.hpp>
 #include <chrono>
 #include <cmath>
-#include <iterator>
 #include <utility>
 
-#include "upstream/sandbox/faults.h"
+#include "upstream/sandbox/inventory.h"
+#include "upstream/sandbox/text.h"
 
 namespace leasegateway::sandbox {
 namespace {
@@ -18,102 +17,12 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::string_view kApiVersion = "v2026.10.1";
-constexpr std::string_view kBasePath = "/numbers/";
-constexpr std::string_view kKeyPrefix = "contiguity_sk_";
 constexpr std::int64_t kForwardingDelayMs = 2000;
-constexpr std::int64_t kMostChanges = 100'000;
-
-struct RouteRow {
-  std::string_view method;
-  std::string_view path;
-  Operation operation;
-};
-// Literal segments come before {number}.
-constexpr RouteRow kRoutes[] = {
-    {"GET", "leases", Operation::kListAvailable},
-    {"GET", "leased", Operation::kListLeased},
-    {"POST", "lease/{number}", Operation::kLease},
-    {"GET", "leased/{number}", Operation::kGetLeased},
-    {"DELETE", "leased/{number}", Operation::kTerminate},
-    {"GET", "lease/{number}/call_forwarding", Operation::kGetForwarding},
-    {"POST", "lease/{number}/call_forwarding/enable", Operation::kEnableForwarding},
-    {"POST", "lease/{number}/call_forwarding/disable", Operation::kDisableForwarding},
-    {"POST", "{number}/configure", Operation::kConfigure},
-    {"GET", "{number}", Operation::kGetNumber},
-};
 
 std::int64_t NowMs() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(
              std::chrono::system_clock::now().time_since_epoch())
       .count();
-}
-
-std::string_view View(const json::string& text) { return {text.data(), text.size()}; }
-
-std::string Quote(std::string_view text) {
-  return json::serialize(json::string_view(text.data(), text.size()));
-}
-
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-int HexDigit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-std::vector<std::string_view> Segments(std::string_view path) {
-  std::vector<std::string_view> segments;
-  for (;;) {
-    const std::size_t slash = path.find('/');
-    segments.push_back(path.substr(0, slash));
-    if (slash == std::string_view::npos) return segments;
-    path.remove_prefix(slash + 1);
-  }
-}
-
-bool EqualsIgnoreCase(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
-                    [](char x, char y) { return Lower(x) == Lower(y); });
-}
-
-std::string_view Strip(std::string_view text) {
-  constexpr std::string_view kSpace = " \t\r\n";
-  const std::size_t first = text.find_first_not_of(kSpace);
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
-}
-
-bool MatchPath(std::string_view pattern, std::string_view path, std::string* number) {
-  const std::vector<std::string_view> want = Segments(pattern);
-  const std::vector<std::string_view> have = Segments(path);
-  if (want.size() != have.size()) return false;
-  for (std::size_t i = 0; i < want.size(); ++i) {
-    if (want[i] == "{number}") {
-      *number = PercentDecode(have[i]);
-    } else if (want[i] != have[i]) {
-      return false;
-    }
-  }
-  return true;
-}
-
-// RFC 7396. With `keep_null`, `target` is a patch itself and goes on deleting what it deletes.
-void MergePatch(const json::value& patch, bool keep_null, json::value* target) {
-  if (!patch.is_object()) {
-    *target = patch;
-    return;
-  }
-  if (!target->is_object()) target->emplace_object();
-  json::object& object = target->get_object();
-  for (const auto& member : patch.get_object()) {
-    if (member.value().is_null() && !keep_null) {
-      object.erase(member.key());
-    } else {
-      MergePatch(member.value(), keep_null, &object[member.key()]);
-    }
-  }
 }
 
 // Millionths: exact for any price with at most six places, whatever the double made of it.
@@ -123,14 +32,6 @@ std::int64_t Micros(const json::value* price) {
   return std::abs(amount) < 1e9 ? std::llround(amount * 1e6) : 0;
 }
 
-std::string Decimal(std::int64_t micros) {
-  std::string text = std::to_string(micros < 0 ? -micros : micros);
-  if (text.size() < 7) text.insert(0, 7 - text.size(), '0');
-  text.insert(text.size() - 6, ".");
-  while (text.back() == '0' && text[text.size() - 3] != '.') text.pop_back();
-  return micros < 0 ? Cat("-", text) : text;
-}
-
 const json::value* Find(const json::value& value, std::string_view outer, std::string_view inner) {
   const json::object* object = value.if_object();
   const json::value* found = object != nullptr ? object->if_contains(outer) : nullptr;
@@ -138,95 +39,20 @@ const json::value* Find(const json::value& value, std::string_view outer, std::s
   return object != nullptr ? object->if_contains(inner) : nullptr;
 }
 
-// A value of [low, low + range) that is not `old`, if `old` is one of them.
-std::uint64_t DrawOther(std::mt19937_64& random, std::uint64_t old, std::uint64_t low,
-                        std::uint64_t range) {
-  const std::uint64_t offset = old >= low && old < low + range ? old - low : 0;
-  return low + (offset + 1 + Draw(random, range - 1)) % range;
-}
-
-// Takes a random element out.
-std::size_t DrawFrom(std::mt19937_64& random, std::vector<std::size_t>& indexes) {
-  std::swap(indexes[Draw(random, indexes.size())], indexes.back());
-  const std::size_t index = indexes.back();
-  indexes.pop_back();
-  return index;
-}
-
-// What the text of a JSON body holds; nothing when it isn't an object.
-std::optional<json::object> ParseObject(std::string_view body) {
-  boost::system::error_code error;
-  json::value value = json::parse(json::string_view(body.data(), body.size()), error);
-  if (error || !value.is_object()) return std::nullopt;
-  return std::move(value.get_object());
-}
-
 }  // namespace
 
-std::string PercentDecode(std::string_view text) {
-  std::string decoded;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%' && i + 2 < text.size() && HexDigit(text[i + 1]) >= 0 &&
-        HexDigit(text[i + 2]) >= 0) {
-      decoded += static_cast<char>(HexDigit(text[i + 1]) * 16 + HexDigit(text[i + 2]));
-      i += 2;
-    } else {
-      decoded += text[i];
-    }
-  }
-  return decoded;
-}
-
-Route MatchRoute(std::string_view method, std::string_view target) {
-  Route route;
-  std::string_view path = target.substr(0, target.find('?'));
-  if (!path.starts_with(kBasePath)) return route;
-  path.remove_prefix(kBasePath.size());
-  for (const RouteRow& row : kRoutes) {
-    std::string number;
-    if (!MatchPath(row.path, path, &number)) continue;
-    if (row.method != method) {
-      route.operation = Operation::kNoSuchMethod;
-      continue;
-    }
-    route.operation = row.operation;
-    route.name = Cat(row.method, " /", row.path);
-    route.number = std::move(number);
-    return route;
-  }
-  return route;
-}
-
-bool IsRouteName(std::string_view name) {
-  return std::any_of(std::begin(kRoutes), std::end(kRoutes), [name](const RouteRow& row) {
-    return name == Cat(row.method, " /", row.path);
-  });
-}
-
 Provider::Provider(std::uint64_t seed, int numbers, const std::vector<std::string>& keys)
-    : seed_(seed), keys_(keys), inventory_(MakeInventory(seed, numbers)) {
-  index_.reserve(inventory_.size());
-  for (std::size_t i = 0; i < inventory_.size(); ++i) index_.emplace(inventory_[i].e164, i);
+    : seed_(seed), accounts_(keys), numbers_(seed, numbers) {
   Reset();
 }
 
 void Provider::Reset() {
   random_.seed(seed_ ^ 0x9e3779b97f4a7c15U);
-  accounts_.clear();
-  for (const std::string& key : keys_) {
-    Account account;
-    account.key = key;
-    account.name = Cat("account-", accounts_.size() + 1);
-    accounts_.push_back(std::move(account));
-  }
+  accounts_.Reset();
+  numbers_.Reset();
   leases_.clear();
-  patches_.clear();
-  ledger_.clear();
   next_lease_ = 1'000'000'001;
-  churn_random_.seed(seed_ ^ 0x165667b19e3779f9U);
-  hidden_.clear();
-  for (auto& [index, number] : unchanged_) inventory_[index] = std::move(number);
-  unchanged_.clear();
+  ledger_.Clear();
   available_.clear();
 }
 
@@ -263,7 +89,7 @@ ApiReply Provider::Error(int status, std::string_view message, std::string_view 
 
 ApiReply Provider::Handle(const Route& route, std::string_view authorization,
                           std::string_view body) {
-  const std::optional<std::size_t> account = FindAccount(authorization);
+  const std::optional<std::size_t> account = accounts_.Find(authorization);
   if (!account) return Error(401, "Unauthorized");
   if (route.operation == Operation::kNoSuchPath) return Error(404, "Not Found");
   if (route.operation == Operation::kNoSuchMethod) return Error(405, "Method Not Allowed");
@@ -271,9 +97,9 @@ ApiReply Provider::Handle(const Route& route, std::string_view authorization,
   if (route.operation == Operation::kListLeased) return ListLeased(*account);
 
   if (!IsE164(route.number)) return Error(400, "The number is not in E.164 format");
-  const auto found = index_.find(route.number);
-  if (found == index_.end()) return Error(404, "Number not found");
-  const std::size_t index = found->second;
+  const std::optional<std::size_t> found = numbers_.Find(route.number);
+  if (!found) return Error(404, "Number not found");
+  const std::size_t index = *found;
 
   const Account& who = accounts_[*account];
   const bool adds = route.operation == Operation::kLease ||
@@ -301,20 +127,6 @@ ApiReply Provider::Handle(const Route& route, std::string_view authorization,
   return Forward(lease, index, route.operation, body);
 }
 
-std::optional<std::size_t> Provider::FindAccount(std::string_view authorization) const {
-  const std::size_t space = authorization.find(' ');
-  if (space == std::string_view::npos) return std::nullopt;
-  const std::string_view scheme = authorization.substr(0, space);
-  if (!EqualsIgnoreCase(scheme, "Bearer") && !EqualsIgnoreCase(scheme, "Token")) {
-    return std::nullopt;
-  }
-  const std::string_view key = Strip(authorization.substr(space));
-  for (std::size_t i = 0; i < accounts_.size(); ++i) {
-    if (accounts_[i].key == key) return i;
-  }
-  return std::nullopt;
-}
-
 Provider::Lease* Provider::FindLease(std::size_t account, std::size_t index) {
   const auto lease = leases_.find(index);
   return lease != leases_.end() && lease->second.account == account ? &lease->second : nullptr;
@@ -323,7 +135,7 @@ Provider::Lease* Provider::FindLease(std::size_t account, std::size_t index) {
 bool Provider::Entitled(std::size_t account, std::size_t index) const {
   const auto& entitlements = accounts_[account].entitlements;
   if (!entitlements) return true;
-  for (const std::string_view word : RequirementsOf(inventory_[index])) {
+  for (const std::string_view word : RequirementsOf(numbers_[index])) {
     if (std::find(entitlements->begin(), entitlements->end(), word) == entitlements->end()) {
       return false;
     }
@@ -332,34 +144,18 @@ bool Provider::Entitled(std::size_t account, std::size_t index) const {
 }
 
 bool Provider::Leasable(std::size_t index) const {
-  if (leases_.contains(index)) return false;
-  if (hidden_.contains(index)) return false;
-  const auto patch = patches_.find(index);
-  if (patch == patches_.end()) return true;
-  const json::value* status = patch->second.get_object().if_contains("status");
-  return status == nullptr || (*status != "leased" && *status != "unavailable");
+  return !leases_.contains(index) && numbers_.IsOffered(index);
 }
 
 void Provider::AppendObject(std::size_t account, std::size_t index, std::string* out) const {
-  const auto patch = patches_.find(index);
-  std::string plain;
-  std::string* target = patch == patches_.end() ? out : &plain;
   const auto lease = leases_.find(index);
-  const InventoryNumber& number = inventory_[index];
-  std::string_view status = number.g_available ? "g-available" : "available";
-  if (hidden_.contains(index)) status = "unavailable";
-  if (lease != leases_.end()) status = "leased";
-  AppendNumber(number, status, target);
+  std::string fields;
   if (lease != leases_.end() && lease->second.account == account) {
-    *target += Cat(R"(,"lease_id":")", lease->second.id,
-                   R"(","lease_status":"active","billing":{"method":")", lease->second.method,
-                   R"(","period":{"start":)", lease->second.start, R"(,"end":null}})");
+    fields = Cat(R"(,"lease_id":")", lease->second.id,
+                 R"(","lease_status":"active","billing":{"method":")", lease->second.method,
+                 R"(","period":{"start":)", lease->second.start, R"(,"end":null}})");
   }
-  *target += '}';
-  if (patch == patches_.end()) return;
-  json::value value = json::parse(plain);
-  MergePatch(patch->second, false, &value);
-  *out += WriteJson(value);
+  numbers_.Append(index, lease != leases_.end(), fields, out);
 }
 
 json::value Provider::Parsed(std::size_t account, std::size_t index) const {
@@ -372,15 +168,15 @@ void Provider::Record(std::string_view kind, const Lease& lease, std::size_t ind
                       std::int64_t micros) {
   const json::value number = Parsed(lease.account, index);
   const json::value* currency = Find(number, "pricing", "currency");
-  Entry entry;
+  Ledger::Entry entry;
   entry.time_ms = NowMs();
   entry.kind = kind;
-  entry.number = inventory_[index].e164;
+  entry.number = numbers_[index].e164;
   entry.lease_id = lease.id;
   entry.account = accounts_[lease.account].name;
   if (currency != nullptr && currency->is_string()) entry.currency = View(currency->get_string());
   entry.micros = micros;
-  ledger_.push_back(std::move(entry));
+  ledger_.Add(std::move(entry));
 }
 
 ApiReply Provider::ListAvailable(std::size_t account) {
@@ -395,7 +191,7 @@ ApiReply Provider::ListAvailable(std::size_t account) {
 std::string Provider::AvailableData(std::size_t account) const {
   std::string list;
   std::size_t count = 0;
-  for (std::size_t i = 0; i < inventory_.size(); ++i) {
+  for (std::size_t i = 0; i < numbers_.size(); ++i) {
     if (!Leasable(i) || !Entitled(account, i)) continue;
     if (count++ > 0) list += ',';
     AppendObject(account, i, &list);
@@ -466,7 +262,7 @@ ApiReply Provider::LeaseNumber(std::size_t account, std::size_t index, std::stri
                Micros(Find(number, "pricing", "monthly_rate")));
   }
   const json::value* pricing = number.get_object().if_contains("pricing");
-  return Success(Cat(R"({"lease_id":")", held.id, R"(","number":")", inventory_[index].e164,
+  return Success(Cat(R"({"lease_id":")", held.id, R"(","number":")", numbers_[index].e164,
                      R"(","status":"active","billing":{"method":")", held.method, R"(","price":)",
                      pricing != nullptr ? WriteJson(*pricing) : "null", R"(,"period":{"start":)",
                      held.start, R"(,"end":null}}})"));
@@ -479,12 +275,12 @@ ApiReply Provider::Terminate(std::size_t account, std::size_t index) {
   const std::string id = lease->id;
   leases_.erase(index);
   available_.clear();
-  return Success(Cat(R"({"lease_id":")", id, R"(","number_id":")", inventory_[index].e164,
+  return Success(Cat(R"({"lease_id":")", id, R"(","number_id":")", numbers_[index].e164,
                      R"(","status":"terminated","terminated_at":)", NowMs() / 1000, "}"));
 }
 
 ApiReply Provider::Configure(Lease* lease, std::size_t index, std::string_view body) {
-  const std::string& number = inventory_[index].e164;
+  const std::string& number = numbers_[index].e164;
   const std::optional<json::object> request = ParseObject(body);
   if (!request) return Error(400, "The body must be a JSON object");
   if (const json::value* failover = request->if_contains("failover")) {
@@ -530,7 +326,7 @@ ApiReply Provider::Configure(Lease* lease, std::size_t index, std::string_view b
 
 ApiReply Provider::Forward(Lease* lease, std::size_t index, Operation operation,
                            std::string_view body) {
-  const std::string& number = inventory_[index].e164;
+  const std::string& number = numbers_[index].e164;
   const std::int64_t now = NowMs();
   if (operation == Operation::kEnableForwarding) {
     const std::optional<json::object> request = ParseObject(body);
@@ -559,220 +355,34 @@ ApiReply Provider::Forward(Lease* lease, std::size_t index, Operation operation,
                      queued ? std::to_string(lease->forwarding_applied_at) : "null", "}}"));
 }
 
-json::object Provider::LedgerJson(std::size_t after) const {
-  json::array entries;
-  for (std::size_t i = after; i < ledger_.size(); ++i) {
-    const Entry& entry = ledger_[i];
-    json::object object;
-    object["seq"] = i + 1;
-    object["time_ms"] = entry.time_ms;
-    object["kind"] = entry.kind;
-    object["number"] = entry.number;
-    object["lease_id"] = entry.lease_id;
-    object["account"] = entry.account;
-    object["currency"] = entry.currency;
-    object["amount"] = Decimal(entry.micros);
-    entries.push_back(std::move(object));
-  }
-  json::object ledger;
-  ledger["entries"] = std::move(entries);
-  return ledger;
-}
-
 json::object Provider::AccountsJson() const {
-  json::array list;
-  for (std::size_t i = 0; i < accounts_.size(); ++i) {
-    const Account& account = accounts_[i];
-    json::object object;
-    object["account"] = account.name;  // never the key
-    object["contract"] = account.contract;
-    if (account.agreement_url.empty()) {
-      object["agreement_url"] = nullptr;
-    } else {
-      object["agreement_url"] = account.agreement_url;
-    }
-    object["agreement_accepted"] = account.agreement_accepted;
-    if (account.entitlements) {
-      json::array words;
-      for (const std::string& word : *account.entitlements) words.emplace_back(word);
-      object["entitlements"] = std::move(words);
-    } else {
-      object["entitlements"] = nullptr;
-    }
-    object["leases"] = std::count_if(leases_.begin(), leases_.end(),
-                                     [i](const auto& lease) { return lease.second.account == i; });
-    list.push_back(std::move(object));
-  }
-  json::object all;
-  all["accounts"] = std::move(list);
-  return all;
+  std::vector<std::int64_t> leases(accounts_.size());
+  for (const auto& [index, lease] : leases_) ++leases[lease.account];
+  return accounts_.ToJson(leases);
 }
 
 absl::Status Provider::SetAccount(const json::value& value) {
-  if (!value.is_object()) return BadField("body", value, "must be an object");
-  const json::object& object = value.get_object();
-  // Checked as a whole before any of it is done.
-  Account changed;
-  std::size_t index = 0;
-  if (const json::value* key = object.if_contains("key")) {
-    const std::string_view text = key->is_string() ? View(key->get_string()) : "";
-    if (!IsKey(text)) {
-      return BadField("key", "(not shown)",
-                      Cat("must be ", kKeyPrefix, " and 1 to 200 letters, digits, _ or -"));
-    }
-    index = static_cast<std::size_t>(
-        std::find_if(accounts_.begin(), accounts_.end(),
-                     [text](const Account& account) { return account.key == text; }) -
-        accounts_.begin());
-    changed.key = text;
-  }
-  if (index < accounts_.size()) {
-    changed = accounts_[index];
-  } else {
-    changed.name = Cat("account-", index + 1);
-  }
-  for (const auto& member : object) {
-    const std::string_view key(member.key().data(), member.key().size());
-    const json::value& field = member.value();
-    if (key == "key") continue;
-    if (key == "contract" || key == "agreement_accepted") {
-      if (!field.is_bool()) return BadField(key, field, "must be true or false");
-      (key == "contract" ? changed.contract : changed.agreement_accepted) = field.get_bool();
-    } else if (key == "agreement_url") {
-      if (!field.is_null() && !field.is_string()) {
-        return BadField(key, field, "must be a string, or null for no agreement");
-      }
-      changed.agreement_url = field.is_null() ? "" : View(field.get_string());
-      // A new agreement is not accepted yet, unless the same request says so.
-      if (!object.contains("agreement_accepted")) changed.agreement_accepted = false;
-    } else if (key == "entitlements") {
-      if (field.is_null()) {
-        changed.entitlements.reset();
-        continue;
-      }
-      if (!field.is_array()) return BadField(key, field, "must be an array, or null for all");
-      changed.entitlements.emplace();
-      for (const json::value& word : field.get_array()) {
-        if (!word.is_string() || !IsRequirement(View(word.get_string()))) {
-          return BadField(key, word,
-                          "must hold words of imessage_entitlement_required, "
-                          "whatsapp_entitlement_required, enterprise_plan_required");
-        }
-        changed.entitlements->emplace_back(View(word.get_string()));
-      }
-    } else {
-      return BadField(key, field,
-                      "is not a key of an account; there are key contract agreement_url "
-                      "agreement_accepted entitlements");
-    }
-  }
-  available_.clear();  // or it would grow with every new set of entitlements
-  if (index < accounts_.size()) {
-    accounts_[index] = std::move(changed);
-  } else {
-    accounts_.push_back(std::move(changed));
-  }
-  return absl::OkStatus();
+  absl::Status status = accounts_.Set(value);
+  if (status.ok()) available_.clear();  // or it would grow with every new set of entitlements
+  return status;
 }
 
-absl::Status Provider::PatchNumber(std::string_view number, const json::value& patch,
-                                   json::value* patched) {
-  const std::string e164 = PercentDecode(number);
-  if (!IsE164(e164)) return BadField("number", json::value(e164), "must be in E.164 format");
-  const auto found = index_.find(e164);
-  if (found == index_.end()) {
-    return absl::NotFoundError(Cat("number: ", e164, " is not in the inventory"));
-  }
-  if (!patch.is_object()) return BadField("body", patch, "must be an object");
-  json::value& all = patches_.try_emplace(found->second, json::object_kind).first->second;
-  MergePatch(patch, true, &all);
-  // From here on the patch says it.
-  if (patch.get_object().contains("status")) hidden_.erase(found->second);
+absl::StatusOr<json::value> Provider::PatchNumber(std::string_view number,
+                                                  const json::value& patch) {
+  const absl::StatusOr<std::size_t> index = numbers_.Patch(number, patch);
+  if (!index.ok()) return index.status();
   available_.clear();
-  const auto lease = leases_.find(found->second);
-  *patched = Parsed(lease != leases_.end() ? lease->second.account : 0, found->second);
-  return absl::OkStatus();
+  const auto lease = leases_.find(*index);
+  return Parsed(lease != leases_.end() ? lease->second.account : 0, *index);
 }
 
-void Provider::Reprice(std::size_t index, bool price) {
-  InventoryNumber& number = inventory_[index];
-  unchanged_.try_emplace(index, number);
-  if (price) {
-    number.monthly_cents = static_cast<std::int32_t>(
-        DrawOther(churn_random_, static_cast<std::uint64_t>(number.monthly_cents), 100, 2900));
-  } else {
-    number.reputation =
-        static_cast<std::uint8_t>(DrawOther(churn_random_, number.reputation, 50, 50));
-  }
-}
-
-absl::Status Provider::Churn(const json::value& value, json::object* done) {
-  if (!value.is_object()) return BadField("body", value, "must be an object");
-  for (const auto& member : value.get_object()) {
-    if (member.key() == "count") continue;
-    return BadField({member.key().data(), member.key().size()}, member.value(),
-                    "is not a key of churn; there is count");
-  }
-  const json::value* count = value.get_object().if_contains("count");
-  if (count == nullptr || !count->is_int64() || count->get_int64() < 1 ||
-      count->get_int64() > kMostChanges) {
-    return BadField("count", count != nullptr ? *count : json::value(),
-                    Cat("must be an integer from 1 to ", kMostChanges));
-  }
-
-  std::vector<std::size_t> shown;
-  std::vector<std::size_t> hidden;
-  for (std::size_t i = 0; i < inventory_.size(); ++i) {
-    if (patches_.contains(i)) continue;
-    if (hidden_.contains(i)) {
-      hidden.push_back(i);
-    } else if (Leasable(i)) {
-      shown.push_back(i);
-    }
-  }
-  std::int64_t gone = 0;
-  std::int64_t back = 0;
-  std::int64_t prices = 0;
-  std::int64_t reputations = 0;
-  for (std::int64_t i = 0; i < count->get_int64() && !(shown.empty() && hidden.empty()); ++i) {
-    std::uint64_t kind = shown.empty() ? 1 : Draw(churn_random_, 3);
-    if (kind == 1 && hidden.empty()) kind = Draw(churn_random_, 2) * 2;
-    const std::size_t index = DrawFrom(churn_random_, kind == 1 ? hidden : shown);
-    if (kind == 0) {
-      hidden_.insert(index);
-      ++gone;
-    } else if (kind == 1) {
-      hidden_.erase(index);
-      ++back;
-    } else {
-      const bool price = Draw(churn_random_, 2) == 0;
-      Reprice(index, price);
-      ++(price ? prices : reputations);
-    }
-  }
+absl::StatusOr<json::object> Provider::Churn(const json::value& value) {
+  const absl::StatusOr<std::int64_t> count = sandbox::Churn::ReadCount(value);
+  if (!count.ok()) return count.status();
+  json::object done =
+      numbers_.Change(*count, [this](std::size_t index) { return leases_.contains(index); });
   available_.clear();
-  (*done)["became_unavailable"] = gone;
-  (*done)["came_back"] = back;
-  (*done)["changed_price"] = prices;
-  (*done)["changed_reputation"] = reputations;
-  return absl::OkStatus();
-}
-
-bool IsKey(std::string_view text) {
-  return text.starts_with(kKeyPrefix) && text.size() > kKeyPrefix.size() &&
-         text.size() <= kKeyPrefix.size() + 200 &&
-         std::all_of(text.begin(), text.end(), [](char c) {
-           return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-                  c == '_' || c == '-';
-         });
-}
-
-std::string MakeKey(std::uint64_t seed) {
-  std::mt19937_64 random(seed ^ 0xc2b2ae3d27d4eb4fU);
-  std::string key(kKeyPrefix);
-  key += DrawHex(random);
-  key += DrawHex(random);
-  return key;
+  return done;
 }
 
 }  // namespace leasegateway::sandbox

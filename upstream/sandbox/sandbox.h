@@ -1,26 +1,15 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_SANDBOX_SANDBOX_H_
 #define LEASE_GATEWAY_UPSTREAM_SANDBOX_SANDBOX_H_
 
-#include <cstdint>
 #include <memory>
 #include <string>
-#include <vector>
 
 #include "absl/status/statusor.h"
+#include "upstream/sandbox/options.h"
 
 namespace leasegateway::sandbox {
 
-struct SandboxOptions {
-  std::string address = "127.0.0.1";  // loopback, unless said otherwise
-  std::uint16_t port = 0;             // 0: any free one
-  std::uint16_t control_port = 0;     // plain HTTP on `address`; 0: any free one
-  std::uint64_t seed = 1;             // of the inventory, the ids and the random faults
-  int numbers = 100;                  // size of the inventory, 0 to 1,000,000
-  // API keys that are accepted, each an account of its own. Empty: one is made from the seed.
-  std::vector<std::string> keys;
-  std::string certificate_host = "localhost";  // a SAN of the leaf, beside localhost and 127.0.0.1
-  int certificate_days = 30;                   // <= 0: already expired
-};
+class Server;
 
 // An emulator of the provider, honest about money: HTTPS on one port, control routes over plain
 // HTTP on another, both on one thread of its own. Thread-safe.
@@ -44,7 +33,6 @@ class Sandbox {
                                       const std::string& body);
 
  private:
-  class Server;
   explicit Sandbox(std::unique_ptr<Server> server);
   std::unique_ptr<Server> server_;
 };

@@ -37,11 +37,6 @@ TEST(InventoryTest, AShorterOneIsTheBeginningOfALongerOne) {
   EXPECT_NE(MakeInventory(10, 1)[0].e164, shorter[0].e164);
 }
 
-TEST(WriteJsonTest, WritesPlainDecimals) {
-  const std::string text = R"({"a":19.99,"b":[1,-0.5,null,true,"x\"y"],"c":{}})";
-  EXPECT_EQ(WriteJson(boost::json::parse(text)), text);
-}
-
 TEST(IsE164Test, WantsAPlusAndSevenToFifteenDigits) {
   EXPECT_TRUE(IsE164("+1234567"));
   EXPECT_TRUE(IsE164("+123456789012345"));

@@ -1,0 +1,82 @@
+#include "upstream/provider/error_body.h"
+
+#include <algorithm>
+#include <cstddef>
+#include <utility>
+
+#include "absl/strings/ascii.h"
+#include "upstream/provider/json_reader.h"
+#include "upstream/provider/json_text.h"
+
+namespace leasegateway {
+namespace {
+
+constexpr size_t kMaxErrorMessage = 512;
+constexpr size_t kMaxErrorId = 128;
+constexpr size_t kMaxAgreementUrl = 2048;
+
+// `https` and no character that an address can not have, because people are told to go there.
+bool IsAgreementUrl(std::string_view text) {
+  constexpr std::string_view kScheme = "https://";
+  return text.size() > kScheme.size() && text.size() <= kMaxAgreementUrl &&
+         text.starts_with(kScheme) && std::all_of(text.begin(), text.end(), [](unsigned char c) {
+           return absl::ascii_isgraph(c);
+         });
+}
+
+// What may be an error's, as it stands in the body.
+struct RawError {
+  std::string id;
+  std::string object;
+  std::string message;     // without the envelope
+  std::string data_error;  // in the envelope
+  std::string agreement_url;
+  bool has_status = false;
+};
+
+// The envelope's `data`.
+bool ReadErrorData(JsonReader& in, JsonReader::Value value, RawError& error) {
+  if (!in.IsType(value, JsonReader::Type::object)) return in.Skip(value);
+  return in.ReadObject(value, [&](std::string_view key, JsonReader::Value field) {
+    if (key == "error") return in.ReadStringIfAny(field, error.data_error);
+    if (key == "agreement_url") return in.ReadStringIfAny(field, error.agreement_url);
+    return in.Skip(field);
+  });
+}
+
+bool ReadError(JsonReader& in, const simdjson::padded_string& text, RawError& error) {
+  return in.ReadDocument(text, [&](std::string_view key, JsonReader::Value value) {
+    if (key == "id") return in.ReadStringIfAny(value, error.id);
+    if (key == "object") return in.ReadStringIfAny(value, error.object);
+    if (key == "message") return in.ReadStringIfAny(value, error.message);
+    if (key == "agreement_url") return in.ReadStringIfAny(value, error.agreement_url);
+    if (key == "data") return ReadErrorData(in, value, error);
+    if (key == "status") error.has_status = true;
+    return in.Skip(value);
+  });
+}
+
+}  // namespace
+
+UpstreamErrorBody DecodeError(std::string_view body) {
+  const simdjson::padded_string text = TextOf(body);
+  JsonReader in;
+  RawError error;
+  UpstreamErrorBody result;
+  if (!ReadError(in, text, error)) {
+    if (!in.has_bad_text()) return result;
+    JsonReader again;
+    if (!ReadError(again, simdjson::padded_string(MendTexts(text)), error)) return result;
+  }
+  // A message alone is what any proxy may send; the provider's has a status beside it.
+  const bool has_plain_form = !error.message.empty() && error.has_status;
+  result.recognized = error.object == "error" || !error.data_error.empty() || has_plain_form;
+  if (!result.recognized) return result;
+  result.id = Printable(error.id, kMaxErrorId);
+  result.message =
+      Printable(error.data_error.empty() ? error.message : error.data_error, kMaxErrorMessage);
+  if (IsAgreementUrl(error.agreement_url)) result.agreement_url = std::move(error.agreement_url);
+  return result;
+}
+
+}  // namespace leasegateway

@@ -1,0 +1,22 @@
+#ifndef LEASE_GATEWAY_UPSTREAM_PROVIDER_ERROR_BODY_H_
+#define LEASE_GATEWAY_UPSTREAM_PROVIDER_ERROR_BODY_H_
+
+#include <string>
+#include <string_view>
+
+namespace leasegateway {
+
+// What the provider says when it refuses.
+struct UpstreamErrorBody {
+  // False: the body is not one of the provider's (an HTML page, nothing, some other JSON).
+  bool recognized = false;
+  std::string id;             // "err_…", empty without an envelope
+  std::string message;        // `data.error`, or `message` without an envelope; at most 512 bytes
+  std::string agreement_url;  // https only, at most 2048 bytes; empty: no agreement to accept
+};
+// Never fails: what can't be read is left empty. Control characters in `message` become spaces.
+UpstreamErrorBody DecodeError(std::string_view body);
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_UPSTREAM_PROVIDER_ERROR_BODY_H_
