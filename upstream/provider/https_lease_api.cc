@@ -10,8 +10,6 @@
 #include "upstream/cancellation.h"
 #include "upstream/provider/error_body.h"
 #include "upstream/provider/http_error.h"
-#include "upstream/provider/json_codec.h"
-#include "upstream/provider/request_bodies.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {

@@ -5,6 +5,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 #include "upstream/provider/json_codec.h"
+#include "upstream/provider/request_bodies.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
