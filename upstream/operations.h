@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <variant>
 
 #include "leasegateway/v1/resources.pb.h"
@@ -41,7 +42,8 @@ enum class UpstreamOperation {
 
 // A struct each: its arguments; Value, the type of its reply; kName, in metrics and errors; kKind;
 // kOnLease, that a rejection may mean that the account does not lease the number, and that nobody
-// else finds out whether it does. Numbers are in E.164 format.
+// else finds out whether it does. Numbers are in E.164 format. They have constructors because GCC
+// 12 destroys the temporary of an aggregate twice in a co_await expression.
 namespace operation {
 
 // GET /leases. No numbers: an empty list, although the provider answers 404.
@@ -58,6 +60,7 @@ struct GetNumber {
   static constexpr std::string_view kName = "get_number";
   static constexpr OperationKind kKind = OperationKind::kRead;
   static constexpr bool kOnLease = false;
+  explicit GetNumber(std::string number) : phone_number(std::move(number)) {}
   std::string phone_number;
 };
 
@@ -67,8 +70,10 @@ struct CreateLease {
   static constexpr std::string_view kName = "create_lease";
   static constexpr OperationKind kKind = OperationKind::kSpend;
   static constexpr bool kOnLease = false;
+  CreateLease(std::string number, v1::BillingMethod billing_method)
+      : phone_number(std::move(number)), method(billing_method) {}
   std::string phone_number;
-  v1::BillingMethod method = v1::BILLING_METHOD_UNSPECIFIED;
+  v1::BillingMethod method;
 };
 
 // GET /leased. No leases: an empty list. Each lease has its `number`.
@@ -85,6 +90,7 @@ struct GetLease {
   static constexpr std::string_view kName = "get_lease";
   static constexpr OperationKind kKind = OperationKind::kRead;
   static constexpr bool kOnLease = false;
+  explicit GetLease(std::string number) : phone_number(std::move(number)) {}
   std::string phone_number;
 };
 
@@ -94,6 +100,7 @@ struct TerminateLease {
   static constexpr std::string_view kName = "terminate_lease";
   static constexpr OperationKind kKind = OperationKind::kEnd;
   static constexpr bool kOnLease = false;
+  explicit TerminateLease(std::string number) : phone_number(std::move(number)) {}
   std::string phone_number;
 };
 
@@ -103,6 +110,8 @@ struct ConfigureFailover {
   static constexpr std::string_view kName = "configure_failover";
   static constexpr OperationKind kKind = OperationKind::kConfigure;
   static constexpr bool kOnLease = true;
+  ConfigureFailover(std::string number, v1::Failover wanted)
+      : phone_number(std::move(number)), failover(std::move(wanted)) {}
   std::string phone_number;
   v1::Failover failover;
 };
@@ -113,6 +122,7 @@ struct GetCallForwarding {
   static constexpr std::string_view kName = "get_call_forwarding";
   static constexpr OperationKind kKind = OperationKind::kRead;
   static constexpr bool kOnLease = true;
+  explicit GetCallForwarding(std::string number) : phone_number(std::move(number)) {}
   std::string phone_number;
 };
 
@@ -122,6 +132,8 @@ struct EnableCallForwarding {
   static constexpr std::string_view kName = "enable_call_forwarding";
   static constexpr OperationKind kKind = OperationKind::kConfigure;
   static constexpr bool kOnLease = true;
+  EnableCallForwarding(std::string number, std::string to)
+      : phone_number(std::move(number)), forward_to(std::move(to)) {}
   std::string phone_number;
   std::string forward_to;
 };
@@ -132,6 +144,7 @@ struct DisableCallForwarding {
   static constexpr std::string_view kName = "disable_call_forwarding";
   static constexpr OperationKind kKind = OperationKind::kConfigure;
   static constexpr bool kOnLease = true;
+  explicit DisableCallForwarding(std::string number) : phone_number(std::move(number)) {}
   std::string phone_number;
 };
 
