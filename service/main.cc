@@ -14,6 +14,7 @@
 #include "absl/synchronization/mutex.h"
 #include "service/admin/metrics.h"
 #include "service/config/config.h"
+#include "service/config/load_config.h"
 #include "service/process/logging.h"
 #include "service/server.h"
 

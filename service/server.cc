@@ -26,6 +26,7 @@
 #include "leasegateway/v1/lease_service.grpc.pb.h"
 #include "service/admin/admin_server.h"
 #include "service/admin/metrics.h"
+#include "service/config/print.h"
 #include "service/process/api_key.h"
 #include "service/process/connection_drain.h"
 #include "service/process/tls.h"
