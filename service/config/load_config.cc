@@ -16,8 +16,8 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
-#include "service/config/command_line.h"
 #include "service/config/error_text.h"
+#include "service/config/flag_parser.h"
 #include "service/config/option_table.h"
 #include "service/config/print.h"
 #include "service/config/rules.h"
@@ -233,8 +233,8 @@ void Loader::CheckWhole() {
 
 absl::StatusOr<Invocation> Loader::Load(int argc, const char* const* argv,
                                         const std::vector<std::string>& environment_names) {
-  CommandLine line = ReadCommandLine(argc, argv, errors_);
-  invocation_ = std::move(line.invocation);
+  ParsedFlags flags = ParseFlags(argc, argv, errors_);
+  invocation_ = std::move(flags.invocation);
   using Action = Invocation::Action;
   if (invocation_.action == Action::kExit || invocation_.action == Action::kPrintMetrics) {
     return std::move(invocation_);
@@ -242,11 +242,11 @@ absl::StatusOr<Invocation> Loader::Load(int argc, const char* const* argv,
   // From the weakest to the strongest.
   ReadYaml();
   ReadEnvironment(environment_names);
-  for (std::size_t i = 0; i < line.values.size(); ++i) {
-    if (line.values[i]) Set(i, absl::StrCat("flag ", Options()[i].Flag()), *line.values[i]);
+  for (std::size_t i = 0; i < flags.values.size(); ++i) {
+    if (flags.values[i]) Set(i, absl::StrCat("flag ", Options()[i].Flag()), *flags.values[i]);
   }
   // Flags that were not understood may have said --sandbox.
-  if (line.understood) CheckWhole();
+  if (flags.understood) CheckWhole();
   if (!errors_.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
   if (invocation_.action == Invocation::Action::kPrintConfig) {
     std::vector<std::string> sources;

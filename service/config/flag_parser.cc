@@ -1,4 +1,4 @@
-#include "service/config/command_line.h"
+#include "service/config/flag_parser.h"
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
@@ -106,29 +106,29 @@ void ReadAction(const Flags& flags, Invocation& invocation, std::vector<std::str
 
 }  // namespace
 
-CommandLine ReadCommandLine(int argc, const char* const* argv, std::vector<std::string>& errors) {
-  CommandLine line;
+ParsedFlags ParseFlags(int argc, const char* const* argv, std::vector<std::string>& errors) {
+  ParsedFlags parsed;
   Flags flags;
   std::vector<std::string> arguments = ReversedArguments(argc, argv);
   try {
     flags.app.parse(arguments);
   } catch (const CLI::ParseError& error) {
-    line.understood = false;
+    parsed.understood = false;
     errors.push_back(ErrorLine("command line", "", error.what()));
   }
   ReportUnknown(flags.app.remaining(), errors);
-  ReadAction(flags, line.invocation, errors);
+  ReadAction(flags, parsed.invocation, errors);
   if (flags.file->count() > 0) {
-    line.invocation.config_file = flags.file->results().back();
-    if (line.invocation.config_file.empty()) {
+    parsed.invocation.config_file = flags.file->results().back();
+    if (parsed.invocation.config_file.empty()) {
       errors.push_back(ErrorLine("flag --config", "\"\"", "must name a file"));
     }
   }
-  line.values.resize(flags.options.size());
+  parsed.values.resize(flags.options.size());
   for (std::size_t i = 0; i < flags.options.size(); ++i) {
-    if (flags.options[i]->count() > 0) line.values[i] = flags.options[i]->results().back();
+    if (flags.options[i]->count() > 0) parsed.values[i] = flags.options[i]->results().back();
   }
-  return line;
+  return parsed;
 }
 
 }  // namespace leasegateway

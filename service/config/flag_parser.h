@@ -1,5 +1,5 @@
-#ifndef LEASE_GATEWAY_SERVICE_CONFIG_COMMAND_LINE_H_
-#define LEASE_GATEWAY_SERVICE_CONFIG_COMMAND_LINE_H_
+#ifndef LEASE_GATEWAY_SERVICE_CONFIG_FLAG_PARSER_H_
+#define LEASE_GATEWAY_SERVICE_CONFIG_FLAG_PARSER_H_
 
 #include <optional>
 #include <string>
@@ -10,15 +10,15 @@
 namespace leasegateway {
 
 // The command line as it was given.
-struct CommandLine {
+struct ParsedFlags {
   Invocation invocation;                           // all but its config
   std::vector<std::optional<std::string>> values;  // of the options, in the table's order
   bool understood = true;                          // false: flags may have got lost
 };
 
 // Appends a line to `errors` for each thing that is wrong; values are not looked at.
-CommandLine ReadCommandLine(int argc, const char* const* argv, std::vector<std::string>& errors);
+ParsedFlags ParseFlags(int argc, const char* const* argv, std::vector<std::string>& errors);
 
 }  // namespace leasegateway
 
-#endif  // LEASE_GATEWAY_SERVICE_CONFIG_COMMAND_LINE_H_
+#endif  // LEASE_GATEWAY_SERVICE_CONFIG_FLAG_PARSER_H_

@@ -1,4 +1,4 @@
-#include "service/config/command_line.h"
+#include "service/config/flag_parser.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
