@@ -17,9 +17,11 @@
 
 #include "absl/strings/ascii.h"
 #include "leasegateway/v1/lease_service.grpc.pb.h"
+#include "service/rpc/formats.h"
 #include "service/rpc/pinned_slice.h"
 #include "service/rpc/status.h"
 #include "service/rpc/validation.h"
+#include "service/rpc/violations.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {

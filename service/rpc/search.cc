@@ -13,7 +13,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
-#include "service/rpc/validation.h"
+#include "service/rpc/violations.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {

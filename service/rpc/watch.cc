@@ -19,7 +19,7 @@
 #include "service/rpc/pinned_slice.h"
 #include "service/rpc/search.h"
 #include "service/rpc/status.h"
-#include "service/rpc/validation.h"
+#include "service/rpc/violations.h"
 #include "upstream/upstream_error.h"
 #include "upstream/wakeup.h"
 
