@@ -33,7 +33,7 @@
 #include "service/rpc/lease_service.h"
 #include "service/rpc/pinned_slice.h"
 #include "service/rpc/search.h"
-#include "service/rpc/watch.h"
+#include "service/rpc/watch_hub.h"
 #include "upstream/lease_api_factory.h"
 #include "upstream/leasing/journal/sqlite/sqlite_journal.h"
 #include "upstream/leasing/recorded_lease_api.h"
@@ -329,7 +329,7 @@ absl::Status Server::Parts::StartGrpc() {
   watches = std::make_unique<WatchHub>(
       runtime, *api,
       WatchOptions{.heartbeat = config.watch_heartbeat, .max_watchers = config.max_watchers});
-  service = MakeLeaseService(runtime, *api, *recorded, *search, *watches);
+  service = std::make_unique<LeaseService>(runtime, *api, *recorded, *search, *watches);
   // After all that they use is made, so that they see it whoever hands it to them.
   StartThreads();
   absl::Status recovered = Recover();

@@ -1,6 +1,6 @@
 // WatchAvailability as callers see it: what they are sent, how they resume, how slow readers are
 // treated and how a watch ends.
-#include "service/rpc/watch.h"
+#include "service/rpc/watch_hub.h"
 
 #include <gmock/gmock.h>
 #include <google/protobuf/io/coded_stream.h>
@@ -846,7 +846,7 @@ class PatienceTest : public WatchTest {
     recorded_ = std::make_unique<RecordedLeaseApi>(api_, RecordedLeaseApi::MemoryOf(api_),
                                                    *std::move(journal), RecordedLeaseApi::Options(),
                                                    io_.get_executor(), MakeCallEnvironment());
-    service_ = MakeLeaseService(runtime_, *api_, *recorded_, *search_, *hub_);
+    service_ = std::make_unique<LeaseService>(runtime_, *api_, *recorded_, *search_, *hub_);
     thread_ = std::thread([this] { io_.run(); });
     int port = 0;
     grpc::ServerBuilder builder;

@@ -1,36 +1,29 @@
-#ifndef LEASE_GATEWAY_SERVICE_RPC_WATCH_H_
-#define LEASE_GATEWAY_SERVICE_RPC_WATCH_H_
+#ifndef LEASE_GATEWAY_SERVICE_RPC_WATCH_HUB_H_
+#define LEASE_GATEWAY_SERVICE_RPC_WATCH_HUB_H_
 
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <chrono>
 #include <memory>
+#include <mutex>
+#include <set>
+#include <vector>
 
+#include "absl/status/status.h"
 #include "leasegateway/v1/lease_service.pb.h"
 #include "service/rpc/unary_call.h"
+#include "service/rpc/watcher.h"
 #include "upstream/availability/caching_lease_api.h"
 
 namespace leasegateway {
 
-struct WatchOptions {
-  std::chrono::milliseconds heartbeat{15'000};  // silence until a message without changes is sent
-  int max_watchers = 10'000;
-  // How long one message may take to be sent until the watcher's snapshot or change is given up: it
-  // is told to begin anew once it reads again.
-  std::chrono::milliseconds patience{30'000};
-};
-
-// All calls of WatchAvailability. Each watcher reads the cache's changes at its own pace: it holds
-// a place in them, one message on its way and the change, or while it is sent the whole state the
-// snapshot, that the message is a part of. One that falls behind further than the changes reach
+// All calls of WatchAvailability. One that falls behind further than the cache's changes reach
 // begins anew. Thread-safe.
 class WatchHub {
  public:
   // Sets the cache's listener. `runtime` and `cache` must outlive it, and it its calls.
   WatchHub(const CallRuntime& runtime, CachingLeaseApi& cache, const WatchOptions& options);
-  ~WatchHub();
   WatchHub(const WatchHub&) = delete;
   WatchHub& operator=(const WatchHub&) = delete;
 
@@ -42,16 +35,36 @@ class WatchHub {
 
   // Ends all watches with UNAVAILABLE, STOPPING, and lets no new one begin. Those whose callers do
   // not read are cancelled a second later.
-  void Stop();
+  void Stop() { watchers_->Stop(); }
 
-  int watchers() const;
+  int watchers() const { return watchers_->size(); }
 
  private:
-  struct State;
-  class Watcher;
-  std::shared_ptr<State> state_;
+  // Those who watch. The cache's listener knows it weakly, as it may be called after the hub's end.
+  class Watchers {
+   public:
+    explicit Watchers(int most) : most_(most) {}
+
+    // RESOURCE_EXHAUSTED, TOO_MANY_WATCHERS, when there are `most` already.
+    absl::Status Enter(const std::shared_ptr<Watcher>& watcher);
+    void Leave(const std::shared_ptr<Watcher>& watcher);
+    void Wake();
+    void Stop();
+    int size() const;
+
+   private:
+    std::vector<std::shared_ptr<Watcher>> All() const;
+
+    const int most_;
+    mutable std::mutex mutex_;  // guards all below
+    bool stopped_ = false;
+    std::set<std::shared_ptr<Watcher>> watchers_;
+  };
+
+  const WatchSetting setting_;
+  const std::shared_ptr<Watchers> watchers_;
 };
 
 }  // namespace leasegateway
 
-#endif  // LEASE_GATEWAY_SERVICE_RPC_WATCH_H_
+#endif  // LEASE_GATEWAY_SERVICE_RPC_WATCH_HUB_H_
