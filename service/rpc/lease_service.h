@@ -11,6 +11,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "leasegateway/v1/lease_service.grpc.pb.h"
+#include "service/rpc/call_runtime.h"
 #include "service/rpc/search.h"
 #include "service/rpc/unary_call.h"
 #include "service/rpc/watch_hub.h"

@@ -12,7 +12,7 @@
 
 #include "absl/status/status.h"
 #include "leasegateway/v1/lease_service.pb.h"
-#include "service/rpc/unary_call.h"
+#include "service/rpc/call_runtime.h"
 #include "service/rpc/watcher.h"
 #include "upstream/availability/caching_lease_api.h"
 

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "service/rpc/call_record.h"
 #include "service/rpc/pinned_slice.h"
 #include "service/rpc/status.h"
 #include "service/rpc/token.h"

@@ -19,8 +19,9 @@
 
 #include "absl/status/status.h"
 #include "leasegateway/v1/lease_service.pb.h"
-#include "service/rpc/unary_call.h"
+#include "service/rpc/call_runtime.h"
 #include "upstream/availability/caching_lease_api.h"
+#include "upstream/call_context.h"
 #include "upstream/wakeup.h"
 
 namespace leasegateway {

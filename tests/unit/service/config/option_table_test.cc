@@ -24,6 +24,7 @@ using std::chrono_literals::operator""min;
 using std::chrono_literals::operator""h;
 using ::testing::HasSubstr;
 
+// As long as the table of options.
 TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
   const auto serving = sandbox::MakeCertificate({.common_name = "gateway"});
   ASSERT_TRUE(serving.ok()) << serving.status();

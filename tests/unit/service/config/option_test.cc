@@ -48,6 +48,7 @@ struct BadValue {
   const char* rule;
 };
 
+// As long as its table.
 TEST_F(ConfigTest, BadValuesAreReportedWithTheirRule) {
   const BadValue kBad[] = {
       {"--listen", "", "must be HOST:PORT: has no port"},
