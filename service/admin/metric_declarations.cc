@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "leasegateway/v1/lease_service.grpc.pb.h"
+#include "service/admin/metric_samples.h"
+#include "service/admin/metric_snapshot.h"
 
 namespace leasegateway {
 namespace {

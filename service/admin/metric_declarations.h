@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "service/admin/metric_samples.h"
-#include "service/admin/metric_snapshot.h"
-
 namespace leasegateway {
+
+class MetricSamples;
+struct MetricSnapshot;
 
 inline constexpr char kMetricCounter[] = "counter";
 inline constexpr char kMetricGauge[] = "gauge";
@@ -24,7 +24,8 @@ struct MetricDeclaration {
 };
 
 // All metrics of the process, each once, in the order in which they are listed. A new one is an
-// entry of a table in metric_declarations.cc, and where it needs a new source, a MetricSources.
+// entry of a table in metric_declarations.cc, and where it reads something new, a member of
+// MetricSources and MetricSnapshot.
 const std::vector<MetricDeclaration>& MetricDeclarations();
 
 }  // namespace leasegateway
