@@ -1,13 +1,33 @@
 #ifndef LEASE_GATEWAY_SERVICE_SERVER_H_
 #define LEASE_GATEWAY_SERVICE_SERVER_H_
 
+#include <chrono>
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "service/config/config.h"
 
 namespace leasegateway {
+
+class AdminServer;
+class AvailabilitySearch;
+class CachingLeaseApi;
+class GrpcPort;
+class IoThreads;
+class LeaseService;
+class Metrics;
+class ReadinessProbe;
+class RecordedLeaseApi;
+class ServingCertificates;
+class SqliteJournal;
+class WatchHub;
+struct CallRuntime;
+struct UpstreamStats;
+namespace sandbox {
+class Sandbox;
+}
 
 // The running gateway: the Asio threads, the provider's stack (or the embedded sandbox's), the gRPC
 // port with health, reflection and channelz, and the admin port, which is there from the beginning
@@ -29,9 +49,39 @@ class Server {
   void Drain();
 
  private:
-  struct Parts;
-  explicit Server(std::unique_ptr<Parts> parts);
-  std::unique_ptr<Parts> parts_;
+  explicit Server(const Config& config);
+
+  // The start, in this order.
+  absl::Status OpenTransport();
+  absl::Status StartAdmin();
+  absl::Status OpenJournal();
+  absl::Status StartUpstream();
+  void MakeService();
+  absl::Status Recover();
+  absl::Status Listen();
+  void Drain(std::chrono::milliseconds wait, std::chrono::milliseconds grace);
+  // From now on the admin port tells of all that has been started.
+  void AttachAdmin();
+  // Before what it looks at goes away.
+  void DetachAdmin();
+
+  const Config config_;
+  const std::unique_ptr<IoThreads> io_;
+  const std::unique_ptr<CallRuntime> runtime_;
+  std::unique_ptr<ServingCertificates> certificates_;  // of TLS; null: none
+  std::unique_ptr<Metrics> metrics_;
+  std::unique_ptr<ReadinessProbe> readiness_;
+  std::unique_ptr<AdminServer> admin_;         // null: none
+  std::unique_ptr<sandbox::Sandbox> sandbox_;  // null: none
+  std::shared_ptr<SqliteJournal> journal_;
+  std::shared_ptr<UpstreamStats> upstream_stats_;
+  std::shared_ptr<CachingLeaseApi> api_;
+  std::unique_ptr<RecordedLeaseApi> recorded_;
+  std::unique_ptr<AvailabilitySearch> search_;
+  std::unique_ptr<WatchHub> watches_;
+  std::unique_ptr<LeaseService> service_;
+  std::unique_ptr<GrpcPort> port_;  // null: the start has failed before
+  bool drained_ = false;
 };
 
 }  // namespace leasegateway

@@ -2,84 +2,26 @@
 
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
-#include <atomic>
-#include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/post.hpp>
 #include <boost/asio/redirect_error.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
-#include <boost/beast/http.hpp>
-#include <string_view>
-#include <thread>
+#include <chrono>
+#include <cstddef>
+#include <exception>
 #include <utility>
 
-#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
-#include "service/process/logging.h"
+#include "service/admin/admin_connection.h"
 
 namespace leasegateway {
-namespace {
 
 namespace asio = boost::asio;
-namespace beast = boost::beast;
-namespace http = boost::beast::http;
 using asio::ip::tcp;
 using std::chrono::milliseconds;
 
-constexpr char kText[] = "text/plain; charset=utf-8";
-constexpr char kMetricsText[] = "text/plain; version=0.0.4; charset=utf-8";
-constexpr char kIndex[] =
-    "lease-gateway: the admin port\n"
-    "\n"
-    "/livez     whether the process lives and its threads respond\n"
-    "/readyz    whether it takes calls, and why not\n"
-    "/metrics   in Prometheus's text format\n"
-    "/config    the options in force, without secrets\n"
-    "/loglevel  the level in force; PUT or POST level=trace|debug|info|warn|error|off sets it\n";
-
-struct Page {
-  http::status status = http::status::ok;
-  std::string body;
-  const char* type = kText;
-  const char* allow = nullptr;  // of 405
-};
-
-Page Fail(http::status status, std::string_view words) {
-  return {status, std::string(words) + "\n"};
-}
-
-Page SetLevel(const std::string& body) {
-  constexpr std::string_view kKey = "level=";
-  std::string_view level = body;
-  while (!level.empty() && (level.back() == '\n' || level.back() == '\r')) level.remove_suffix(1);
-  if (!absl::StartsWith(absl::string_view(level.data(), level.size()), "level=") ||
-      !SetLogLevel(level.substr(kKey.size()))) {
-    return Fail(http::status::bad_request,
-                "the body must be level=NAME, NAME one of trace, debug, info, warn, error, off");
-  }
-  return {http::status::ok, LogLevel() + "\n"};
-}
-
-http::status StatusOf(const boost::system::error_code& error) {
-  if (error == http::error::header_limit) return http::status::request_header_fields_too_large;
-  if (error == http::error::body_limit || error == http::error::buffer_overflow) {
-    return http::status::payload_too_large;
-  }
-  return http::status::bad_request;
-}
-
-// Whether the peer sent something that is no request and is still there to be told so.
-bool IsBadRequest(const boost::system::error_code& error) {
-  return error.category() == make_error_code(http::error::bad_version).category() &&
-         error != http::error::end_of_stream && error != http::error::partial_message;
-}
+namespace {
 
 absl::Status CannotListen(const std::string& listen, const boost::system::error_code& error) {
   return absl::FailedPreconditionError(
@@ -89,202 +31,74 @@ absl::Status CannotListen(const std::string& listen, const boost::system::error_
 
 }  // namespace
 
-struct AdminServer::State {
-  State(AdminPages admin_pages, const Options& server_options)
-      : pages(std::move(admin_pages)), options(server_options), acceptor(io) {}
+absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const std::string& listen,
+                                                                AdminPages pages,
+                                                                const Options& options) {
+  std::unique_ptr<AdminServer> server(new AdminServer(std::move(pages), options));
+  absl::Status status = server->Listen(listen);
+  if (!status.ok()) return status;
+  auto accepting = server->Accept();
+  asio::co_spawn(server->io_, std::move(accepting), asio::detached);
+  server->thread_ = std::thread([raw = server.get()] { raw->Run(); });
+  return server;
+}
 
-  absl::Status Listen(const std::string& listen);
-  asio::awaitable<void> Accept();
-  asio::awaitable<void> Serve(tcp::socket socket);
-  asio::awaitable<bool> Answer(beast::tcp_stream& stream, http::request<http::string_body> request);
-  asio::awaitable<bool> Send(beast::tcp_stream& stream, Page page, bool head, unsigned version,
-                             bool keep_alive);
-  asio::awaitable<Page> Make(http::request<http::string_body> request);
-  asio::awaitable<Page> Live();
+AdminServer::AdminServer(AdminPages pages, const Options& options)
+    : pages_(std::move(pages)), options_(options), acceptor_(io_) {}
 
-  const AdminPages pages;
-  const Options options;
-  asio::io_context io{1};
-  tcp::acceptor acceptor;
-  int connections = 0;  // on the thread
-  std::thread thread;
-};
+AdminServer::~AdminServer() {
+  io_.stop();
+  if (thread_.joinable()) thread_.join();
+}
 
-absl::Status AdminServer::State::Listen(const std::string& listen) {
+int AdminServer::port() const {
+  boost::system::error_code error;
+  return acceptor_.local_endpoint(error).port();
+}
+
+absl::Status AdminServer::Listen(const std::string& listen) {
   const std::size_t colon = listen.rfind(':');
   std::string host = listen.substr(0, colon);
   if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
   boost::system::error_code error;
   const auto found =
-      tcp::resolver(io).resolve(host, listen.substr(colon + 1), tcp::resolver::passive, error);
+      tcp::resolver(io_).resolve(host, listen.substr(colon + 1), tcp::resolver::passive, error);
   if (error) return CannotListen(listen, error);
   const tcp::endpoint endpoint = *found.begin();
-  acceptor.open(endpoint.protocol(), error);
-  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor.bind(endpoint, error);
-  if (!error) acceptor.listen(options.max_connections, error);
+  acceptor_.open(endpoint.protocol(), error);
+  if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor_.bind(endpoint, error);
+  if (!error) acceptor_.listen(options_.max_connections, error);
   return error ? CannotListen(listen, error) : absl::OkStatus();
 }
 
-asio::awaitable<void> AdminServer::State::Accept() {
-  while (acceptor.is_open()) {
+asio::awaitable<void> AdminServer::Accept() {
+  while (acceptor_.is_open()) {
     boost::system::error_code error;
     tcp::socket socket =
-        co_await acceptor.async_accept(asio::redirect_error(asio::use_awaitable, error));
+        co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
     if (error == asio::error::operation_aborted) co_return;
     if (error) {  // for want of file descriptors, say
-      asio::steady_timer pause(io, milliseconds(100));
+      asio::steady_timer pause(io_, milliseconds(100));
       co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
       continue;
     }
-    if (connections >= options.max_connections) continue;  // closes it
-    ++connections;
-    auto serving = Serve(std::move(socket));
-    asio::co_spawn(io, std::move(serving), [this](const std::exception_ptr&) { --connections; });
+    if (connections_ >= options_.max_connections) continue;  // closes it
+    ++connections_;
+    auto serving = ServeAdminConnection(std::move(socket), pages_, options_);
+    asio::co_spawn(io_, std::move(serving), [this](const std::exception_ptr&) { --connections_; });
   }
 }
 
-asio::awaitable<void> AdminServer::State::Serve(tcp::socket socket) {
-  beast::tcp_stream stream(std::move(socket));
-  // The parser's limits leave out what is between chunks.
-  beast::flat_buffer buffer(options.max_header_bytes + options.max_body_bytes + 4096);
-  boost::system::error_code error;
-  for (bool goes_on = true; goes_on;) {
-    http::request_parser<http::string_body> parser;
-    parser.header_limit(options.max_header_bytes);
-    parser.body_limit(options.max_body_bytes);
-    stream.expires_after(options.request_timeout);
-    co_await http::async_read(stream, buffer, parser,
-                              asio::redirect_error(asio::use_awaitable, error));
-    if (error && IsBadRequest(error)) {
-      const http::status status = StatusOf(error);
-      const auto words = http::obsolete_reason(status);
-      auto sending = Send(stream, Fail(status, std::string_view(words.data(), words.size())), false,
-                          11, false);
-      co_await std::move(sending);
-      break;
+void AdminServer::Run() {
+  for (;;) {
+    try {
+      io_.run();
+      return;
+    } catch (const std::exception& e) {
+      spdlog::error("the admin port failed: {}", e.what());
     }
-    if (error) break;
-    auto answering = Answer(stream, parser.release());
-    goes_on = co_await std::move(answering);
   }
-  stream.socket().shutdown(tcp::socket::shutdown_send, error);
-  // A close with bytes unread would take the answer back.
-  stream.expires_after(milliseconds(500));
-  char rest[1024];
-  std::size_t left = 1 << 16;
-  while (!error && left > 0) {
-    const std::size_t got = co_await stream.async_read_some(
-        asio::buffer(rest), asio::redirect_error(asio::use_awaitable, error));
-    left -= std::min(left, got);
-  }
-}
-
-asio::awaitable<bool> AdminServer::State::Answer(beast::tcp_stream& stream,
-                                                 http::request<http::string_body> request) {
-  const bool head = request.method() == http::verb::head;
-  const unsigned version = request.version();
-  const bool keep_alive = request.keep_alive();
-  auto making = Make(std::move(request));
-  Page page = co_await std::move(making);
-  auto sending = Send(stream, std::move(page), head, version, keep_alive);
-  co_return co_await std::move(sending);
-}
-
-asio::awaitable<bool> AdminServer::State::Send(beast::tcp_stream& stream, Page page, bool head,
-                                               unsigned version, bool keep_alive) {
-  http::response<http::string_body> response(page.status, version);
-  response.set(http::field::content_type, page.type);
-  response.set(http::field::cache_control, "no-store");
-  response.set("x-content-type-options", "nosniff");
-  if (page.allow != nullptr) response.set(http::field::allow, page.allow);
-  response.keep_alive(keep_alive);
-  response.content_length(page.body.size());
-  if (!head) response.body() = std::move(page.body);
-  stream.expires_after(options.write_timeout);
-  boost::system::error_code error;
-  co_await http::async_write(stream, response, asio::redirect_error(asio::use_awaitable, error));
-  co_return !error && keep_alive;
-}
-
-asio::awaitable<Page> AdminServer::State::Make(http::request<http::string_body> request) {
-  const std::string target(request.target().data(), request.target().size());
-  const std::string path = target.substr(0, target.find('?'));
-  const bool level = path == "/loglevel";
-  const bool known = level || path == "/" || path == "/livez" || path == "/readyz" ||
-                     path == "/metrics" || path == "/config";
-  if (!known) co_return Fail(http::status::not_found, "no such page; / lists all");
-  const bool read = request.method() == http::verb::get || request.method() == http::verb::head;
-  const bool write = request.method() == http::verb::put || request.method() == http::verb::post;
-  if (!read && !(level && write)) {
-    Page page = Fail(http::status::method_not_allowed, "this page can't be asked so");
-    page.allow = level ? "GET, HEAD, PUT, POST" : "GET, HEAD";
-    co_return page;
-  }
-  if (level) co_return write ? SetLevel(request.body()) : Page{.body = LogLevel() + "\n"};
-  if (path == "/livez") {
-    auto living = Live();
-    co_return co_await std::move(living);
-  }
-  if (path == "/readyz") {
-    Readiness readiness = pages.readiness();
-    co_return Page{readiness.ready ? http::status::ok : http::status::service_unavailable,
-                   absl::StrCat(readiness.ready ? "ready\n" : "not ready\n", readiness.words)};
-  }
-  if (path == "/metrics") co_return Page{.body = pages.metrics(), .type = kMetricsText};
-  if (path == "/config") co_return Page{.body = pages.config()};
-  co_return Page{.body = kIndex};
-}
-
-// Looks every few milliseconds, as what is posted to the other threads may outlive this server.
-asio::awaitable<Page> AdminServer::State::Live() {
-  const auto responded = std::make_shared<std::atomic<bool>>(false);
-  asio::post(pages.calls, [responded] { *responded = true; });
-  const auto give_up = std::chrono::steady_clock::now() + options.live_timeout;
-  asio::steady_timer timer(io);
-  while (!*responded) {
-    if (std::chrono::steady_clock::now() >= give_up) {
-      co_return Fail(http::status::service_unavailable,
-                     "the threads that serve the provider's connections do not respond");
-    }
-    timer.expires_after(milliseconds(2));
-    boost::system::error_code error;
-    co_await timer.async_wait(asio::redirect_error(asio::use_awaitable, error));
-  }
-  co_return Page{.body = "alive\n"};
-}
-
-absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const std::string& listen,
-                                                                AdminPages pages,
-                                                                const Options& options) {
-  auto state = std::make_unique<State>(std::move(pages), options);
-  absl::Status status = state->Listen(listen);
-  if (!status.ok()) return status;
-  auto accepting = state->Accept();
-  asio::co_spawn(state->io, std::move(accepting), asio::detached);
-  state->thread = std::thread([io = &state->io] {
-    for (;;) {
-      try {
-        io->run();
-        return;
-      } catch (const std::exception& e) {
-        spdlog::error("the admin port failed: {}", e.what());
-      }
-    }
-  });
-  return std::unique_ptr<AdminServer>(new AdminServer(std::move(state)));
-}
-
-AdminServer::AdminServer(std::unique_ptr<State> state) : state_(std::move(state)) {}
-
-AdminServer::~AdminServer() {
-  state_->io.stop();
-  state_->thread.join();
-}
-
-int AdminServer::port() const {
-  boost::system::error_code error;
-  return state_->acceptor.local_endpoint(error).port();
 }
 
 }  // namespace leasegateway

@@ -3,18 +3,14 @@
 
 #include <chrono>
 #include <cstdint>
-#include <functional>
-#include <optional>
 #include <string>
-#include <vector>
 
-#include "absl/status/statusor.h"
 #include "service/process/tls_options.h"
 
 namespace leasegateway {
 
-// All that can be set, with its default. service/README.md has the table, which is checked against
-// --help.
+// All that can be set, with its default. option_table.cc says how, and what is allowed.
+// service/README.md has the table, which is checked against --help.
 struct Config {
   using Milliseconds = std::chrono::milliseconds;
 
@@ -102,31 +98,6 @@ std::string JournalPath(const Config& config);
 
 // The part of it that the gRPC port's transport is made by.
 TlsOptions TlsOptionsOf(const Config& config);
-
-// What the command line asks for.
-struct Invocation {
-  enum class Action { kServe, kCheckConfig, kPrintConfig, kPrintMetrics, kExit };
-  Action action = Action::kServe;
-  Config config;
-  std::string config_file;  // empty: none
-  std::string output;       // for kExit (--help, --version) and kPrintConfig: what to print
-};
-
-// Reads flags, environment and the YAML file; the stronger wins: flag, environment, file, default.
-// INVALID_ARGUMENT with all errors at once, a line each, as
-//   FILE:LINE: key: "value": rule      environment NAME: "value": rule      flag --name: …
-// `getenv` returns null for what is not set. `environment_names` are the names of all variables, so
-// that a LEASE_GATEWAY_ one that sets nothing is an error; empty: not checked.
-// Reads files; no other side effect.
-absl::StatusOr<Invocation> LoadConfig(int argc, const char* const* argv,
-                                      const std::function<const char*(const char*)>& getenv,
-                                      const std::vector<std::string>& environment_names = {});
-
-// The names of the process's environment variables.
-std::vector<std::string> EnvironmentNames();
-
-// The config as YAML that LoadConfig reads back, secrets as "REDACTED" in comments.
-std::string PrintConfig(const Config& config);
 
 }  // namespace leasegateway
 

@@ -12,22 +12,9 @@
 #include "google/protobuf/message.h"
 #include "leasegateway/v1/lease_service.grpc.pb.h"
 #include "service/leasectl/errors.h"
+#include "service/leasectl/global_options.h"
 
 namespace leasegateway {
-
-// What every command has: how to reach the gateway and how to print.
-struct GlobalOptions {
-  std::string target = "127.0.0.1:50051";
-  bool tls = false;
-  std::string ca_file;
-  std::string cert_file;
-  std::string key_file;
-  std::string server_name;
-  std::string timeout = "10s";  // a positive, finite duration: checked when it was read
-  bool json = false;
-  bool verbose = false;
-  std::string color = "auto";
-};
 
 void PrintError(const std::string& text);
 ExitCode FailLocally(const std::string& what);

@@ -170,6 +170,29 @@ std::string Bash(const std::vector<Node>& nodes) {
   return script;
 }
 
+// What may stand after a flag that takes a value.
+std::string ZshValues(const std::vector<Node>& nodes) {
+  std::string script;
+  for (const Node& node : nodes) {
+    for (const Flag& flag : node.flags) {
+      if (!flag.takes_value) continue;
+      const std::string where = node.path.empty() ? "*" : node.path;
+      for (const std::string& name : flag.names) {
+        absl::StrAppend(&script, "    (", where, ":", name, ") ");
+        if (flag.is_file) {
+          script += "_files";
+        } else if (!flag.choices.empty()) {
+          absl::StrAppend(&script, "compadd -- ", absl::StrJoin(flag.choices, " "));
+        } else {
+          absl::StrAppend(&script, "_message -- ", Quote(flag.description));
+        }
+        script += "; return ;;\n";
+      }
+    }
+  }
+  return script;
+}
+
 std::string Zsh(const std::vector<Node>& nodes) {
   const auto item = [](const std::string& name, const std::string& description) {
     return Quote(absl::StrCat(name, description.empty() ? "" : ":", description));
@@ -194,23 +217,7 @@ std::string Zsh(const std::vector<Node>& nodes) {
                   "  done\n"
                   "  if [[ $PREFIX == --*=* ]]; then prev=${PREFIX%%=*}; compset -P '*='; fi\n"
                   "  case $node:$prev in\n");
-  for (const Node& node : nodes) {
-    for (const Flag& flag : node.flags) {
-      if (!flag.takes_value) continue;
-      const std::string where = node.path.empty() ? "*" : node.path;
-      for (const std::string& name : flag.names) {
-        absl::StrAppend(&script, "    (", where, ":", name, ") ");
-        if (flag.is_file) {
-          script += "_files";
-        } else if (!flag.choices.empty()) {
-          absl::StrAppend(&script, "compadd -- ", absl::StrJoin(flag.choices, " "));
-        } else {
-          absl::StrAppend(&script, "_message -- ", Quote(flag.description));
-        }
-        script += "; return ;;\n";
-      }
-    }
-  }
+  script += ZshValues(nodes);
   script += "  esac\n  case $node in\n";
   for (const Node& node : nodes) {
     std::vector<std::string> words;

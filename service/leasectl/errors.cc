@@ -124,6 +124,48 @@ std::string DurationWords(const google::protobuf::Duration& delay) {
   return absl::FormatDuration(duration);
 }
 
+// The google.rpc details of a status that people want to read.
+struct Details {
+  google::rpc::ErrorInfo info;
+  std::string violations;  // lines
+  std::string links;       // lines
+  std::string retry_after;
+};
+
+Details ReadDetails(const grpc::Status& status) {
+  Details read;
+  google::rpc::Status details;
+  if (!details.ParseFromString(status.error_details())) return read;
+  for (const google::protobuf::Any& detail : details.details()) {
+    google::rpc::BadRequest bad_request;
+    google::rpc::PreconditionFailure precondition;
+    google::rpc::Help help;
+    google::rpc::RetryInfo retry;
+    if (detail.UnpackTo(&bad_request)) {
+      for (const auto& violation : bad_request.field_violations()) {
+        AddLine(Harmless(violation.field()), violation.description(), read.violations);
+      }
+    } else if (detail.UnpackTo(&precondition)) {
+      for (const auto& violation : precondition.violations()) {
+        AddLine(Harmless(violation.subject().empty() ? violation.type() : violation.subject()),
+                violation.description(), read.violations);
+      }
+    } else if (detail.UnpackTo(&help)) {
+      for (const auto& link : help.links()) {
+        AddLine("see",
+                absl::StrCat(link.url(), link.description().empty() ? "" : " (", link.description(),
+                             link.description().empty() ? "" : ")"),
+                read.links);
+      }
+    } else if (detail.UnpackTo(&retry)) {
+      read.retry_after = DurationWords(retry.retry_delay());
+    } else {
+      detail.UnpackTo(&read.info);
+    }
+  }
+  return read;
+}
+
 }  // namespace
 
 const char* CodeName(grpc::StatusCode code) {
@@ -204,42 +246,8 @@ std::string Summary(const google::rpc::Status& error) {
 
 Failure Explain(const grpc::Status& status, const CallFacts& facts, std::string hint) {
   const grpc::StatusCode code = status.error_code();
-  google::rpc::Status details;
-  google::rpc::ErrorInfo info;
-  std::string violations;
-  std::string links;
-  std::string retry_after;
-  if (details.ParseFromString(status.error_details())) {
-    for (const google::protobuf::Any& detail : details.details()) {
-      google::rpc::BadRequest bad_request;
-      google::rpc::PreconditionFailure precondition;
-      google::rpc::Help help;
-      google::rpc::RetryInfo retry;
-      if (detail.UnpackTo(&bad_request)) {
-        for (const auto& violation : bad_request.field_violations()) {
-          AddLine(Harmless(violation.field()), violation.description(), violations);
-        }
-      } else if (detail.UnpackTo(&precondition)) {
-        for (const auto& violation : precondition.violations()) {
-          AddLine(Harmless(violation.subject().empty() ? violation.type() : violation.subject()),
-                  violation.description(), violations);
-        }
-      } else if (detail.UnpackTo(&help)) {
-        for (const auto& link : help.links()) {
-          AddLine("see",
-                  absl::StrCat(link.url(), link.description().empty() ? "" : " (",
-                               link.description(), link.description().empty() ? "" : ")"),
-                  links);
-        }
-      } else if (detail.UnpackTo(&retry)) {
-        retry_after = DurationWords(retry.retry_delay());
-      } else {
-        detail.UnpackTo(&info);
-      }
-    }
-  }
-
-  const std::string& reason = info.reason();
+  const Details details = ReadDetails(status);
+  const std::string& reason = details.info.reason();
   Failure failure;
   failure.exit_code = ExitCodeOf(code);
   const bool deadline = code == grpc::StatusCode::DEADLINE_EXCEEDED;
@@ -259,13 +267,13 @@ Failure Explain(const grpc::Status& status, const CallFacts& facts, std::string 
 
   failure.text =
       absl::StrCat("leasectl: ", CodeName(code), reason.empty() ? "" : " ", Harmless(reason), ": ",
-                   Harmless(status.error_message()), "\n", violations);
+                   Harmless(status.error_message()), "\n", details.violations);
   AddLine("hint", hint, failure.text);
-  failure.text += links;
-  AddLine("retry after", retry_after, failure.text);
-  const auto metadata = [&info](const char* key) {
-    const auto found = info.metadata().find(key);
-    return found == info.metadata().end() ? std::string() : found->second;
+  failure.text += details.links;
+  AddLine("retry after", details.retry_after, failure.text);
+  const auto metadata = [&details](const char* key) {
+    const auto found = details.info.metadata().find(key);
+    return found == details.info.metadata().end() ? std::string() : found->second;
   };
   AddLine("provider's error id", metadata("upstream_error_id"), failure.text);
   AddLine("http status", metadata("http_status"), failure.text);

@@ -133,6 +133,7 @@ std::string CheckPositiveDuration(const std::string& value) {
 
 std::string CheckMoney(const std::string& value) { return CheckWith(ParseMoney)(value); }
 
+// As long as the filter has fields.
 void SearchOptions::AddTo(CLI::App& command, Prices prices) {
   const auto add = [&command](const std::string& name, auto& value, const std::string& description,
                               const std::string& type, auto check) {

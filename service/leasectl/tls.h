@@ -5,7 +5,7 @@
 #include <string>
 
 #include "absl/time/time.h"
-#include "service/leasectl/client.h"
+#include "service/leasectl/global_options.h"
 
 namespace leasegateway {
 

@@ -1,24 +1,132 @@
 #ifndef LEASE_GATEWAY_SERVICE_RPC_LEASE_SERVICE_H_
 #define LEASE_GATEWAY_SERVICE_RPC_LEASE_SERVICE_H_
 
-#include <grpcpp/impl/codegen/service_type.h>
+#include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/server_callback.h>
 
-#include <memory>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
 
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "leasegateway/v1/lease_service.grpc.pb.h"
+#include "service/rpc/call_runtime.h"
 #include "service/rpc/search.h"
 #include "service/rpc/unary_call.h"
-#include "service/rpc/watch.h"
+#include "service/rpc/watch_hub.h"
 #include "upstream/availability/caching_lease_api.h"
 #include "upstream/leasing/recorded_lease_api.h"
 
 namespace leasegateway {
 
+// All methods in raw form: nothing is serialised for a hit, and a request that can't be read gets
+// an error with a reason like any other, where gRPC would say UNIMPLEMENTED.
+template <template <typename> class... Each>
+struct RawMethods {
+  using Service = v1::LeaseService::Service;
+};
+template <template <typename> class First, template <typename> class... Rest>
+struct RawMethods<First, Rest...> {
+  using Service = First<typename RawMethods<Rest...>::Service>;
+};
+using RawMethodsOfLeaseService =
+    RawMethods<v1::LeaseService::WithRawCallbackMethod_ListAvailableNumbers,
+               v1::LeaseService::WithRawCallbackMethod_WatchAvailability,
+               v1::LeaseService::WithRawCallbackMethod_GetNumber,
+               v1::LeaseService::WithRawCallbackMethod_BatchGetNumbers,
+               v1::LeaseService::WithRawCallbackMethod_CreateLease,
+               v1::LeaseService::WithRawCallbackMethod_LeaseAnyNumber,
+               v1::LeaseService::WithRawCallbackMethod_GetOperation,
+               v1::LeaseService::WithRawCallbackMethod_ListOperations,
+               v1::LeaseService::WithRawCallbackMethod_ListLeases,
+               v1::LeaseService::WithRawCallbackMethod_GetLease,
+               v1::LeaseService::WithRawCallbackMethod_TerminateLease,
+               v1::LeaseService::WithRawCallbackMethod_ConfigureFailover,
+               v1::LeaseService::WithRawCallbackMethod_GetCallForwarding,
+               v1::LeaseService::WithRawCallbackMethod_EnableCallForwarding,
+               v1::LeaseService::WithRawCallbackMethod_DisableCallForwarding>::Service;
+
 // A function an RPC: validates, answers from memory on gRPC's thread where that is possible, and
 // asks `api` otherwise, or `recorded` for what spends and gives back. `api` pins bytes with
-// PinSlice. All arguments must outlive it.
-std::unique_ptr<grpc::Service> MakeLeaseService(const CallRuntime& runtime, CachingLeaseApi& api,
-                                                RecordedLeaseApi& recorded,
-                                                AvailabilitySearch& search, WatchHub& watches);
+// PinSlice. All arguments must outlive it. Called by gRPC, on any of its threads.
+class LeaseService final : public RawMethodsOfLeaseService {
+  using ByteBuffer = grpc::ByteBuffer;
+  using CallbackServerContext = grpc::CallbackServerContext;
+  using ServerUnaryReactor = grpc::ServerUnaryReactor;
+
+ public:
+  LeaseService(const CallRuntime& runtime, CachingLeaseApi& api, RecordedLeaseApi& recorded,
+               AvailabilitySearch& search, WatchHub& watches)
+      : runtime_(runtime), api_(api), recorded_(recorded), search_(search), watches_(watches) {}
+
+  ServerUnaryReactor* ListAvailableNumbers(CallbackServerContext* context, const ByteBuffer* bytes,
+                                           ByteBuffer* response) override;
+  ServerUnaryReactor* GetNumber(CallbackServerContext* context, const ByteBuffer* bytes,
+                                ByteBuffer* response) override;
+  ServerUnaryReactor* ListLeases(CallbackServerContext* context, const ByteBuffer* bytes,
+                                 ByteBuffer* response) override;
+  grpc::ServerWriteReactor<ByteBuffer>* WatchAvailability(CallbackServerContext* context,
+                                                          const ByteBuffer* bytes) override;
+  ServerUnaryReactor* BatchGetNumbers(CallbackServerContext* context, const ByteBuffer* bytes,
+                                      ByteBuffer* response) override;
+  ServerUnaryReactor* CreateLease(CallbackServerContext* context, const ByteBuffer* bytes,
+                                  ByteBuffer* response) override;
+  ServerUnaryReactor* LeaseAnyNumber(CallbackServerContext* context, const ByteBuffer* bytes,
+                                     ByteBuffer* response) override;
+  ServerUnaryReactor* GetOperation(CallbackServerContext* context, const ByteBuffer* bytes,
+                                   ByteBuffer* response) override;
+  ServerUnaryReactor* ListOperations(CallbackServerContext* context, const ByteBuffer* bytes,
+                                     ByteBuffer* response) override;
+  ServerUnaryReactor* GetLease(CallbackServerContext* context, const ByteBuffer* bytes,
+                               ByteBuffer* response) override;
+  ServerUnaryReactor* TerminateLease(CallbackServerContext* context, const ByteBuffer* bytes,
+                                     ByteBuffer* response) override;
+  ServerUnaryReactor* ConfigureFailover(CallbackServerContext* context, const ByteBuffer* bytes,
+                                        ByteBuffer* response) override;
+  ServerUnaryReactor* GetCallForwarding(CallbackServerContext* context, const ByteBuffer* bytes,
+                                        ByteBuffer* response) override;
+  ServerUnaryReactor* EnableCallForwarding(CallbackServerContext* context, const ByteBuffer* bytes,
+                                           ByteBuffer* response) override;
+  ServerUnaryReactor* DisableCallForwarding(CallbackServerContext* context, const ByteBuffer* bytes,
+                                            ByteBuffer* response) override;
+
+ private:
+  template <typename Request, typename Response>
+  struct Messages {
+    Request request;
+    Response response;
+  };
+
+  template <typename Request>
+  auto& ApiFor();
+  // A call that memory can't answer.
+  template <typename Request, typename Response>
+  ServerUnaryReactor* Start(CallbackServerContext* context, Method method, const ByteBuffer* bytes,
+                            ByteBuffer* response);
+  template <typename Request, typename Response>
+  boost::asio::awaitable<absl::Status> Answer(CallContext call,
+                                              Messages<Request, Response>& messages,
+                                              ByteBuffer* response);
+
+  // Ends a call at once: answered from memory; with an error; with that of a request that is none.
+  ServerUnaryReactor* Hit(CallbackServerContext* context, Method method, const BytesAnswer& hit,
+                          std::chrono::steady_clock::time_point started, ByteBuffer* response);
+  ServerUnaryReactor* Fail(CallbackServerContext* context, Method method, absl::Status status);
+  ServerUnaryReactor* Unreadable(CallbackServerContext* context, Method method);
+
+  boost::asio::awaitable<absl::Status> FindNumbers(CallContext context, bool plain,
+                                                   const AvailabilitySearch::Query& query,
+                                                   ByteBuffer* response);
+  static boost::asio::awaitable<absl::Status> Send(
+      boost::asio::awaitable<absl::StatusOr<BytesAnswer>> finding, ByteBuffer* response);
+
+  const CallRuntime& runtime_;
+  CachingLeaseApi& api_;
+  RecordedLeaseApi& recorded_;
+  AvailabilitySearch& search_;
+  WatchHub& watches_;
+};
 
 }  // namespace leasegateway
 

@@ -6,7 +6,7 @@
 #include <memory>
 #include <string>
 
-#include "upstream/availability/availability.h"
+#include "upstream/availability/shared_bytes.h"
 
 namespace leasegateway {
 

@@ -9,11 +9,9 @@
 #include <exception>
 #include <utility>
 
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
-#include "service/process/logging.h"
 #include "service/process/tls.h"
+#include "service/rpc/call_record.h"
 #include "service/rpc/status.h"
 #include "upstream/upstream_error.h"
 
@@ -25,16 +23,6 @@ using Clock = std::chrono::steady_clock;
 namespace {
 
 constexpr char kCacheStatus[] = "cache-status";  // RFC 9211
-// gRFC A6
-constexpr char kPushback[] = "grpc-retry-pushback-ms";
-constexpr char kPreviousAttempts[] = "grpc-previous-rpc-attempts";
-constexpr char kTraceparent[] = "traceparent";
-constexpr char kTracestate[] = "tracestate";
-constexpr char kTraceBin[] = "grpc-trace-bin";
-
-std::string MethodPath(Method method) {
-  return std::string("/leasegateway.v1.LeaseService/") + NameOf(method);
-}
 
 Clock::time_point DeadlineOf(const grpc::CallbackServerContext& context,
                              std::chrono::milliseconds fallback) {
@@ -50,84 +38,7 @@ asio::awaitable<absl::Status> Run(UnaryCall::Body body, CallContext context) {
   co_return co_await std::move(running);
 }
 
-std::string ValueOr(const ErrorMetadata& metadata, const std::string& key) {
-  const auto found = metadata.find(key);
-  return found == metadata.end() ? "" : found->second;
-}
-
-int PreviousAttempts(const grpc::ServerContextBase& context) {
-  const auto& metadata = context.client_metadata();
-  const auto found = metadata.find(kPreviousAttempts);
-  int attempts = 0;
-  if (found == metadata.end() ||
-      !absl::SimpleAtoi(absl::string_view(found->second.data(), found->second.size()), &attempts)) {
-    return 0;
-  }
-  return attempts;
-}
-
-std::string_view View(const grpc::string_ref& text) { return {text.data(), text.size()}; }
-
 }  // namespace
-
-std::shared_ptr<const TraceContext> TraceOf(const grpc::ServerContextBase& server_context) {
-  const auto& metadata = server_context.client_metadata();
-  std::optional<TraceContext> parent;
-  if (metadata.count(kTraceparent) == 1) {
-    parent = ParseTraceparent(View(metadata.find(kTraceparent)->second));
-  }
-  if (parent) {
-    std::string tracestate;
-    const auto [first, last] = metadata.equal_range(kTracestate);
-    for (auto each = first; each != last; ++each) {
-      tracestate.append(tracestate.empty() ? "" : ",").append(View(each->second));
-    }
-    parent->tracestate = CheckTracestate(tracestate);
-  } else if (metadata.count(kTraceBin) == 1) {
-    // Not with gRPC 1.51, which keeps this one to itself (PublishToAppEncoder in its call.cc).
-    parent = ParseTraceBin(View(metadata.find(kTraceBin)->second));
-  }
-  return std::make_shared<const TraceContext>(parent ? NewSpan(*parent) : NewTrace());
-}
-
-std::string NextCallId() {
-  static std::atomic<std::uint64_t> next{1};
-  static const auto process =
-      static_cast<std::uint64_t>(std::chrono::system_clock::now().time_since_epoch().count());
-  return absl::StrFormat("%08x-%x", static_cast<std::uint32_t>(process >> 16), next++);
-}
-
-void LogCall(const grpc::ServerContextBase& server_context, Method method,
-             const absl::Status& status, const CallContext& context, Clock::time_point started,
-             int sampled) {
-  AccessRecord record;
-  record.sampled = sampled;
-  record.method = MethodPath(method);
-  record.code = status.ok() ? "OK" : absl::StatusCodeToString(status.code());
-  record.reason = ReasonOf(status);
-  record.duration = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now() - started);
-  record.upstream_attempts = context.stats->attempts;
-  record.previous_attempts = PreviousAttempts(server_context);
-  record.call_id = context.call_id;
-  record.request_id = context.request_id;
-  record.peer = server_context.peer();
-  record.caller = PeerIdentity(server_context);
-  if (context.trace) {
-    record.trace_id = context.trace->TraceIdHex();
-    record.span_id = context.trace->SpanIdHex();
-  }
-  record.upstream_request_id = status.ok() ? context.stats->upstream_request_id
-                                           : ValueOr(MetadataOf(status), "upstream_error_id");
-  LogAccess(record);
-}
-
-void AddPushback(grpc::ServerContextBase& server_context, const absl::Status& status) {
-  if (status.code() == absl::StatusCode::kAborted) {
-    server_context.AddTrailingMetadata(kPushback, "-1");
-  } else if (const auto delay = RetryDelayOf(status)) {
-    server_context.AddTrailingMetadata(kPushback, absl::StrCat(delay->count()));
-  }
-}
 
 struct UnaryCall::Coroutine {
   explicit Coroutine(const asio::any_io_executor& executor) : strand(asio::make_strand(executor)) {}

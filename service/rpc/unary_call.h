@@ -4,7 +4,6 @@
 #include <grpcpp/server_context.h>
 #include <grpcpp/support/server_callback.h>
 
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <functional>
@@ -14,36 +13,10 @@
 
 #include "absl/status/status.h"
 #include "service/rpc/call_metrics.h"
+#include "service/rpc/call_runtime.h"
 #include "upstream/call_context.h"
 
 namespace leasegateway {
-
-// What a call needs of the process. Outlives every call.
-struct CallRuntime {
-  boost::asio::any_io_executor executor;
-  std::chrono::milliseconds default_deadline;  // of a call that came without one
-  int log_hits = 0;  // one in so many reads that memory answered, in the access log; 0: none
-  std::shared_ptr<CallMetrics> metrics = std::make_shared<CallMetrics>();  // never null
-};
-
-// An id for the access log, unique to the call.
-std::string NextCallId();
-
-// The call's own span: below the caller's, as `traceparent` or `grpc-trace-bin` tells it, or of a
-// new trace where neither does so by the rules.
-std::shared_ptr<const TraceContext> TraceOf(const grpc::ServerContextBase& server_context);
-
-// Leaves a call's line in the access log, which stands for `sampled` calls.
-void LogCall(const grpc::ServerContextBase& server_context, Method method,
-             const absl::Status& status, const CallContext& context,
-             std::chrono::steady_clock::time_point started, int sampled = 1);
-
-// Tells a client with a retry policy when to try again (gRFC A6, `grpc-retry-pushback-ms`): after
-// RetryInfo's delay; never, where the call may have been done.
-void AddPushback(grpc::ServerContextBase& server_context, const absl::Status& status);
-
-// The trailing metadata of every call but a hit that is not logged: its id in the access log.
-inline constexpr char kCallIdMetadata[] = "lease-gateway-call-id";
 
 // The one bridge between a gRPC reactor and a coroutine. gRPC deletes it after OnDone. The
 // coroutine runs on a strand of its own; a cancellation by the caller, or the passing of its

@@ -2,30 +2,18 @@
 #define LEASE_GATEWAY_SERVICE_RPC_VALIDATION_H_
 
 #include <string>
-#include <string_view>
 
 #include "absl/status/status.h"
 #include "leasegateway/v1/lease_service.pb.h"
 
 namespace leasegateway {
 
-// RFC 9562, any version, hexadecimal digits in either case.
-bool IsUuid(std::string_view text);
-
-// E.164: a plus sign, then 2 to 15 digits, the first of which is not 0.
-bool IsPhoneNumber(std::string_view text);
-
 // What GetNumber says of a phone number that isn't one.
 absl::Status CheckPhoneNumber(const std::string& phone_number);
 
-// INVALID_ARGUMENT with a BadRequest of one violation.
-absl::Status FieldViolation(const std::string& field, std::string_view reason,
-                            const std::string& description);
-
 // What is wrong with a request, found before any call: INVALID_ARGUMENT with a BadRequest that
 // names every field, its value (shortened) and the rule; the ErrorInfo's reason is that of the
-// first. Tokens are checked where they were made,
-// the numbers of a batch one by one.
+// first. Tokens are checked where they were made, the numbers of a batch one by one.
 absl::Status Validate(const v1::ListAvailableNumbersRequest& request);
 absl::Status Validate(const v1::WatchAvailabilityRequest& request);
 absl::Status Validate(const v1::GetNumberRequest& request);

@@ -19,7 +19,7 @@ namespace leasegateway::bench {
 constexpr char kCacheStatusKey[] = "cache-status";
 constexpr char kCacheStatus[] = "lease-gateway; hit; ttl=4";
 
-// The gateway's settings of its gRPC port, service/server.cc: a bare server has the same.
+// The gateway's settings of its gRPC port, service/grpc_port.cc: a bare server has the same.
 inline void Configure(int port, int* bound, grpc::ServerBuilder* builder,
                       const std::shared_ptr<grpc::ServerCredentials>& credentials =
                           grpc::InsecureServerCredentials()) {

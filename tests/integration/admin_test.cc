@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "absl/strings/str_cat.h"
-#include "service/admin/metrics.h"
+#include "service/admin/metric_declarations.h"
 #include "service/process/logging.h"
 #include "tests/support/gateway_fixture.h"
 #include "tests/support/http_client.h"

@@ -9,7 +9,7 @@
 #include "service/rpc/lease_service.h"
 #include "service/rpc/pinned_slice.h"
 #include "service/rpc/search.h"
-#include "service/rpc/watch.h"
+#include "service/rpc/watch_hub.h"
 #include "tests/support/watch_fixture.h"
 #include "upstream/lease_api_factory.h"
 #include "upstream/leasing/journal/sqlite/sqlite_journal.h"
@@ -125,7 +125,7 @@ class PatienceTest : public WatchTest {
     recorded_ = std::make_unique<RecordedLeaseApi>(api_, RecordedLeaseApi::MemoryOf(api_),
                                                    *std::move(journal), RecordedLeaseApi::Options(),
                                                    io_.get_executor(), MakeCallEnvironment());
-    service_ = MakeLeaseService(runtime_, *api_, *recorded_, *search_, *hub_);
+    service_ = std::make_unique<LeaseService>(runtime_, *api_, *recorded_, *search_, *hub_);
     thread_ = std::thread([this] { io_.run(); });
     int port = 0;
     grpc::ServerBuilder builder;

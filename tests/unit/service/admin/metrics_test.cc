@@ -11,6 +11,8 @@
 #include <thread>
 #include <vector>
 
+#include "service/admin/metric_declarations.h"
+
 namespace leasegateway {
 namespace {
 

@@ -122,6 +122,7 @@ TEST_F(SearchOptionsTest, NothingAskedForIsAnEmptyFilter) {
   EXPECT_EQ(search_.Filter().ByteSizeLong(), 0U);
 }
 
+// As long as the filter has fields.
 TEST_F(SearchOptionsTest, EveryFieldHasAnOption) {
   ExpectFilter(
       {"--country",

@@ -1,0 +1,20 @@
+#include "service/admin/metric_snapshot.h"
+
+namespace leasegateway {
+
+MetricSnapshot TakeSnapshot(const CallMetrics& calls, const std::optional<MetricSources>& sources) {
+  MetricSnapshot snapshot;
+  snapshot.calls = calls.totals();
+  snapshot.process = ReadProcessStats();
+  if (!sources) return snapshot;
+  snapshot.upstream = UpstreamSnapshot{sources->upstream, sources->upstream->guard(),
+                                       sources->upstream->pool(), sources->upstream->budget()};
+  snapshot.cache = sources->cache();
+  snapshot.search = sources->search();
+  snapshot.watchers = sources->watchers();
+  snapshot.journal = sources->journal();
+  snapshot.open_operations = sources->open_operations();
+  return snapshot;
+}
+
+}  // namespace leasegateway

@@ -1,0 +1,56 @@
+#ifndef LEASE_GATEWAY_SERVICE_ADMIN_READINESS_PROBE_H_
+#define LEASE_GATEWAY_SERVICE_ADMIN_READINESS_PROBE_H_
+
+#include <atomic>
+#include <boost/asio/any_io_executor.hpp>
+#include <chrono>
+#include <memory>
+#include <mutex>
+
+#include "service/admin/admin_pages.h"
+#include "upstream/availability/caching_lease_api.h"
+#include "upstream/lease_api_factory.h"
+#include "upstream/leasing/journal/sqlite/sqlite_journal.h"
+
+namespace leasegateway {
+
+// Whether the gateway takes calls, for /readyz. Thread-safe.
+class ReadinessProbe {
+ public:
+  enum class Phase { kStarting, kServing, kDraining };
+
+  // `warm_age`: up to which memory answers without the provider. `executor` runs calls of the
+  // provider.
+  ReadinessProbe(std::chrono::milliseconds warm_age, boost::asio::any_io_executor executor);
+
+  void SetPhase(Phase phase) { phase_ = phase; }
+
+  // What it looks at, none of it null.
+  void Attach(std::shared_ptr<const SqliteJournal> journal, std::shared_ptr<CachingLeaseApi> api,
+              std::shared_ptr<const UpstreamStats> upstream);
+  // Returns when it looks at nothing any more.
+  void Detach();
+
+  // A provider that is down does not make a gateway unready: others could do no better, and memory
+  // may have answers. Neither does a journal that can't be written: reads go on, and those who
+  // lease are told why not.
+  Readiness Look();
+
+ private:
+  // While it isn't ready no caller asks the provider, so nobody else would see that it takes the
+  // key again. Under the lock.
+  void AskProvider();
+
+  const std::chrono::milliseconds warm_age_;
+  const boost::asio::any_io_executor executor_;
+  std::atomic<Phase> phase_{Phase::kStarting};
+  std::mutex mutex_;  // guards all below; held while they are in use
+  std::shared_ptr<const SqliteJournal> journal_;
+  std::shared_ptr<CachingLeaseApi> api_;  // null: not attached
+  std::shared_ptr<const UpstreamStats> upstream_;
+  std::chrono::steady_clock::time_point asked_;
+};
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_ADMIN_READINESS_PROBE_H_

@@ -1,0 +1,276 @@
+#include "service/config/load_config.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <optional>
+#include <utility>
+
+#include "absl/status/status.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "absl/strings/strip.h"
+#include "absl/time/time.h"
+#include "service/config/error_text.h"
+#include "service/config/flag_parser.h"
+#include "service/config/option_table.h"
+#include "service/config/print.h"
+#include "service/config/rules.h"
+#include "service/config/unknown_key.h"
+#include "service/process/api_key.h"
+#include "service/process/read_file.h"
+#include "service/process/tls.h"
+#include "yaml-cpp/yaml.h"
+
+namespace leasegateway {
+namespace {
+
+constexpr std::size_t kMaxFileBytes = 1 << 20;
+
+bool IsServiceLink(absl::string_view name, absl::string_view value) {
+  if (absl::EndsWith(name, "_SERVICE_HOST") || absl::EndsWith(name, "_SERVICE_PORT") ||
+      absl::StrContains(name, "_SERVICE_PORT_")) {
+    return true;
+  }
+  for (absl::string_view protocol : {"tcp", "udp", "sctp"}) {
+    if (absl::EndsWith(name, "_PORT") && absl::StartsWith(value, absl::StrCat(protocol, "://"))) {
+      return true;
+    }
+    const std::string infix = absl::StrCat("_", absl::AsciiStrToUpper(protocol));
+    if (absl::StrContains(name, "_PORT_") &&
+        (absl::EndsWith(name, infix) || absl::StrContains(name, absl::StrCat(infix, "_")))) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Puts together one configuration, from the weakest source to the strongest.
+class Loader {
+ public:
+  explicit Loader(const std::function<const char*(const char*)>& getenv)
+      : getenv_(getenv), places_(Options().size()) {}
+
+  absl::StatusOr<Invocation> Load(int argc, const char* const* argv,
+                                  const std::vector<std::string>& environment_names);
+
+ private:
+  void ReadYaml();
+  void ReadEnvironment(const std::vector<std::string>& names);
+  void Set(std::size_t index, std::string place, absl::string_view value);
+  void CheckWhole();
+  void CheckTransport();
+  void ReadSecret();
+  // Where `key` was set; empty: nowhere.
+  const std::string& Place(absl::string_view key) const;
+  void Error(absl::string_view place, absl::string_view shown, absl::string_view rule);
+
+  const std::function<const char*(const char*)>& getenv_;
+  Invocation invocation_;
+  std::vector<std::string> places_;
+  std::vector<std::string> errors_;
+};
+
+void Loader::Error(absl::string_view place, absl::string_view shown, absl::string_view rule) {
+  errors_.push_back(ErrorLine(place, shown, rule));
+}
+
+void Loader::Set(std::size_t index, std::string place, absl::string_view value) {
+  const Option& option = Options()[index];
+  const std::string rule = option.set(value, invocation_.config);
+  if (!rule.empty()) {
+    Error(place, option.show(value), rule);
+  } else {
+    places_[index] = std::move(place);
+  }
+}
+
+const std::string& Loader::Place(absl::string_view key) const {
+  return places_[FindOption(key) - Options().data()];
+}
+
+void Loader::ReadYaml() {
+  const std::string& file = invocation_.config_file;
+  if (file.empty()) return;
+  const absl::StatusOr<std::string> content = ReadFile(file, kMaxFileBytes);
+  if (!content.ok()) {
+    Error("flag --config", Quote(file), content.status().message());
+    return;
+  }
+  const auto place = [&](const YAML::Mark& mark) {
+    return mark.is_null() ? file : absl::StrCat(file, ":", mark.line + 1);
+  };
+  try {
+    const std::vector<YAML::Node> documents = YAML::LoadAll(*content);
+    if (documents.empty()) return;
+    if (documents.size() > 1) {
+      Error(place(documents[1].Mark()), "", "must be one YAML document");
+    }
+    const YAML::Node& root = documents[0];
+    if (root.IsNull()) return;
+    if (!root.IsMap()) {
+      Error(place(root.Mark()), "", "must be a map of option: value");
+      return;
+    }
+    std::vector<std::string> seen;
+    for (const auto& entry : root) {
+      const std::string line = place(entry.first.Mark());
+      if (!entry.first.IsScalar()) {
+        Error(line, "", "key must be a name");
+        continue;
+      }
+      const std::string& key = entry.first.Scalar();
+      const std::string where = absl::StrCat(line, ": ", EscapeName(key));
+      const Option* option = FindOption(key);
+      if (option == nullptr) {
+        Error(where, "", UnknownRule(key, [](const Option& nearest) { return nearest.key; }));
+        continue;
+      }
+      if (std::find(seen.begin(), seen.end(), key) != seen.end()) {
+        Error(where, "", "is set twice");
+        continue;
+      }
+      seen.push_back(key);
+      if (!entry.second.IsScalar()) {
+        Error(where, "", entry.second.IsNull() ? "has no value" : "must be a single value");
+        continue;
+      }
+      Set(option - Options().data(), where, entry.second.Scalar());
+    }
+  } catch (const YAML::Exception& error) {
+    Error(place(error.mark), "", absl::StrCat("is not YAML: ", error.msg));
+  }
+}
+
+void Loader::ReadEnvironment(const std::vector<std::string>& names) {
+  for (std::size_t i = 0; i < Options().size(); ++i) {
+    const std::string name = Options()[i].Environment();
+    if (const char* value = getenv_(name.c_str())) {
+      Set(i, absl::StrCat("environment ", name), value);
+    }
+  }
+  for (const std::string& name : names) {
+    absl::string_view rest = name;
+    if (!absl::ConsumePrefix(&rest, kEnvironmentPrefix)) continue;
+    const std::string key = absl::AsciiStrToLower(rest);
+    const Option* option = FindOption(key);
+    if (option != nullptr && option->Environment() == name) continue;
+    const char* value = getenv_(name.c_str());
+    if (IsServiceLink(name, value == nullptr ? "" : value)) continue;
+    Error(absl::StrCat("environment ", absl::CHexEscape(name)), "",
+          UnknownRule(key, [](const Option& nearest) { return nearest.Environment(); }));
+  }
+}
+
+void Loader::ReadSecret() {
+  Config& config = invocation_.config;
+  if (const std::string& path = config.upstream_token_file; !path.empty()) {
+    auto key = ReadApiKey(path);
+    if (key.ok()) {
+      config.api_key = *std::move(key);
+    } else {
+      Error(Place("upstream_token_file"), Quote(path), key.status().message());
+    }
+    return;
+  }
+  for (const char* name : {"CONTIGUITY_API_KEY", "CONTIGUITY_TOKEN"}) {
+    if (const char* value = getenv_(name)) {
+      const absl::string_view key = absl::StripAsciiWhitespace(value);
+      const std::string rule = CheckApiKey(key);
+      if (rule.empty()) {
+        config.api_key = std::string(key);
+      } else {
+        Error(absl::StrCat("environment ", name), "", absl::StrCat("the API key ", rule));
+      }
+      return;
+    }
+  }
+  errors_.push_back(
+      "no API key: set CONTIGUITY_API_KEY or CONTIGUITY_TOKEN in the environment, or name a file "
+      "that holds it with --upstream-token-file; or use --sandbox, which needs none");
+}
+
+void Loader::CheckTransport() {
+  if (const auto problem = CheckTls(TlsOptionsOf(invocation_.config), absl::Now())) {
+    // What is missing has no place.
+    const std::string& place = Place(problem->key);
+    Error(place.empty() ? problem->key : place, problem->value.empty() ? "" : Quote(problem->value),
+          problem->rule);
+  }
+}
+
+void Loader::CheckWhole() {
+  const Config& config = invocation_.config;
+  CheckTransport();
+  if (!config.sandbox) {
+    if (!config.upstream_ca_file.empty()) {
+      const std::string rule = CheckCaFile(config.upstream_ca_file);
+      if (!rule.empty()) Error(Place("upstream_ca_file"), Quote(config.upstream_ca_file), rule);
+    }
+    ReadSecret();
+    return;
+  }
+  // The environment's key is left alone: it may be there for other programs.
+  for (std::size_t i = 0; i < Options().size(); ++i) {
+    const Option& option = Options()[i];
+    const std::string value = option.get(config);
+    if (IsUpstreamOnly(option) && !places_[i].empty() && !value.empty()) {
+      Error(places_[i], option.show(value),
+            absl::StrCat("cannot be combined with sandbox, set by ", Place("sandbox")));
+    }
+  }
+  const absl::string_view port =
+      absl::string_view(config.listen).substr(config.listen.rfind(':') + 1);
+  if (config.sandbox_control_port != 0 && port == absl::StrCat(config.sandbox_control_port)) {
+    Error(Place("sandbox_control_port"), Quote(port), "must differ from the port of listen");
+  }
+}
+
+absl::StatusOr<Invocation> Loader::Load(int argc, const char* const* argv,
+                                        const std::vector<std::string>& environment_names) {
+  ParsedFlags flags = ParseFlags(argc, argv, errors_);
+  invocation_ = std::move(flags.invocation);
+  using Action = Invocation::Action;
+  if (invocation_.action == Action::kExit || invocation_.action == Action::kPrintMetrics) {
+    return std::move(invocation_);
+  }
+  // From the weakest to the strongest.
+  ReadYaml();
+  ReadEnvironment(environment_names);
+  for (std::size_t i = 0; i < flags.values.size(); ++i) {
+    if (flags.values[i]) Set(i, absl::StrCat("flag ", Options()[i].Flag()), *flags.values[i]);
+  }
+  // Flags that were not understood may have said --sandbox.
+  if (flags.understood) CheckWhole();
+  if (!errors_.empty()) return absl::InvalidArgumentError(absl::StrJoin(errors_, "\n"));
+  if (invocation_.action == Invocation::Action::kPrintConfig) {
+    std::vector<std::string> sources;
+    for (const std::string& place : places_) sources.push_back(place.empty() ? "default" : place);
+    invocation_.output = PrintConfig(invocation_.config, sources);
+  }
+  return std::move(invocation_);
+}
+
+}  // namespace
+
+absl::StatusOr<Invocation> LoadConfig(int argc, const char* const* argv,
+                                      const std::function<const char*(const char*)>& getenv,
+                                      const std::vector<std::string>& environment_names) {
+  return Loader(getenv).Load(argc, argv, environment_names);
+}
+
+std::vector<std::string> EnvironmentNames() {
+  std::vector<std::string> names;
+  for (char** variable = environ; variable != nullptr && *variable != nullptr; ++variable) {
+    const absl::string_view text = *variable;
+    names.emplace_back(text.substr(0, text.find('=')));
+  }
+  return names;
+}
+
+}  // namespace leasegateway

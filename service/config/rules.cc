@@ -1,0 +1,97 @@
+#include "service/config/rules.h"
+
+#include <arpa/inet.h>
+
+#include <algorithm>
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+#include <cstddef>
+#include <cstdint>
+
+#include "absl/status/statusor.h"
+#include "absl/strings/ascii.h"
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
+#include "service/config/error_text.h"
+#include "service/process/read_file.h"
+#include "service/process/tls.h"
+
+namespace leasegateway {
+namespace {
+
+std::string CheckHost(absl::string_view host) {
+  if (absl::StartsWith(host, "[")) {
+    in6_addr address;
+    if (!absl::EndsWith(host, "]") ||
+        inet_pton(AF_INET6, std::string(host.substr(1, host.size() - 2)).c_str(), &address) != 1) {
+      return "is not an IPv6 address in brackets";
+    }
+    return "";
+  }
+  if (host.empty()) return "has no host; for all addresses use 0.0.0.0 or [::]";
+  if (absl::StrContains(host, ":")) return "needs an IPv6 address in brackets, as [::1]:50051";
+  if (host.find_first_not_of("0123456789.") == host.npos) {
+    in_addr address;
+    return inet_pton(AF_INET, std::string(host).c_str(), &address) == 1 ? ""
+                                                                        : "is not an IPv4 address";
+  }
+  if (host.size() > 253) return "has a host name of more than 253 bytes";
+  for (absl::string_view label : absl::StrSplit(host, '.')) {
+    const bool valid =
+        !label.empty() && label.size() <= 63 && label.front() != '-' && label.back() != '-' &&
+        std::all_of(label.begin(), label.end(),
+                    [](unsigned char c) { return absl::ascii_isalnum(c) || c == '-' || c == '_'; });
+    if (!valid) return "is not a host name";
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string CheckListen(absl::string_view value) {
+  const std::size_t colon = value.rfind(':');
+  std::string broken;
+  std::uint16_t port;
+  if (colon == value.npos) {
+    broken = "has no port";
+  } else if (!ParseNumber(value.substr(colon + 1), port)) {
+    broken = "needs a port from 0 to 65535";
+  } else {
+    broken = CheckHost(value.substr(0, colon));
+  }
+  return broken.empty() ? "" : absl::StrCat("must be HOST:PORT: ", broken);
+}
+
+std::string CheckUrl(absl::string_view value) {
+  const std::string text(value);
+  const auto parsed = boost::urls::parse_uri(text);
+  if (!parsed) return "must be a URL as https://HOST/PATH";
+  const boost::urls::url_view& url = *parsed;
+  if (url.scheme_id() == boost::urls::scheme::http) {
+    return "must be https://: http:// would send the API key unencrypted";
+  }
+  if (url.scheme_id() != boost::urls::scheme::https) return "must start with https://";
+  if (!url.has_authority() || url.encoded_host().empty()) return "must have a host";
+  if (url.has_userinfo()) {
+    return absl::StrCat("must have no user name or password: ", kSecretsRule);
+  }
+  if (url.has_query()) return "must have no query";
+  if (url.has_fragment()) return "must have no fragment";
+  if (url.has_port() && url.port_number() == 0) return "must have a port from 1 to 65535";
+  return "";
+}
+
+std::string CheckPath(absl::string_view value) {
+  const bool control = std::any_of(value.begin(), value.end(),
+                                   [](unsigned char c) { return absl::ascii_iscntrl(c); });
+  return control ? "must be a path without control characters" : "";
+}
+
+std::string CheckCaFile(const std::string& path) {
+  const absl::StatusOr<std::string> pem = ReadFile(path, kMaxCaFileBytes);
+  if (!pem.ok()) return std::string(pem.status().message());
+  return std::string(ReadCertificates(*pem).status().message());
+}
+
+}  // namespace leasegateway

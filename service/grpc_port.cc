@@ -1,0 +1,99 @@
+#include "service/grpc_port.h"
+
+#include <grpcpp/ext/channelz_service_plugin.h>
+#include <grpcpp/ext/proto_server_reflection_plugin.h>
+#include <grpcpp/health_check_service_interface.h>
+
+#include <algorithm>
+#include <cstddef>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "leasegateway/v1/lease_service.grpc.pb.h"
+#include "service/process/connection_drain.h"
+
+namespace leasegateway {
+namespace {
+
+// What gRPC may hold in buffers for all connections together; then it reads more slowly.
+constexpr std::size_t kMaxTransportBytes = 1 << 30;
+
+// Beside the names that callers ask health for: SERVING from start to end, so that a gateway that
+// drains is not taken for one that hangs.
+constexpr char kLiveness[] = "liveness";
+
+// How long a stop waits for connections to end by themselves. gRPC's clients that have no call
+// under way look at theirs every 5 s. Calls have until the end of `grace`.
+constexpr std::chrono::seconds kGoodbye{7};
+
+int Milliseconds(std::chrono::milliseconds value) { return static_cast<int>(value.count()); }
+
+void SetOptions(const Config& config, grpc::ServerBuilder& builder) {
+  builder.SetMaxReceiveMessageSize(config.max_request_bytes);
+  builder.SetMaxSendMessageSize(config.max_response_bytes);
+  // Otherwise a second gateway on the same port would start and take a share of the calls.
+  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, config.channelz ? 1 : 0);
+  // Pings that measure the bandwidth would cost hits a tenth of their throughput.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+  builder.SetResourceQuota(grpc::ResourceQuota("lease-gateway").Resize(kMaxTransportBytes));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(config.keepalive_time));
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(config.keepalive_timeout));
+  // Clients behind load balancers ping idle connections; 10 s is the least that gRPC recommends.
+  builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, 10'000);
+  builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+  if (config.max_connection_age.count() > 0) {
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_MS,
+                               Milliseconds(config.max_connection_age));
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONNECTION_AGE_GRACE_MS,
+                               Milliseconds(config.max_connection_age_grace));
+  }
+}
+
+}  // namespace
+
+absl::StatusOr<std::unique_ptr<GrpcPort>> GrpcPort::Listen(
+    const Config& config, const std::shared_ptr<grpc::ServerCredentials>& credentials,
+    grpc::Service& service) {
+  static std::once_flag plugins;
+  std::call_once(plugins, [&config] {
+    grpc::EnableDefaultHealthCheckService(true);
+    if (config.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
+    if (config.channelz) grpc::channelz::experimental::InitChannelzService();
+  });
+  grpc::ServerBuilder builder;
+  int number = 0;
+  builder.AddListeningPort(config.listen, credentials, &number);
+  builder.RegisterService(&service);
+  SetOptions(config, builder);
+  std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
+  if (!server || number == 0) {
+    return absl::FailedPreconditionError(
+        absl::StrCat("listen: \"", config.listen, "\": can't listen there: is the port taken?"));
+  }
+  auto* const health = server->GetHealthCheckService();
+  health->SetServingStatus(v1::LeaseService::service_full_name(), true);
+  health->SetServingStatus(kLiveness, true);
+  health->SetServingStatus("", true);
+  return std::unique_ptr<GrpcPort>(new GrpcPort(std::move(server), number));
+}
+
+GrpcPort::GrpcPort(std::unique_ptr<grpc::Server> server, int number)
+    : server_(std::move(server)), number_(number) {}
+
+void GrpcPort::SayNotServing() {
+  auto* const health = server_->GetHealthCheckService();
+  health->SetServingStatus(v1::LeaseService::service_full_name(), false);
+  health->SetServingStatus("", false);
+}
+
+void GrpcPort::Close(std::chrono::milliseconds grace) {
+  const auto end_of_grace = std::chrono::system_clock::now() + grace;
+  DrainConnections(
+      *server_, number_,
+      std::chrono::steady_clock::now() + std::min<std::chrono::milliseconds>(grace, kGoodbye));
+  server_->Shutdown(end_of_grace);
+}
+
+}  // namespace leasegateway

@@ -1,0 +1,42 @@
+#ifndef LEASE_GATEWAY_SERVICE_GRPC_PORT_H_
+#define LEASE_GATEWAY_SERVICE_GRPC_PORT_H_
+
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <memory>
+
+#include "absl/status/statusor.h"
+#include "service/config/config.h"
+
+namespace leasegateway {
+
+// The port that callers use: the service, with health, reflection and channelz. One thread but for
+// number().
+class GrpcPort {
+ public:
+  // Serves from now on. `service` outlives it. FAILED_PRECONDITION when the address can't be
+  // listened on.
+  static absl::StatusOr<std::unique_ptr<GrpcPort>> Listen(
+      const Config& config, const std::shared_ptr<grpc::ServerCredentials>& credentials,
+      grpc::Service& service);
+  int number() const { return number_; }  // as bound
+
+  // Health says NOT_SERVING, but for "liveness"; calls are served on.
+  void SayNotServing();
+  // Takes no more connections, says GOAWAY, and returns when all calls have ended, at the latest
+  // after `grace`, when those that are left are cancelled.
+  void Close(std::chrono::milliseconds grace);
+  // After Close: returns when the port is shut down. To be called before its end.
+  void Wait() { server_->Wait(); }
+
+ private:
+  GrpcPort(std::unique_ptr<grpc::Server> server, int number);
+
+  const std::unique_ptr<grpc::Server> server_;
+  const int number_;
+};
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_GRPC_PORT_H_

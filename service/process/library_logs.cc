@@ -1,0 +1,27 @@
+#include "service/process/library_logs.h"
+
+#include <google/protobuf/stubs/logging.h>
+#include <grpc/support/log.h>
+#include <spdlog/spdlog.h>
+
+#include <string>
+#include <string_view>
+
+namespace leasegateway {
+
+void LogForLibraries() {
+  // What callers send must not write to standard error past the log.
+  google::protobuf::SetLogHandler(
+      [](google::protobuf::LogLevel, const char*, int, const std::string& message) {
+        spdlog::debug("protobuf: {}", message);
+      });
+  // Such as why a TLS handshake failed.
+  gpr_set_log_function([](gpr_log_func_args* message) {
+    // EINVAL is how gRPC learns that a drain has closed its port.
+    const bool amiss = message->severity == GPR_LOG_SEVERITY_ERROR &&
+                       std::string_view(message->message) != "Failed accept4: Invalid argument";
+    spdlog::log(amiss ? spdlog::level::warn : spdlog::level::debug, "grpc: {}", message->message);
+  });
+}
+
+}  // namespace leasegateway

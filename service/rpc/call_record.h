@@ -1,0 +1,39 @@
+#ifndef LEASE_GATEWAY_SERVICE_RPC_CALL_RECORD_H_
+#define LEASE_GATEWAY_SERVICE_RPC_CALL_RECORD_H_
+
+#include <grpcpp/server_context.h>
+
+#include <chrono>
+#include <memory>
+#include <string>
+
+#include "absl/status/status.h"
+#include "service/rpc/call_metrics.h"
+#include "upstream/call_context.h"
+
+namespace leasegateway {
+
+// What every call leaves besides its answer: a line in the access log, and metadata.
+
+// An id for the access log, unique to the call.
+std::string NextCallId();
+
+// The call's own span: below the caller's, as `traceparent` or `grpc-trace-bin` tells it, or of a
+// new trace where neither does so by the rules.
+std::shared_ptr<const TraceContext> TraceOf(const grpc::ServerContextBase& server_context);
+
+// Leaves a call's line in the access log, which stands for `sampled` calls.
+void LogCall(const grpc::ServerContextBase& server_context, Method method,
+             const absl::Status& status, const CallContext& context,
+             std::chrono::steady_clock::time_point started, int sampled = 1);
+
+// Tells a client with a retry policy when to try again (gRFC A6, `grpc-retry-pushback-ms`): after
+// RetryInfo's delay; never, where the call may have been done.
+void AddPushback(grpc::ServerContextBase& server_context, const absl::Status& status);
+
+// The trailing metadata of every call but a hit that is not logged: its id in the access log.
+inline constexpr char kCallIdMetadata[] = "lease-gateway-call-id";
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_RPC_CALL_RECORD_H_

@@ -1,0 +1,22 @@
+#ifndef LEASE_GATEWAY_SERVICE_RPC_CALL_RUNTIME_H_
+#define LEASE_GATEWAY_SERVICE_RPC_CALL_RUNTIME_H_
+
+#include <boost/asio/any_io_executor.hpp>
+#include <chrono>
+#include <memory>
+
+#include "service/rpc/call_metrics.h"
+
+namespace leasegateway {
+
+// What a call needs of the process. Outlives every call.
+struct CallRuntime {
+  boost::asio::any_io_executor executor;
+  std::chrono::milliseconds default_deadline;  // of a call that came without one
+  int log_hits = 0;  // one in so many reads that memory answered, in the access log; 0: none
+  std::shared_ptr<CallMetrics> metrics = std::make_shared<CallMetrics>();  // never null
+};
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_RPC_CALL_RUNTIME_H_

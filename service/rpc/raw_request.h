@@ -1,0 +1,68 @@
+#ifndef LEASE_GATEWAY_SERVICE_RPC_RAW_REQUEST_H_
+#define LEASE_GATEWAY_SERVICE_RPC_RAW_REQUEST_H_
+
+#include <grpcpp/impl/codegen/proto_utils.h>
+#include <grpcpp/support/byte_buffer.h>
+#include <grpcpp/support/slice.h>
+
+#include <algorithm>
+#include <boost/uuid/random_generator.hpp>
+#include <boost/uuid/uuid_io.hpp>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <type_traits>
+
+#include "absl/strings/ascii.h"
+#include "leasegateway/v1/lease_service.pb.h"
+#include "service/rpc/formats.h"
+#include "upstream/availability/caching_lease_api.h"
+
+namespace leasegateway {
+
+// A request as it came over the wire. False: it is not one.
+template <typename Request>
+bool Parse(const grpc::ByteBuffer& bytes, Request* request) {
+  grpc::Slice slice;
+  if (bytes.TrySingleSlice(&slice).ok()) {
+    return request->ParseFromArray(slice.begin(), static_cast<int>(slice.size()));
+  }
+  grpc::ByteBuffer copy(bytes);
+  return grpc::SerializationTraits<Request>::Deserialize(&copy, request).ok();
+}
+
+// Names what has to have a name, so that the caller can find out about it whatever it is told; a
+// UUID is the same one in upper and in lower case. Returns the name; empty: none, or not a UUID.
+template <typename Request>
+std::string NameRequest(Request* request) {
+  if constexpr (requires { request->mutable_request_id(); }) {
+    std::string& id = *request->mutable_request_id();
+    if (id.empty() && !std::is_same_v<Request, v1::GetOperationRequest>) {
+      thread_local boost::uuids::random_generator make;
+      id = boost::uuids::to_string(make());
+    }
+    if (IsUuid(id)) {
+      absl::AsciiStrToLower(&id);
+      return id;
+    }
+  }
+  return "";
+}
+
+// Of a request whose max_staleness has been validated, or will be. A year is the most: memory keeps
+// nothing for so long, and it can be told in nanoseconds, in which ages are compared.
+template <typename Request>
+MaxStaleness MaxStalenessOf(const Request& request) {
+  if constexpr (requires { request.max_staleness(); }) {
+    if (!request.has_max_staleness()) return std::nullopt;
+    constexpr std::int64_t kYear = 366 * 86'400;
+    return std::chrono::seconds(std::clamp(request.max_staleness().seconds(), -kYear, kYear)) +
+           std::chrono::milliseconds(request.max_staleness().nanos() / 1'000'000);
+  }
+  return std::nullopt;
+}
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_RPC_RAW_REQUEST_H_

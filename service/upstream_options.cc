@@ -1,0 +1,42 @@
+#include "service/upstream_options.h"
+
+#include <cstddef>
+#include <memory>
+
+#include "service/rpc/pinned_slice.h"
+
+namespace leasegateway {
+
+UpstreamOptions UpstreamOptionsOf(const Config& config) {
+  UpstreamOptions options;
+  options.url = config.upstream_url;
+  options.ca_file = config.upstream_ca_file;
+  options.auth_scheme = config.auth_scheme;
+  options.user_agent = "lease-gateway/" LEASE_GATEWAY_VERSION;
+  options.https.resolve_timeout = config.resolve_timeout;
+  options.https.connect_timeout = config.connect_timeout;
+  options.https.handshake_timeout = config.handshake_timeout;
+  options.https.send_timeout = config.send_timeout;
+  options.https.response_timeout = config.response_timeout;
+  options.https.read_timeout = config.read_timeout;
+  options.https.idle_timeout = config.idle_timeout;
+  options.https.dns_ttl = config.dns_ttl;
+  options.https.max_body_bytes = config.max_body_bytes;
+  options.https.max_connections = config.pool_size;
+  options.https.max_waiters = config.pool_queue;
+  options.max_wait = config.pool_wait;
+  options.rate = config.upstream_rate;
+  options.retry.max_attempts = config.retry_attempts;
+  options.retry_budget = std::make_shared<RetryBudget>(RetryBudget::Options{
+      .percent = config.retry_budget_percent, .floor = config.retry_budget_floor});
+  options.cache.fresh = config.cache_fresh;
+  options.cache.stale_while_revalidate = config.cache_stale_while_revalidate;
+  options.cache.stale_if_error = config.cache_stale_if_error;
+  options.cache.negative = config.cache_negative;
+  options.cache.idle = config.cache_idle;
+  options.cache.max_numbers = static_cast<std::size_t>(config.cache_numbers);
+  options.pin = PinSlice;
+  return options;
+}
+
+}  // namespace leasegateway

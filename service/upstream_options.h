@@ -1,0 +1,14 @@
+#ifndef LEASE_GATEWAY_SERVICE_UPSTREAM_OPTIONS_H_
+#define LEASE_GATEWAY_SERVICE_UPSTREAM_OPTIONS_H_
+
+#include "service/config/config.h"
+#include "upstream/lease_api_factory.h"
+
+namespace leasegateway {
+
+// The part of the configuration that the provider's stack is made by, but for the API key.
+UpstreamOptions UpstreamOptionsOf(const Config& config);
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_UPSTREAM_OPTIONS_H_
