@@ -25,6 +25,47 @@ void SetFetchTime(v1::ResponseMetadata& metadata) {
   metadata.mutable_fetch_time()->set_nanos(static_cast<int>(now % 1'000'000'000));
 }
 
+// What an exchange brought: the answer's body, when its status is 2xx.
+absl::StatusOr<std::string> BodyOf(const Route& route, Deadline deadline,
+                                   HttpsConnection::Result result) {
+  using Failure = HttpsConnection::Result::Failure;
+  switch (result.failure) {
+    case Failure::kNone:
+      break;
+    case Failure::kCancelled:
+      return CancelledError(route.name);
+    case Failure::kBodyTooLarge:
+    case Failure::kNotHttp:
+      return MakeError(
+          absl::StatusCode::kInternal, reason::kUpstreamMalformed,
+          absl::StrCat("the provider's answer to ", route.name, " can't be read: ", result.cause));
+    case Failure::kTransport:
+      if (result.timed_out && !route.is_write() && Clock::now() >= deadline) {
+        return DeadlineError(route.name);
+      }
+      return FromTransport(route.name, result.cause,
+                           result.tls_alert ? reason::kUpstreamTls : reason::kUpstreamUnreachable,
+                           RequestState::kSent, route.is_write());
+  }
+  auto& response = result.response;
+  if (http::to_status_class(response.result_int()) == http::status_class::successful) {
+    return std::move(response.body());
+  }
+  HttpFailure failure;
+  failure.status = static_cast<int>(response.result_int());
+  failure.body = std::move(response.body());
+  failure.retry_after = std::string(response[http::field::retry_after]);
+  failure.is_write = route.is_write();
+  failure.operation = route.name;
+  if (failure.status == 404 && !DecodeError(failure.body).recognized) {
+    return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
+                     absl::StrCat("the answer 404 to ", route.name,
+                                  " is not the provider's: is upstream_url right?"),
+                     {{"http_status", "404"}});
+  }
+  return FromHttp(failure, std::chrono::system_clock::now());
+}
+
 }  // namespace
 
 HttpsLeaseApi::HttpsLeaseApi(const asio::any_io_executor& executor,
@@ -106,43 +147,8 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Exchange(CallContext
       std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started).count(),
       result.cause);
 
-  switch (result.failure) {
-    case Failure::kNone:
-      break;
-    case Failure::kCancelled:
-      co_return CancelledError(route.name);
-    case Failure::kBodyTooLarge:
-    case Failure::kNotHttp:
-      co_return MakeError(
-          absl::StatusCode::kInternal, reason::kUpstreamMalformed,
-          absl::StrCat("the provider's answer to ", route.name, " can't be read: ", result.cause));
-    case Failure::kTransport:
-      if (result.timed_out && !route.is_write() && Clock::now() >= context.deadline) {
-        co_return DeadlineError(route.name);
-      }
-      co_return FromTransport(
-          route.name, result.cause,
-          result.tls_alert ? reason::kUpstreamTls : reason::kUpstreamUnreachable,
-          RequestState::kSent, route.is_write());
-  }
-  if (result.reusable) lease->Recycle();
-  auto& response = result.response;
-  if (http::to_status_class(response.result_int()) == http::status_class::successful) {
-    co_return std::move(response.body());
-  }
-  HttpFailure failure;
-  failure.status = static_cast<int>(response.result_int());
-  failure.body = std::move(response.body());
-  failure.retry_after = std::string(response[http::field::retry_after]);
-  failure.is_write = route.is_write();
-  failure.operation = route.name;
-  if (failure.status == 404 && !DecodeError(failure.body).recognized) {
-    co_return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
-                        absl::StrCat("the answer 404 to ", route.name,
-                                     " is not the provider's: is upstream_url right?"),
-                        {{"http_status", "404"}});
-  }
-  co_return FromHttp(failure, std::chrono::system_clock::now());
+  if (result.failure == Failure::kNone && result.reusable) lease->Recycle();
+  co_return BodyOf(route, context.deadline, std::move(result));
 }
 
 asio::awaitable<absl::StatusOr<AnyReply>> HttpsLeaseApi::Call(CallContext context,
