@@ -125,15 +125,15 @@ std::string DurationWords(const google::protobuf::Duration& delay) {
 }
 
 // The google.rpc details of a status that people want to read.
-struct Details {
+struct ErrorDetails {
   google::rpc::ErrorInfo info;
   std::string violations;  // lines
   std::string links;       // lines
   std::string retry_after;
 };
 
-Details ReadDetails(const grpc::Status& status) {
-  Details read;
+ErrorDetails ReadDetails(const grpc::Status& status) {
+  ErrorDetails read;
   google::rpc::Status details;
   if (!details.ParseFromString(status.error_details())) return read;
   for (const google::protobuf::Any& detail : details.details()) {
@@ -246,7 +246,7 @@ std::string Summary(const google::rpc::Status& error) {
 
 Failure Explain(const grpc::Status& status, const CallFacts& facts, std::string hint) {
   const grpc::StatusCode code = status.error_code();
-  const Details details = ReadDetails(status);
+  const ErrorDetails details = ReadDetails(status);
   const std::string& reason = details.info.reason();
   Failure failure;
   failure.exit_code = ExitCodeOf(code);

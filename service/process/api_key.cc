@@ -13,7 +13,7 @@ namespace leasegateway {
 namespace {
 
 constexpr std::size_t kMaxKeyBytes = 512;
-constexpr std::size_t kMaxFileBytes = 1 << 12;
+constexpr std::size_t kMaxKeyFileBytes = 1 << 12;
 
 }  // namespace
 
@@ -26,7 +26,7 @@ std::string CheckApiKey(absl::string_view key) {
 }
 
 absl::StatusOr<std::string> ReadApiKey(const std::string& path) {
-  const auto content = ReadFile(path, kMaxFileBytes);
+  const auto content = ReadFile(path, kMaxKeyFileBytes);
   if (!content.ok()) return content.status();
   const absl::string_view key = absl::StripAsciiWhitespace(*content);
   const std::string rule = CheckApiKey(key);

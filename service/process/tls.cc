@@ -24,7 +24,7 @@
 namespace leasegateway {
 namespace {
 
-constexpr std::size_t kMaxFileBytes = 1 << 20;
+constexpr std::size_t kMaxPemBytes = 1 << 20;
 constexpr std::int64_t kWarningDays = 14;
 
 template <auto Function>
@@ -152,8 +152,8 @@ std::optional<TlsProblem> Load(const TlsOptions& options, absl::Time now, TlsIde
     std::size_t max_bytes;
     std::string& content;
   } files[] = {
-      {"tls_cert_file", options.tls_cert_file, kMaxFileBytes, identity.certificates},
-      {"tls_key_file", options.tls_key_file, kMaxFileBytes, identity.key},
+      {"tls_cert_file", options.tls_cert_file, kMaxPemBytes, identity.certificates},
+      {"tls_key_file", options.tls_key_file, kMaxPemBytes, identity.key},
       {"tls_client_ca_file", options.tls_client_ca_file, kMaxCaFileBytes, identity.client_ca}};
   for (const auto& [key, path, max_bytes, content] : files) {
     if (path.empty()) continue;

@@ -58,7 +58,7 @@ inline absl::Status Outage() {
   return MakeError(absl::StatusCode::kUnavailable, reason::kUpstreamUnreachable, "down");
 }
 
-inline v1::Number NumberOf(std::string phone_number, std::string provider_status = "available") {
+inline v1::Number LeasableNumber(std::string phone_number, std::string provider_status = "available") {
   v1::Number number;
   number.set_phone_number(std::move(phone_number));
   number.set_status(v1::NUMBER_STATUS_AVAILABLE);
@@ -83,7 +83,7 @@ inline Reply<NumberList> Numbers(std::initializer_list<v1::Number> numbers) {
 
 inline Reply<NumberList> Numbers(std::initializer_list<std::string> phone_numbers) {
   Reply<NumberList> reply;
-  for (const auto& phone_number : phone_numbers) *reply.value.Add() = NumberOf(phone_number);
+  for (const auto& phone_number : phone_numbers) *reply.value.Add() = LeasableNumber(phone_number);
   return reply;
 }
 
@@ -151,7 +151,7 @@ class CachingLeaseApiTest : public testing::Test {
   CachingLeaseApiTest() {
     script_.available = Numbers({kA, kB});
     script_.leases = Leases({LeaseOf(kC, "lease_c")});
-    script_.number = ReplyOf(NumberOf(kA));
+    script_.number = ReplyOf(LeasableNumber(kA));
     Make({});
   }
   ~CachingLeaseApiTest() override {
@@ -351,9 +351,9 @@ class CachedReadTest : public CachingLeaseApiTest, public testing::WithParamInte
   CachedReadTest() { Provide("v1"); }
 
   void Provide(const std::string& text) {
-    script_.available = Numbers({NumberOf(kA, text)});
+    script_.available = Numbers({LeasableNumber(kA, text)});
     script_.leases = Leases({LeaseOf(kC, text)});
-    script_.number = ReplyOf(NumberOf(kA, text));
+    script_.number = ReplyOf(LeasableNumber(kA, text));
   }
   void Fail(const absl::Status& status) {
     script_.available = status;

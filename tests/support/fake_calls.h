@@ -23,6 +23,8 @@
 
 namespace leasegateway {
 
+inline constexpr char kNumber[] = "+13059478667";
+
 // A clock that stands still until Advance, and the waits that go by it. One thread.
 class FakeTime {
  public:

@@ -32,7 +32,6 @@
 
 namespace leasegateway {
 
-inline constexpr char kNumber[] = "+13059478667";
 inline constexpr char kOther[] = "+13059478668";
 inline constexpr char kThird[] = "+13059478669";
 inline constexpr char kId[] = "9b2f6a3e-5c1d-4f7a-8e90-1a2b3c4d5e6f";

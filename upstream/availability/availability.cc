@@ -15,11 +15,6 @@ namespace {
 using Table = AvailabilityTable;
 using ::google::protobuf::internal::WireFormatLite;
 
-template <typename T>
-std::size_t BytesOf(const std::vector<T>& values) {
-  return values.capacity() * sizeof(T);
-}
-
 // What is before a number in both kinds of replies, so that one serialised number serves both.
 constexpr std::uint32_t kEntryTag =
     WireFormatLite::MakeTag(v1::ListAvailableNumbersResponse::kNumbersFieldNumber,

@@ -11,11 +11,6 @@ namespace {
 
 using Table = AvailabilityTable;
 
-template <typename T>
-std::size_t BytesOf(const std::vector<T>& values) {
-  return values.capacity() * sizeof(T);
-}
-
 // A byte a slot besides the value.
 template <typename Table>
 std::size_t BytesOfHash(const Table& table) {

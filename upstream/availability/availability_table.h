@@ -24,6 +24,12 @@
 
 namespace leasegateway {
 
+// That a vector holds on the heap.
+template <typename T>
+std::size_t BytesOf(const std::vector<T>& values) {
+  return values.capacity() * sizeof(T);
+}
+
 // What numbers are searched by, apart from where they are kept.
 struct AvailabilityColumns {
   // Numbers words, in lower case, from 0 on.

@@ -4,15 +4,13 @@
 #include <functional>
 #include <iterator>
 
+#include "upstream/resilience/second.h"
+
 namespace leasegateway {
 namespace {
 
 // While the probes are out, their answers decide; nobody knows when.
 constexpr auto kProbeWait = std::chrono::milliseconds(100);
-
-std::int64_t SecondOf(CircuitBreaker::TimePoint now) {
-  return std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
-}
 
 }  // namespace
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "upstream/resilience/second.h"
+
 namespace leasegateway {
 namespace {
 
@@ -19,10 +21,6 @@ constexpr double kBurst = 0.1;
 
 double Seconds(RateLimiter::Duration duration) {
   return std::chrono::duration<double>(duration).count();
-}
-
-std::int64_t SecondOf(RateLimiter::TimePoint now) {
-  return std::chrono::duration_cast<seconds>(now.time_since_epoch()).count();
 }
 
 }  // namespace

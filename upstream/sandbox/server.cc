@@ -25,8 +25,6 @@ namespace net = boost::asio;
 namespace ssl = net::ssl;
 using tcp = net::ip::tcp;
 
-constexpr auto kToken = net::as_tuple(net::use_awaitable);
-
 }  // namespace
 
 Server::Server(const SandboxOptions& options)
@@ -115,12 +113,12 @@ absl::StatusOr<std::string> Server::HandleControl(const std::string& method,
 
 net::awaitable<void> Server::Accept(tcp::acceptor acceptor, bool is_control) {
   for (;;) {
-    auto [error, socket] = co_await acceptor.async_accept(kToken);
+    auto [error, socket] = co_await acceptor.async_accept(net::as_tuple(net::use_awaitable));
     if (error) {
       // Out of descriptors, most likely: some will come back.
       net::steady_timer timer(context_);
       timer.expires_after(std::chrono::milliseconds(50));
-      co_await timer.async_wait(kToken);
+      co_await timer.async_wait(net::as_tuple(net::use_awaitable));
       continue;
     }
     boost::system::error_code ignored;

@@ -16,20 +16,20 @@ namespace {
 using Snapshot = std::shared_ptr<const Availability>;
 
 // A number whose entry is some `bytes` long.
-v1::Number NumberOf(int i, int bytes = 0) {
+v1::Number SizedNumber(int i, int bytes = 0) {
   v1::Number number;
   number.set_phone_number("+1" + std::to_string(1'000'000 + i));
   number.set_formatted(std::string(static_cast<std::size_t>(bytes), 'f'));
   return number;
 }
 
-NumberList ListOf(int first, int count, int bytes = 0) {
+NumberList NumbersFrom(int first, int count, int bytes = 0) {
   NumberList numbers;
-  for (int i = 0; i < count; ++i) *numbers.Add() = NumberOf(first + i, bytes);
+  for (int i = 0; i < count; ++i) *numbers.Add() = SizedNumber(first + i, bytes);
   return numbers;
 }
 
-Snapshot Build(const NumberList& numbers, const std::string& request_id = "") {
+Snapshot Pinned(const NumberList& numbers, const std::string& request_id = "") {
   v1::ResponseMetadata metadata;
   metadata.set_upstream_request_id(request_id);
   return Availability::Build(numbers, metadata, PinInMemory);
@@ -49,7 +49,7 @@ NumberList RandomList(std::mt19937& random, int count) {
   NumberList numbers;
   for (int i = 0; i < count; ++i) {
     v1::Number& number = *numbers.Add();
-    number = NumberOf(below(5'000));  // some are there twice
+    number = SizedNumber(below(5'000));  // some are there twice
     if (below(5) > 0) {
       auto& price = *number.mutable_pricing()->mutable_monthly_rate();
       price.set_currency_code(below(2) == 0 ? "USD" : "EUR");
@@ -71,7 +71,7 @@ TEST(AvailabilityHistoryTest, EveryPageIsAsBefore) {
   std::vector<Snapshot> kept;
   for (int round = 0; round < 12; ++round) {
     NumberList numbers = RandomList(random, static_cast<int>(random() % 200));
-    Snapshot before = Build(numbers, std::to_string(round));
+    Snapshot before = Pinned(numbers, std::to_string(round));
     for (unsigned left_out = random() % 3; left_out > 0 && !numbers.empty(); --left_out) {
       const int at = static_cast<int>(random() % static_cast<unsigned>(numbers.size()));
       if (const auto without = before->Without(numbers.at(at).phone_number(), PinInMemory)) {
@@ -106,35 +106,35 @@ TEST(AvailabilityHistoryTest, EveryPageIsAsBefore) {
 TEST(AvailabilityHistoryTest, HoldsEachNumberOnce) {
   constexpr int kBytes = 10'000;
   AvailabilityHistory history;
-  const Snapshot first = history.Add(*Build(ListOf(0, 100, kBytes)));
+  const Snapshot first = history.Add(*Pinned(NumbersFrom(0, 100, kBytes)));
   const std::size_t one = history.MemoryBytes();
   EXPECT_GT(one, 100U * kBytes);
   EXPECT_LT(one, 110U * kBytes);
   // Two numbers are new.
-  const Snapshot second = history.Add(*Build(ListOf(2, 100, kBytes)));
+  const Snapshot second = history.Add(*Pinned(NumbersFrom(2, 100, kBytes)));
   EXPECT_GT(history.MemoryBytes() - one, 2U * kBytes);
   EXPECT_LT(history.MemoryBytes() - one, 5U * kBytes);
   const Order order;
   EXPECT_EQ(PageOf(*second, {}, order, 0, 200),
-            PageOf(*Build(ListOf(2, 100, kBytes)), {}, order, 0, 200));
+            PageOf(*Pinned(NumbersFrom(2, 100, kBytes)), {}, order, 0, 200));
 }
 
 TEST(AvailabilityHistoryTest, ANumberThatChangedIsAnother) {
   AvailabilityHistory history;
-  NumberList numbers = ListOf(0, 10, 10);
-  const Snapshot first = history.Add(*Build(numbers));
+  NumberList numbers = NumbersFrom(0, 10, 10);
+  const Snapshot first = history.Add(*Pinned(numbers));
   numbers[3].set_formatted("another");
-  const Snapshot second = history.Add(*Build(numbers));
+  const Snapshot second = history.Add(*Pinned(numbers));
   EXPECT_EQ(first->NumberAt(3).formatted(), std::string(10, 'f'));
   EXPECT_EQ(second->NumberAt(3).formatted(), "another");
 }
 
 TEST(AvailabilityHistoryTest, TheSameNumbersAgainHoldNextToNothing) {
   AvailabilityHistory history;
-  const NumberList numbers = ListOf(0, 1'000);
-  const Snapshot first = history.Add(*Build(numbers, "first"));
+  const NumberList numbers = NumbersFrom(0, 1'000);
+  const Snapshot first = history.Add(*Pinned(numbers, "first"));
   const std::size_t one = history.MemoryBytes();
-  const Snapshot second = history.Add(*Build(numbers, "second"));
+  const Snapshot second = history.Add(*Pinned(numbers, "second"));
   EXPECT_LT(history.MemoryBytes() - one, 1'000U);
   EXPECT_EQ(first->metadata().upstream_request_id(), "first");
   EXPECT_EQ(second->metadata().upstream_request_id(), "second");
@@ -142,9 +142,9 @@ TEST(AvailabilityHistoryTest, TheSameNumbersAgainHoldNextToNothing) {
 
 TEST(AvailabilityHistoryTest, ListsThatLeaveOutNumbersHoldNextToNothing) {
   AvailabilityHistory history;
-  const Snapshot whole = Build(ListOf(0, 1'000));
-  const Snapshot one_left_out = whole->Without(NumberOf(5).phone_number(), PinInMemory);
-  const Snapshot two_left_out = one_left_out->Without(NumberOf(6).phone_number(), PinInMemory);
+  const Snapshot whole = Pinned(NumbersFrom(0, 1'000));
+  const Snapshot one_left_out = whole->Without(SizedNumber(5).phone_number(), PinInMemory);
+  const Snapshot two_left_out = one_left_out->Without(SizedNumber(6).phone_number(), PinInMemory);
   const Snapshot first = history.Add(*whole);
   const std::size_t one = history.MemoryBytes();
   const Snapshot second = history.Add(*one_left_out);
@@ -158,39 +158,39 @@ TEST(AvailabilityHistoryTest, ListsThatLeaveOutNumbersHoldNextToNothing) {
 TEST(AvailabilityHistoryTest, WhatNobodyRefersToIsFreed) {
   AvailabilityHistory history;
   EXPECT_EQ(history.MemoryBytes(), 0U);
-  Snapshot first = history.Add(*Build(ListOf(0, 1'000, 100)));
+  Snapshot first = history.Add(*Pinned(NumbersFrom(0, 1'000, 100)));
   const std::size_t one = history.MemoryBytes();
-  Snapshot second = history.Add(*Build(ListOf(500, 1'000, 100)));
-  Snapshot third = history.Add(*Build(ListOf(500, 1'000, 100)));
+  Snapshot second = history.Add(*Pinned(NumbersFrom(500, 1'000, 100)));
+  Snapshot third = history.Add(*Pinned(NumbersFrom(500, 1'000, 100)));
   first.reset();  // half of its numbers are in the others
   EXPECT_GT(history.MemoryBytes(), one);
   EXPECT_LT(history.MemoryBytes(), one + one / 10);
   second.reset();
-  EXPECT_EQ(third->NumberAt(0).phone_number(), NumberOf(500).phone_number());
+  EXPECT_EQ(third->NumberAt(0).phone_number(), SizedNumber(500).phone_number());
   third.reset();
   EXPECT_EQ(history.MemoryBytes(), 0U);
 }
 
 TEST(AvailabilityHistoryTest, ResultsOutliveIt) {
   auto history = std::make_unique<AvailabilityHistory>();
-  const Snapshot list = history->Add(*Build(ListOf(0, 10)));
+  const Snapshot list = history->Add(*Pinned(NumbersFrom(0, 10)));
   history.reset();
-  EXPECT_EQ(list->NumberAt(9).phone_number(), NumberOf(9).phone_number());
+  EXPECT_EQ(list->NumberAt(9).phone_number(), SizedNumber(9).phone_number());
 }
 
 TEST(AvailabilityHistoryTest, HasNoRepliesToPlainReads) {
   AvailabilityHistory history;
-  const Snapshot list = history.Add(*Build(ListOf(0, 10)));
+  const Snapshot list = history.Add(*Pinned(NumbersFrom(0, 10)));
   EXPECT_EQ(list->list_reply(), nullptr);
   EXPECT_EQ(list->number_replies(), nullptr);
-  EXPECT_FALSE(list->FindNumber(NumberOf(0).phone_number()));
-  EXPECT_EQ(list->Without(NumberOf(0).phone_number(), PinInMemory), nullptr);
+  EXPECT_FALSE(list->FindNumber(SizedNumber(0).phone_number()));
+  EXPECT_EQ(list->Without(SizedNumber(0).phone_number(), PinInMemory), nullptr);
 }
 
 TEST(AvailabilityHistoryTest, ThreadsAddReadAndFreeAtATime) {
   AvailabilityHistory history;
   std::vector<Snapshot> sources;
-  for (int i = 0; i < 8; ++i) sources.push_back(Build(ListOf(100 * i, 2'500)));
+  for (int i = 0; i < 8; ++i) sources.push_back(Pinned(NumbersFrom(100 * i, 2'500)));
   std::atomic<int> wrong = 0;
   std::vector<std::thread> threads;
   for (unsigned t = 0; t < 4; ++t) {

@@ -243,7 +243,7 @@ TEST_F(CachingLeaseApiTest, UnknownNumberIsAskedForAgainWithoutAStaleWindow) {
   script_.number = NotFound();
   StartNumber(kA);
   Pass(milliseconds(2'001));
-  script_.number = ReplyOf(NumberOf(kA));
+  script_.number = ReplyOf(LeasableNumber(kA));
   const auto read = StartNumber(kA);
   EXPECT_TRUE(read->status().ok());
   EXPECT_EQ(read->cache_status(), "fwd=stale; stored; ttl=5");
@@ -279,12 +279,12 @@ TEST_F(CachingLeaseApiTest, NumberIsAnsweredFromTheList) {
 
 TEST_F(CachingLeaseApiTest, NewerAnswerOfANumberBeatsAnOlderListAndTheOtherWayRound) {
   Warm();
-  script_.number = ReplyOf(NumberOf(kA, "newer"));
+  script_.number = ReplyOf(LeasableNumber(kA, "newer"));
   EXPECT_EQ(Number(kA, milliseconds(0)), "newer");
   EXPECT_EQ(NumberInMemory(kA), "newer");
   EXPECT_EQ(Number(kA), "newer");
   Pass(milliseconds(1));
-  script_.available = Numbers({NumberOf(kA, "newest")});
+  script_.available = Numbers({LeasableNumber(kA, "newest")});
   StartAvailable(Context(milliseconds(0)));
   EXPECT_EQ(NumberInMemory(kA), "newest");
   EXPECT_EQ(Number(kA), "newest");
@@ -297,12 +297,12 @@ TEST_F(CachingLeaseApiTest, LeasableNumberThatANewerListLacksIsAskedForAgain) {
   script_.available = Numbers({kB});
   StartAvailable();
   EXPECT_EQ(NumberInMemory(kA), "nothing");
-  script_.number = ReplyOf(NumberOf(kA, "leased"));
+  script_.number = ReplyOf(LeasableNumber(kA, "leased"));
   EXPECT_EQ(Number(kA), "leased");
 }
 
 TEST_F(CachingLeaseApiTest, NumberThatCannotBeLeasedIsNotExpectedInTheList) {
-  v1::Number number = NumberOf(kC, "leased");
+  v1::Number number = LeasableNumber(kC, "leased");
   number.mutable_lease()->set_lease_id("lease_c");
   script_.number = ReplyOf(number);
   EXPECT_EQ(Number(kC), "leased");
@@ -353,11 +353,11 @@ TEST_F(CachingLeaseApiTest, NumbersThatAreReadAreKeptAndTheOthersForgotten) {
   policy.max_numbers = 2;
   Make(policy);
   for (const auto* phone_number : {kA, kB, kC}) {
-    script_.number = ReplyOf(NumberOf(phone_number, phone_number));
+    script_.number = ReplyOf(LeasableNumber(phone_number, phone_number));
     EXPECT_EQ(Number(phone_number), phone_number);
   }
   EXPECT_EQ(NumberInMemory(kA), kA);
-  script_.number = ReplyOf(NumberOf("+13050000004"));
+  script_.number = ReplyOf(LeasableNumber("+13050000004"));
   EXPECT_EQ(Number("+13050000004"), "available");
   EXPECT_EQ(NumberInMemory(kA), kA);
   EXPECT_EQ(NumberInMemory(kB), "nothing");

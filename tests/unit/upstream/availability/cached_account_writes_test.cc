@@ -18,7 +18,7 @@ TEST_F(CachingLeaseApiTest, LeasedNumberIsGoneFromTheListAndItsSearchAndFromMemo
   EXPECT_THAT(PhoneNumbers(*answer), ElementsAre(kB));
   EXPECT_EQ(answer->numbers->Search({}, {}, 0, 10).total, 1U);
   EXPECT_EQ(NumberInMemory(kA), "nothing");
-  script_.number = ReplyOf(NumberOf(kA, "leased"));
+  script_.number = ReplyOf(LeasableNumber(kA, "leased"));
   EXPECT_EQ(Number(kA), "leased");
   EXPECT_EQ(NumberInMemory(kB), "available");
 }
@@ -176,7 +176,7 @@ TEST_F(CachingLeaseApiTest, LookAtANumberThatBeganBeforeALeaseEndsAfterIt) {
   script_.hold = false;
   Pass(milliseconds(1));
   ASSERT_TRUE(Create(kA, "lease_a").ok());
-  script_.number = ReplyOf(NumberOf(kA, "leased"));
+  script_.number = ReplyOf(LeasableNumber(kA, "leased"));
   script_.hold = true;
   const auto after = StartNumber(kA);
   EXPECT_EQ(NumberRequests(), 2);
@@ -195,7 +195,7 @@ TEST_F(CachingLeaseApiTest, LookAtANumberThatEndsAfterTheLookThatFollowedALease)
   script_.hold = false;
   Pass(milliseconds(1));
   ASSERT_TRUE(Create(kA, "lease_a").ok());
-  script_.number = ReplyOf(NumberOf(kA, "leased"));
+  script_.number = ReplyOf(LeasableNumber(kA, "leased"));
   EXPECT_EQ(Number(kA), "leased");
   Release("GetNumber");
   EXPECT_EQ(NumberInMemory(kA), "leased");
@@ -287,13 +287,13 @@ TEST_F(CachingLeaseApiTest, LeasesThatWereAskedForBeforeATerminationEndAfterIt) 
 }
 
 TEST_F(CachingLeaseApiTest, LookAtANumberThatBeganBeforeATerminationEndsAfterIt) {
-  script_.number = ReplyOf(NumberOf(kC, "leased"));
+  script_.number = ReplyOf(LeasableNumber(kC, "leased"));
   script_.hold = true;
   StartNumber(kC);
   script_.hold = false;
   Pass(milliseconds(1));
   ASSERT_TRUE(Terminate(kC, "lease_c").ok());
-  script_.number = ReplyOf(NumberOf(kC, "available"));
+  script_.number = ReplyOf(LeasableNumber(kC, "available"));
   EXPECT_EQ(NumberInMemory(kC), "nothing");
   EXPECT_EQ(Number(kC), "available");
   Release("GetNumber");
@@ -322,7 +322,7 @@ TEST_F(CachingLeaseApiTest, AfterAnUnknownOutcomeEverythingIsAskedForAnew) {
   Settle();
   script_.available = Numbers({kB});
   script_.leases = Leases({LeaseOf(kA, "lease_a")});
-  script_.number = ReplyOf(NumberOf(kA, "leased"));
+  script_.number = ReplyOf(LeasableNumber(kA, "leased"));
   Release("CreateLease");
   EXPECT_EQ(ReasonOf(call->status()), reason::kOutcomeUnknown);
   EXPECT_THAT(AvailableInMemory(), ElementsAre("nothing"));
@@ -411,7 +411,7 @@ TEST_F(CachingLeaseApiTest, ConfiguredNumberIsAskedForAnew) {
   Warm();
   for (int operation = 0; operation < 3; ++operation) {
     const std::string text = absl::StrCat("leased ", operation);
-    script_.number = ReplyOf(NumberOf(kC, text));
+    script_.number = ReplyOf(LeasableNumber(kC, text));
     EXPECT_EQ(Number(kC, milliseconds(0)), text);
     script_.leases = Leases({LeaseOf(kC, text)});
     Pass(milliseconds(1));

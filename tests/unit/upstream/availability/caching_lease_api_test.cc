@@ -59,8 +59,8 @@ TEST_F(AvailabilityChangesTest, VersionGrowsOnlyWithChanges) {
 
 TEST_F(AvailabilityChangesTest, NumbersThatComeGoAndChange) {
   Become(Numbers({kA, kB}));
-  Become(Numbers({NumberOf(kB, "other"), NumberOf(kC)}));
-  Become(Numbers({NumberOf(kB, "other")}));
+  Become(Numbers({LeasableNumber(kB, "other"), LeasableNumber(kC)}));
+  Become(Numbers({LeasableNumber(kB, "other")}));
   EXPECT_EQ(Changes(1), "-1 2 +3 | -3");
   EXPECT_EQ(Changes(2), "-3");
   EXPECT_EQ(Changes(3), "");
@@ -85,7 +85,7 @@ TEST_F(AvailabilityChangesTest, UnknownVersions) {
 
 TEST_F(AvailabilityChangesTest, SixtyFourChangesAreKept) {
   Become(Numbers({kA}));
-  for (int i = 0; i < 65; ++i) Become(Numbers({NumberOf(kA, absl::StrCat(i))}));
+  for (int i = 0; i < 65; ++i) Become(Numbers({LeasableNumber(kA, absl::StrCat(i))}));
   EXPECT_EQ(Version(), 66U);
   EXPECT_EQ(Changes(1), "unknown");
   EXPECT_EQ(cache_->ChangesSince(2)->size(), 64U);
@@ -149,7 +149,7 @@ TEST_F(CachingLeaseApiTest, ReadsOfTheInterfaceAreAnsweredFromMemory) {
 }
 
 TEST_F(CachingLeaseApiTest, LeaseIsTakenFromTheNumber) {
-  v1::Number number = NumberOf(kC, "leased");
+  v1::Number number = LeasableNumber(kC, "leased");
   number.mutable_lease()->set_lease_id("lease_c");
   script_.number = ReplyOf(number);
   const CallContext context = Context();
@@ -175,7 +175,7 @@ class TruthfulLeaseApi final : public TypedLeaseApi {
   LeaseApiResult<NumberList> ListAvailableNumbers(CallContext) override {
     co_await Turns();
     auto reply = Look<NumberList>([](NumberList& list, const auto& number, const auto& lease_id) {
-      if (lease_id.empty()) *list.Add() = NumberOf(number);
+      if (lease_id.empty()) *list.Add() = LeasableNumber(number);
     });
     co_await Turns();
     co_return reply;
@@ -184,7 +184,7 @@ class TruthfulLeaseApi final : public TypedLeaseApi {
     co_await Turns();
     auto reply = Look<v1::Number>([&](v1::Number& found, const auto& number, const auto& lease_id) {
       if (number != phone_number) return;
-      found = NumberOf(number);
+      found = LeasableNumber(number);
       if (!lease_id.empty()) found.mutable_lease()->set_lease_id(lease_id);
     });
     co_await Turns();

@@ -13,7 +13,6 @@
 namespace leasegateway {
 namespace {
 
-constexpr char kNumber[] = "+13059478667";
 
 class ExplainingLeaseApiTest : public testing::Test {
  protected:

@@ -14,7 +14,6 @@ namespace asio = boost::asio;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr char kNumber[] = "+13059478667";
 
 class GuardedLeaseApiTest : public testing::Test {
  protected:

@@ -15,7 +15,6 @@ namespace {
 namespace asio = boost::asio;
 using std::chrono::milliseconds;
 
-constexpr char kNumber[] = "+13059478667";
 
 class ObservedLeaseApiTest : public testing::Test {
  protected:

@@ -13,7 +13,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::ElementsAre;
 
-constexpr char kNumber[] = "+13059478667";
 
 class RetryingLeaseApiTest : public testing::Test {
  protected:
