@@ -58,7 +58,8 @@ inline absl::Status Outage() {
   return MakeError(absl::StatusCode::kUnavailable, reason::kUpstreamUnreachable, "down");
 }
 
-inline v1::Number LeasableNumber(std::string phone_number, std::string provider_status = "available") {
+inline v1::Number LeasableNumber(std::string phone_number,
+                                 std::string provider_status = "available") {
   v1::Number number;
   number.set_phone_number(std::move(phone_number));
   number.set_status(v1::NUMBER_STATUS_AVAILABLE);
