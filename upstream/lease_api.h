@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
@@ -52,6 +53,7 @@ class LeaseApi {
   // The same for one that is known: `api.Perform(context, operation::GetNumber{number})`.
   template <typename Known>
   LeaseApiResult<typename Known::Value> Perform(CallContext context, Known known) {
+    static_assert(std::is_empty_v<Known> || !std::is_aggregate_v<Known>, "see operations.h");
     auto calling = Call(std::move(context), Operation(std::move(known)));
     auto reply = co_await std::move(calling);
     if (!reply.ok()) co_return reply.status();

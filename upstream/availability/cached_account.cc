@@ -227,7 +227,7 @@ CachedAccount::Joined<Value> CachedAccount::JoinLocked(const CallContext& contex
 
 template <typename Value>
 absl::StatusOr<Found> CachedAccount::ConcludeLocked(const CallContext& context, Cell<Value>& cell,
-                                                    Joined<Value> joined,
+                                                    Joined<Value>&& joined,
                                                     const std::shared_ptr<Wakeup>& waiter,
                                                     bool cancelled) {
   CacheOutcome& outcome = *context.stats->cache;

@@ -177,11 +177,11 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   Joined<Value> JoinLocked(const CallContext& context, const std::shared_ptr<Cell<Value>>& cell,
                            const std::string& key, const std::shared_ptr<Wakeup>& waiter,
                            Launch* launch);
-  // What Find ends with, once its wait is over.
+  // What Find ends with, once its wait is over. Leaves in `joined` what may be large to free.
   template <typename Value>
   absl::StatusOr<Found> ConcludeLocked(const CallContext& context, Cell<Value>& cell,
-                                       Joined<Value> joined, const std::shared_ptr<Wakeup>& waiter,
-                                       bool cancelled);
+                                       Joined<Value>&& joined,
+                                       const std::shared_ptr<Wakeup>& waiter, bool cancelled);
   template <typename Value>
   Found LandedLocked(CacheOutcome& outcome, const Cell<Value>& cell,
                      const ReadFlight<Value>& flight) const;

@@ -27,10 +27,11 @@ Outcome Replayed(const v1::Operation& operation) {
 }
 
 Flight::Flight(const asio::any_io_executor& executor, CallEnvironment environment,
-               Identity identity)
+               Identity identity, std::shared_ptr<const std::atomic<bool>> stopped)
     : strand_(asio::make_strand(executor)),
       environment_(std::move(environment)),
-      identity_(std::move(identity)) {}
+      identity_(std::move(identity)),
+      stopped_(std::move(stopped)) {}
 
 // --- callers ------------------------------------------------------------------------------------
 
@@ -96,7 +97,7 @@ std::optional<Flight::TimePoint> Flight::AwaitedUntil() const {
 }
 
 bool Flight::IsWantedLocked(TimePoint then) const {
-  return !stopped_ && !waiters_.empty() && then < deadline_ && arguments_.has_value();
+  return !IsStopped() && !waiters_.empty() && then < deadline_ && arguments_.has_value();
 }
 
 bool Flight::IsWanted(TimePoint then) const {
@@ -118,7 +119,7 @@ void Flight::SetSent(bool sent) {
 
 absl::Status Flight::WhyNotSent() const {
   const std::lock_guard lock(mutex_);
-  if (stopped_) return StoppingError();
+  if (IsStopped()) return StoppingError();
   return NotSentError(waiters_.empty() && environment_.now() < deadline_
                           ? CancelledError(kNothingDone)
                           : DeadlineError(kNothingDone));
@@ -128,7 +129,7 @@ asio::awaitable<void> Flight::NapUntil(std::shared_ptr<Flight> flight, TimePoint
   const auto wakeup = std::make_shared<Wakeup>(flight->strand_);
   {
     const std::lock_guard lock(flight->mutex_);
-    if (flight->stopped_) co_return;
+    if (flight->IsStopped()) co_return;
     flight->nap_ = wakeup;
   }
   auto waiting = flight->environment_.wait(wakeup, until);
@@ -156,16 +157,7 @@ void Flight::Publish(Outcome outcome) {
   waiters_.clear();
 }
 
-bool Flight::IsStopped() const {
-  const std::lock_guard lock(mutex_);
-  return stopped_;
-}
-
-void Flight::Stop(const std::shared_ptr<Flight>& flight) {
-  {
-    const std::lock_guard lock(flight->mutex_);
-    flight->stopped_ = true;
-  }
+void Flight::Cancel(const std::shared_ptr<Flight>& flight) {
   asio::post(flight->strand_,
              [flight] { flight->cancellation_.emit(asio::cancellation_type::terminal); });
 }

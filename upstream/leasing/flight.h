@@ -1,6 +1,7 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_LEASING_FLIGHT_H_
 #define LEASE_GATEWAY_UPSTREAM_LEASING_FLIGHT_H_
 
+#include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -46,9 +47,10 @@ class Flight {
     std::shared_ptr<const TraceContext> trace;
   };
 
-  // Without callers, until Join.
+  // Without callers, until Join. `stopped`, which all flights of a process share, becomes true when
+  // the gateway stops, before any of them gives up a number that another one waits for.
   Flight(const boost::asio::any_io_executor& executor, CallEnvironment environment,
-         Identity identity);
+         Identity identity, std::shared_ptr<const std::atomic<bool>> stopped);
 
   const Identity& identity() const { return identity_; }
   const boost::asio::strand<boost::asio::any_io_executor>& strand() const { return strand_; }
@@ -98,10 +100,10 @@ class Flight {
   // Tells all callers. The first outcome counts.
   void Publish(Outcome outcome);
   // The gateway stops: nothing new is begun.
-  bool IsStopped() const;
+  bool IsStopped() const { return *stopped_; }
 
   // Ends naps, looks and waits for a number; what was sent runs to its end.
-  static void Stop(const std::shared_ptr<Flight>& flight);
+  static void Cancel(const std::shared_ptr<Flight>& flight);
 
  private:
   bool IsWantedLocked(TimePoint then) const;
@@ -111,6 +113,7 @@ class Flight {
   boost::asio::cancellation_signal cancellation_;
   const CallEnvironment environment_;
   const Identity identity_;
+  const std::shared_ptr<const std::atomic<bool>> stopped_;
   const std::shared_ptr<CallStats> stats_ = std::make_shared<CallStats>();
 
   mutable std::mutex mutex_;  // guards all below
@@ -121,7 +124,6 @@ class Flight {
   std::vector<std::shared_ptr<Wakeup>> waiters_;
   std::shared_ptr<Wakeup> nap_;
   bool sent_ = false;
-  bool stopped_ = false;
   bool done_ = false;
   Outcome outcome_;
 };

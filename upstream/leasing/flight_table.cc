@@ -82,7 +82,7 @@ FlightTable::Found FlightTable::FindOrBegin(const CallContext& context,
                                             const asio::any_io_executor& executor) {
   Found found;
   const std::lock_guard lock(mutex_);
-  if (stopped_) {
+  if (*stopped_) {
     found.answer = StoppingError();
     return found;
   }
@@ -122,7 +122,7 @@ absl::Status FlightTable::TooManyError() const {
 }
 
 std::shared_ptr<Flight> FlightTable::MakeFlight(Flight::Identity identity) const {
-  return std::make_shared<Flight>(executor_, environment_, std::move(identity));
+  return std::make_shared<Flight>(executor_, environment_, std::move(identity), stopped_);
 }
 
 void FlightTable::Resume(const std::shared_ptr<Flight>& flight, Life life) {
@@ -161,10 +161,10 @@ void FlightTable::Stop() {
   std::vector<std::shared_ptr<Flight>> stopping;
   {
     const std::lock_guard lock(mutex_);
-    stopped_ = true;
+    *stopped_ = true;
     for (const auto& [id, flight] : flights_) stopping.push_back(flight);
   }
-  for (const auto& flight : stopping) Flight::Stop(flight);
+  for (const auto& flight : stopping) Flight::Cancel(flight);
   std::unique_lock lock(mutex_);
   all_ended_.wait(lock, [this] { return flights_.empty(); });
 }

@@ -1,6 +1,7 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_LEASING_FLIGHT_TABLE_H_
 #define LEASE_GATEWAY_UPSTREAM_LEASING_FLIGHT_TABLE_H_
 
+#include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
@@ -83,9 +84,10 @@ class FlightTable : public std::enable_shared_from_this<FlightTable> {
   const CallEnvironment environment_;
   const Limits limits_;
   const Life life_;
+  // Set under mutex_; shared with all flights.
+  const std::shared_ptr<std::atomic<bool>> stopped_ = std::make_shared<std::atomic<bool>>(false);
 
   mutable std::mutex mutex_;  // guards all below; taken before a flight's own
-  bool stopped_ = false;
   std::map<std::string, std::shared_ptr<Flight>> flights_;  // by request_id
   std::condition_variable all_ended_;
 };

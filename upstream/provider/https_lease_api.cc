@@ -167,6 +167,8 @@ asio::awaitable<absl::StatusOr<AnyReply>> HttpsLeaseApi::Call(CallContext contex
         options_.tolerated->Note(IdOf(operation), name, reply.tolerated, Clock::now());
       },
       *decoded);
+  const absl::Status sound = CheckReply(operation, *decoded);
+  if (!sound.ok()) co_return sound;
   co_return decoded;
 }
 

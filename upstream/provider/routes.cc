@@ -54,18 +54,9 @@ Route RouteTo(const operation::CreateLease& create) {
   return {"POST", "POST /lease/{number}", absl::StrCat("/lease/", InPath(create.phone_number)),
           EncodeCreateLease(create.method)};
 }
-Decoded<v1::Lease> Decode(const operation::CreateLease& create,
-                          const absl::StatusOr<std::string>& body) {
+Decoded<v1::Lease> Decode(const operation::CreateLease&, const absl::StatusOr<std::string>& body) {
   if (!body.ok()) return body.status();
-  auto reply = DecodeLease(*body);
-  if (!reply.ok()) return reply;
-  const std::string& leased = reply->value.phone_number();
-  if (!leased.empty() && leased != create.phone_number) {
-    return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
-                     absl::StrCat("the provider's answer to the lease of ", create.phone_number,
-                                  " is of ", leased));
-  }
-  return reply;
+  return DecodeLease(*body);
 }
 
 Route RouteTo(const operation::ListLeases&) { return {"GET", "GET /leased", "/leased", ""}; }
@@ -156,6 +147,16 @@ absl::StatusOr<AnyReply> DecodeReply(const Operation& operation,
         return AnyReply(*std::move(reply));
       },
       operation);
+}
+
+absl::Status CheckReply(const Operation& operation, const AnyReply& reply) {
+  const auto* create = std::get_if<operation::CreateLease>(&operation);
+  if (create == nullptr) return absl::OkStatus();
+  const std::string& leased = std::get<Reply<v1::Lease>>(reply).value.phone_number();
+  if (leased.empty() || leased == create->phone_number) return absl::OkStatus();
+  return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
+                   absl::StrCat("the provider's answer to the lease of ", create->phone_number,
+                                " is of ", leased));
 }
 
 }  // namespace leasegateway

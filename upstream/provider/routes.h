@@ -20,10 +20,13 @@ struct Route {
 Route RouteOf(const Operation& operation);
 
 // What the provider answered, with its status: the body of a 2xx as the operation's message, an
-// error as it is, but for the 404 of an empty list. A lease of another number than the operation's
-// is INTERNAL, UPSTREAM_MALFORMED. `metadata.fetch_time` is left for the caller to fill.
+// error as it is, but for the 404 of an empty list. `metadata.fetch_time` is left for the caller to
+// fill.
 absl::StatusOr<AnyReply> DecodeReply(const Operation& operation,
                                      const absl::StatusOr<std::string>& body);
+
+// INTERNAL, UPSTREAM_MALFORMED: the lease of another number than the operation's.
+absl::Status CheckReply(const Operation& operation, const AnyReply& reply);
 
 }  // namespace leasegateway
 

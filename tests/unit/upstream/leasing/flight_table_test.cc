@@ -133,6 +133,16 @@ TEST_F(FlightTableTest, OneTooManyIsRefused) {
   End();
 }
 
+// Or one of them could buy a number that another one has given up because of the stop.
+TEST_F(FlightTableTest, AllFlightsHearOfAStopAtOnce) {
+  const auto flight = table_->MakeFlight({});  // as one that Stop has not come to yet
+  flight->Join(v1::CreateLeaseRequest(), time_.now() + seconds(1), nullptr);
+  EXPECT_TRUE(flight->IsWanted());
+  table_->Stop();
+  EXPECT_TRUE(flight->IsStopped());
+  EXPECT_FALSE(flight->MaySend());
+}
+
 TEST_F(FlightTableTest, StopEndsNapsAndRefusesNewCalls) {
   const auto call = Execute("a", "x", seconds(300));
   io_.restart();

@@ -41,7 +41,7 @@ void JournalFile::WarnOfUnchecked() const {
   spdlog::warn("the operation journal {} is large: not all of it was checked", path_);
 }
 
-absl::Status JournalFile::Open(SteadyClock::time_point check_until) {
+absl::Status JournalFile::Open(std::chrono::milliseconds check_limit) {
   if (auto status = MakeFile(); !status.ok()) return status;
   if (const int code = database_.Open(path_); code != SQLITE_OK) return RefuseFor(code);
   if (sqlite3_db_readonly(database_.get(), "main") == 1) {
@@ -50,8 +50,9 @@ absl::Status JournalFile::Open(SteadyClock::time_point check_until) {
   if (auto status = Lock(); !status.ok()) return status;
   std::int64_t version = 0;
   if (auto status = Recognise(version); !status.ok()) return status;
+  check_until_ = SteadyClock::now() + check_limit;
   if (version != 0) {
-    if (auto status = Check(check_until); !status.ok()) return status;
+    if (auto status = Check(check_until_); !status.ok()) return status;
   }
   if (auto status = UseLog(); !status.ok()) return status;
   return Migrate(version);

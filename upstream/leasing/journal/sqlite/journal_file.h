@@ -23,8 +23,11 @@ class JournalFile {
   // ":memory:" is no file.
   explicit JournalFile(std::string path);
 
-  // Blocks. What is not looked at by `check_until` is taken as sound.
-  absl::Status Open(std::chrono::steady_clock::time_point check_until);
+  // Blocks. What is not looked at within `check_limit`, once the file is known as the journal, is
+  // taken as sound.
+  absl::Status Open(std::chrono::milliseconds check_limit);
+  // When that time is over, after Open.
+  std::chrono::steady_clock::time_point check_until() const { return check_until_; }
 
   const std::string& path() const { return path_; }
   SqliteDatabase& database() { return database_; }
@@ -47,6 +50,7 @@ class JournalFile {
 
   const std::string path_;
   SqliteDatabase database_;
+  std::chrono::steady_clock::time_point check_until_;
 };
 
 }  // namespace leasegateway

@@ -44,10 +44,9 @@ JournalThread::JournalThread(SqliteJournalOptions options, std::shared_ptr<Journ
       table_(file_.database(), options_.now) {}
 
 absl::Status JournalThread::Open() {
-  const auto check_until = SteadyClock::now() + options_.check_limit;
-  if (auto status = file_.Open(check_until); !status.ok()) return status;
+  if (auto status = file_.Open(options_.check_limit); !status.ok()) return status;
   if (const int code = table_.Prepare(); code != SQLITE_OK) return file_.RefuseFor(code);
-  const auto all_checked = table_.Check(check_until);
+  const auto all_checked = table_.Check(file_.check_until());
   if (!all_checked.ok()) {
     return file_.Refuse(absl::StrCat("the file is damaged (",
                                      std::string(all_checked.status().message()), ")",
