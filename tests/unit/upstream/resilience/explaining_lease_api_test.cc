@@ -7,6 +7,7 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
 
+#include "tests/support/fake_calls.h"
 #include "tests/support/scripted_lease_api.h"
 #include "upstream/upstream_error.h"
 
