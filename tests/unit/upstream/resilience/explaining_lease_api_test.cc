@@ -14,7 +14,6 @@
 namespace leasegateway {
 namespace {
 
-
 class ExplainingLeaseApiTest : public testing::Test {
  protected:
   ExplainingLeaseApiTest() : api_(std::make_unique<ScriptedLeaseApi>(&script_)) {

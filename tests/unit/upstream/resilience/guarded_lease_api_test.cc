@@ -14,7 +14,6 @@ namespace asio = boost::asio;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-
 class GuardedLeaseApiTest : public testing::Test {
  protected:
   GuardedLeaseApiTest() {

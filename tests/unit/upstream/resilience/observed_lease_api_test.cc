@@ -15,7 +15,6 @@ namespace {
 namespace asio = boost::asio;
 using std::chrono::milliseconds;
 
-
 class ObservedLeaseApiTest : public testing::Test {
  protected:
   ObservedLeaseApiTest() {

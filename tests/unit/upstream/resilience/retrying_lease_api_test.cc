@@ -13,7 +13,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using testing::ElementsAre;
 
-
 class RetryingLeaseApiTest : public testing::Test {
  protected:
   RetryingLeaseApiTest() {
