@@ -26,6 +26,7 @@ std::optional<std::chrono::milliseconds> ParseRetryAfter(
       std::clamp(wait, absl::ZeroDuration(), absl::Seconds(kMaxSeconds)));
 }
 
+// Long, because it is a table.
 absl::Status FromHttp(const HttpFailure& failure, std::chrono::system_clock::time_point now) {
   const UpstreamErrorBody body = DecodeError(failure.body);
   ErrorMetadata metadata = {{"http_status", absl::StrCat(failure.status)}};

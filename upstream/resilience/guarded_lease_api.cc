@@ -137,6 +137,7 @@ std::function<GuardedLeaseApi::Stats()> GuardedLeaseApi::StatsReader() const {
   };
 }
 
+// Long, because what is taken on the way is given back on each way out, in sight of one another.
 asio::awaitable<absl::StatusOr<AnyReply>> GuardedLeaseApi::Call(CallContext context,
                                                                 Operation operation) {
   co_await asio::this_coro::throw_if_cancelled(false);

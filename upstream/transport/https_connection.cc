@@ -179,6 +179,7 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::Exchange(HttpRequest r
   co_return result;
 }
 
+// Long, because it is one exchange in its phases, each with its own time-out.
 asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpRequest request,
                                                                          Deadline deadline) {
   Result result;
