@@ -13,12 +13,19 @@
 
 namespace leasegateway {
 
-// The durable record of purchases and terminations. What a function has returned OK for survives
-// the loss of the process and of power. All are awaited on a strand and answer there; they fail
-// with FAILED_PRECONDITION, JOURNAL_UNAVAILABLE when the record can't be read or written (a full
-// disk, a broken file), and then nothing has changed as far as callers may rely on it. Thread-safe.
+// The durable record of purchases and terminations, which several processes may share. What a
+// function has returned OK for survives the loss of the process and of power. All are awaited on a
+// strand and answer there; they fail with FAILED_PRECONDITION, JOURNAL_UNAVAILABLE when the record
+// can't be read or written (a full disk, a broken file, a database that is away), and then callers
+// may rely on nothing having changed, but for what the next write to the operation finds out.
+// Thread-safe.
+//
+// An operation that is not settled has an owner, one process, which alone may write it. The owner
+// of one that is settled is nobody. When a process dies another one takes over what it owned.
 class OperationJournal {
  public:
+  using TimePoint = std::chrono::steady_clock::time_point;
+
   virtual ~OperationJournal() = default;
 
   struct Entry {
@@ -26,20 +33,87 @@ class OperationJournal {
     std::string fingerprint;  // of the arguments: 32 bytes
   };
 
-  // Writes down an operation that nobody knows yet, or returns what is there under its account and
-  // `request_id`, unchanged, with `existed` set. `create_time` and `update_time` are the journal's.
-  struct Begun {
-    Entry entry;
-    bool existed = false;
+  enum class Owner {
+    kUs,       // this process
+    kAnother,  // one that is alive
+    kNobody,   // it is settled, or its owner has died
   };
-  virtual boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry) = 0;
+  struct Record {
+    Entry entry;
+    Owner owner = Owner::kNobody;
+    // Grows with each write and each owner. A write names the one that it follows (the fencing
+    // token).
+    std::int64_t revision = 0;
+    // Of one that was taken over: a request of the owner before may be on its way until then.
+    // Nothing may be sent earlier. In the past: nothing is.
+    TimePoint quiet_at = TimePoint::min();
+  };
 
-  // Replaces the operation of the same account and `request_id`. NOT_FOUND when there is none.
-  virtual boost::asio::awaitable<absl::Status> Update(v1::Operation operation) = 0;
+  // Writes down an operation that nobody knows yet, as this process's, or returns what is there
+  // under its account and `request_id`, unchanged, with `existed` set. `create_time` and
+  // `update_time` are the journal's. `claim`: if it is new, Claim its number as well, where that
+  // can be had.
+  struct Begun {
+    Record record;
+    bool existed = false;
+    bool claimed = false;
+  };
+  virtual boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry, bool claim) = 0;
+
+  // Makes this process the owner, unless another one that is alive is: `owner` says which. For an
+  // operation that is settled as well, whose request comes again. NOT_FOUND when there is none.
+  virtual boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string account,
+                                                                  std::string request_id) = 0;
+
+  // Makes this process the owner of operations that are INTENDED, SENT or UNKNOWN and whose owner
+  // has died, the oldest first, `limit` at most.
+  virtual boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string account,
+                                                                            int limit) = 0;
+
+  // What becomes of the number that an operation has claimed.
+  struct Change {
+    v1::Operation operation;
+    std::int64_t revision = 0;  // that this follows
+    // More than 0: from now on a request may go out, whose first byte is on its way within that
+    // time or never. It is over, whatever becomes of it, after the journal's `request_limit` more.
+    std::chrono::milliseconds may_send_for{0};
+    // The number can be claimed by others, at once or once this has passed.
+    bool release = false;
+    std::chrono::milliseconds release_after{0};
+  };
+  struct Updated {
+    std::int64_t revision = 0;
+    // The first byte of a request may go out before this, and not after: `may_send_for` from before
+    // the journal heard of it.
+    TimePoint send_before = TimePoint::max();
+  };
+  // Replaces the operation of the same account and `request_id`, which this process owns. One that
+  // becomes SUCCEEDED or FAILED has no owner any more. NOT_FOUND when there is none; ABORTED,
+  // OWNERSHIP_LOST, when it isn't this process's any more, or was written since `revision` by other
+  // than a lost write of this process.
+  virtual boost::asio::awaitable<absl::StatusOr<Updated>> Update(Change change) = 0;
+
+  // Claims a number for an operation of this process's: one operation at a time has it, until it is
+  // released. An operation has one number at most; what it had before is released.
+  struct Claimed {
+    bool granted = false;
+    // Otherwise: whose it is, and when it is free for certain, if that is known.
+    std::string holder;  // its request_id
+    std::optional<TimePoint> free_at;
+  };
+  virtual boost::asio::awaitable<absl::StatusOr<Claimed>> Claim(std::string account,
+                                                                std::string request_id,
+                                                                std::int64_t revision,
+                                                                std::string phone_number) = 0;
 
   // Nothing when nobody knows it.
-  virtual boost::asio::awaitable<absl::StatusOr<std::optional<Entry>>> Find(
+  virtual boost::asio::awaitable<absl::StatusOr<std::optional<Record>>> Find(
       std::string account, std::string request_id) = 0;
+
+  // Waits until another process may have changed the operation: until it says so, or a while, or
+  // `until`. A cancellation ends it early.
+  virtual boost::asio::awaitable<void> AwaitChange(std::string account, std::string request_id,
+                                                   TimePoint until) = 0;
 
   // The newest first, by `create_time`, `limit` at most. `after` is the `next` of the page before;
   // empty: from the newest on.
@@ -55,11 +129,6 @@ class OperationJournal {
     std::string next;  // empty: there are no more
   };
   virtual boost::asio::awaitable<absl::StatusOr<Page>> List(Query query) = 0;
-
-  // All that are INTENDED, SENT or UNKNOWN, and those that were changed at `changed_since` or
-  // later, the oldest first.
-  virtual boost::asio::awaitable<absl::StatusOr<std::vector<Entry>>> Unresolved(
-      std::chrono::system_clock::time_point changed_since) = 0;
 };
 
 }  // namespace leasegateway
