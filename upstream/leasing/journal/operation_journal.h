@@ -66,9 +66,11 @@ class OperationJournal {
                                                                   std::string request_id) = 0;
 
   // Makes this process the owner of operations that are INTENDED, SENT or UNKNOWN and whose owner
-  // has died, the oldest first, `limit` at most.
+  // has died, the oldest first, `limit` at most. `own`: also some that it owns already and has not
+  // written for a while: the answer to an Adopt, a TakeOver or a Begin may have got lost.
   virtual boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string account,
-                                                                            int limit) = 0;
+                                                                            int limit,
+                                                                            bool own) = 0;
 
   // What becomes of the number that an operation has claimed.
   struct Change {
