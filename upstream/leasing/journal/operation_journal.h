@@ -66,7 +66,9 @@ class OperationJournal {
                                                                   std::string request_id) = 0;
 
   // Makes this process the owner of operations that are INTENDED, SENT or UNKNOWN and whose owner
-  // has died, the oldest first, `limit` at most.
+  // has died, the oldest first, `limit` at most; each once. Where claims end with the process, also
+  // those that are settled and whose `settle_time` is still to come, nobody's, with that time as
+  // `quiet_at`: their number has to be kept until then.
   virtual boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string account,
                                                                             int limit) = 0;
 
