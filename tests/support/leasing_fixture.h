@@ -124,9 +124,10 @@ class MemoryJournal final : public OperationJournal {
         state == v1::OPERATION_STATE_SUCCEEDED || state == v1::OPERATION_STATE_FAILED;
     record.owner = is_settled ? Owner::kNobody : Owner::kUs;
     if (entry.operation.has_settle_time()) {
-      const auto left = std::chrono::nanoseconds(google::protobuf::util::TimeUtil::TimestampToNanoseconds(
-                            entry.operation.settle_time())) -
-                        std::chrono::system_clock::now().time_since_epoch();
+      const auto left =
+          std::chrono::nanoseconds(google::protobuf::util::TimeUtil::TimestampToNanoseconds(
+              entry.operation.settle_time())) -
+          std::chrono::system_clock::now().time_since_epoch();
       record.quiet_at = now() + std::chrono::duration_cast<TimePoint::duration>(left);
     }
     record.entry = std::move(entry);
