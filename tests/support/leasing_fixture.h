@@ -212,8 +212,9 @@ class ModelProvider final : public TypedLeaseApi {
     reply.value = at->second.number;
     co_return reply;
   }
-  LeaseApiResult<v1::Lease> CreateLease(CallContext, std::string phone_number,
+  LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string phone_number,
                                         v1::BillingMethod) override {
+    if (IsTooLate(context)) co_return TooLate();
     posts.push_back(phone_number);
     if (on_write) on_write();
     const Step step = NextStep();
@@ -232,7 +233,9 @@ class ModelProvider final : public TypedLeaseApi {
     reply.value.set_phone_number(phone_number);
     co_return reply;
   }
-  LeaseApiResult<v1::Termination> TerminateLease(CallContext, std::string phone_number) override {
+  LeaseApiResult<v1::Termination> TerminateLease(CallContext context,
+                                                 std::string phone_number) override {
+    if (IsTooLate(context)) co_return TooLate();
     deletes.push_back(phone_number);
     if (on_write) on_write();
     const Step step = NextStep();
@@ -287,6 +290,12 @@ class ModelProvider final : public TypedLeaseApi {
   std::function<void()> on_write;
 
  private:
+  // As the transport does.
+  bool IsTooLate(const CallContext& context) const { return time_->now() >= context.send_before; }
+  static absl::Status TooLate() {
+    return MakeError(absl::StatusCode::kUnavailable, reason::kNotApplied, "too late",
+                     {{"request_sent", "false"}});
+  }
   Step NextStep() {
     if (steps.empty()) return {};
     const Step step = steps.front();
