@@ -1,6 +1,7 @@
 #ifndef LEASE_GATEWAY_TESTS_SUPPORT_LEASING_FIXTURE_H_
 #define LEASE_GATEWAY_TESTS_SUPPORT_LEASING_FIXTURE_H_
 
+#include <google/protobuf/util/time_util.h>
 #include <gtest/gtest.h>
 
 #include <boost/asio/awaitable.hpp>
@@ -108,26 +109,34 @@ class MemoryJournal final : public OperationJournal {
     for (const auto& [id, entry] : entries) page.operations.push_back(entry.operation);
     co_return page;
   }
-  // All, once.
-  boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string, int) override {
+  // All, as at a start.
+  boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string, int,
+                                                                    bool) override {
     std::vector<Record> all;
     for (const std::string& id : order) all.push_back(ToRecord(entries.at(id)));
-    order.clear();
     co_return all;
   }
 
-  static Record ToRecord(Entry entry) {
+  Record ToRecord(Entry entry) const {
     Record record;
     const auto state = entry.operation.state();
     const bool is_settled =
         state == v1::OPERATION_STATE_SUCCEEDED || state == v1::OPERATION_STATE_FAILED;
     record.owner = is_settled ? Owner::kNobody : Owner::kUs;
+    if (entry.operation.has_settle_time()) {
+      const auto left =
+          std::chrono::nanoseconds(google::protobuf::util::TimeUtil::TimestampToNanoseconds(
+              entry.operation.settle_time())) -
+          std::chrono::system_clock::now().time_since_epoch();
+      record.quiet_at = now() + std::chrono::duration_cast<TimePoint::duration>(left);
+    }
     record.entry = std::move(entry);
     return record;
   }
 
+  std::function<TimePoint()> now = std::chrono::steady_clock::now;  // of the settle times
   std::map<std::string, Entry> entries;
-  std::vector<std::string> order;          // of what is to be adopted
+  std::vector<std::string> order;
   std::vector<v1::OperationState> states;  // of the updates
   absl::Status failure;                    // of all
   int fail_updates = 0;
@@ -203,8 +212,9 @@ class ModelProvider final : public TypedLeaseApi {
     reply.value = at->second.number;
     co_return reply;
   }
-  LeaseApiResult<v1::Lease> CreateLease(CallContext, std::string phone_number,
+  LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string phone_number,
                                         v1::BillingMethod) override {
+    if (IsTooLate(context)) co_return TooLate();
     posts.push_back(phone_number);
     if (on_write) on_write();
     const Step step = NextStep();
@@ -223,7 +233,9 @@ class ModelProvider final : public TypedLeaseApi {
     reply.value.set_phone_number(phone_number);
     co_return reply;
   }
-  LeaseApiResult<v1::Termination> TerminateLease(CallContext, std::string phone_number) override {
+  LeaseApiResult<v1::Termination> TerminateLease(CallContext context,
+                                                 std::string phone_number) override {
+    if (IsTooLate(context)) co_return TooLate();
     deletes.push_back(phone_number);
     if (on_write) on_write();
     const Step step = NextStep();
@@ -278,6 +290,12 @@ class ModelProvider final : public TypedLeaseApi {
   std::function<void()> on_write;
 
  private:
+  // As the transport does.
+  bool IsTooLate(const CallContext& context) const { return time_->now() >= context.send_before; }
+  static absl::Status TooLate() {
+    return MakeError(absl::StatusCode::kUnavailable, reason::kNotApplied, "too late",
+                     {{"request_sent", "false"}});
+  }
   Step NextStep() {
     if (steps.empty()) return {};
     const Step step = steps.front();
@@ -327,6 +345,7 @@ class RecordedLeaseApiTest : public testing::Test {
   RecordedLeaseApiTest() : provider_(std::make_shared<ModelProvider>(&time_, &io_)) {
     provider_->Add(kNumber);
     journal_ = std::make_shared<MemoryJournal>();
+    journal_->now = [this] { return time_.now(); };
     memory_.availability = [this](CallContext context) { return Listed(this, std::move(context)); };
     memory_.leased = [this](const v1::Lease& lease) { found_.push_back(lease.lease_id()); };
     memory_.taken = [this](const std::string& number) { found_.push_back("taken " + number); };

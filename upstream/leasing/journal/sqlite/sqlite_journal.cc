@@ -85,7 +85,7 @@ asio::awaitable<absl::StatusOr<Record>> SqliteJournal::TakeOver(std::string acco
 }
 
 asio::awaitable<absl::StatusOr<std::vector<Record>>> SqliteJournal::Adopt(std::string account,
-                                                                          int limit) {
+                                                                          int limit, bool /*own*/) {
   return JournalQueue::AskToTheEnd<std::vector<Record>>(
       queue_, [account = std::move(account), limit](JournalThread& thread) {
         return thread.table().Adopt(account, limit);

@@ -58,7 +58,7 @@ class SqliteJournal final : public OperationJournal {
   // What was there when the file was opened, also what is settled and has a `settle_time` that is
   // still to come. Not what has come back from Begin or TakeOver meanwhile.
   boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string account,
-                                                                    int limit) override;
+                                                                    int limit, bool own) override;
   boost::asio::awaitable<absl::StatusOr<Updated>> Update(Change change) override;
   boost::asio::awaitable<absl::StatusOr<Claimed>> Claim(std::string account, std::string request_id,
                                                         std::int64_t revision,
