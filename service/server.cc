@@ -171,7 +171,7 @@ void Server::AttachAdmin() {
   sources.search = [this] { return search_->stats(); };
   sources.watchers = [this] { return watches_->watchers(); };
   sources.journal = [this] { return journal_->stats(); };
-  sources.open_operations = [this] { return recorded_->open(); };
+  sources.open_operations = [this] { return recorded_->stats().open; };
   metrics_->Attach(std::move(sources));
   readiness_->Attach(journal_, api_, upstream_stats_);
 }

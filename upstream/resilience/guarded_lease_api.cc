@@ -57,6 +57,7 @@ CircuitBreaker::Duration Patience(CircuitBreaker::Duration usual) {
 Outcome Judge(const absl::Status& status, bool patient) {
   if (status.ok()) return Outcome::kSuccess;
   const std::string why = ReasonOf(status);
+  if (why == reason::kNotApplied) return Outcome::kUnknown;  // its own time was over
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
       return why == reason::kUpstreamTls || (why == reason::kUpstreamUnreachable &&

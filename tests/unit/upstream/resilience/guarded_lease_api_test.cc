@@ -158,6 +158,13 @@ TEST_F(GuardedLeaseApiTest, WhatCountsAsAFailureAndOfWhat) {
   }
 }
 
+TEST_F(GuardedLeaseApiTest, WriteThatCameTooLateSaysNothingOfTheProvider) {
+  answer_ = MakeError(absl::StatusCode::kUnavailable, reason::kNotApplied, "its time was over",
+                      {{"request_sent", "false"}});
+  RunMany(30);
+  EXPECT_EQ(ReasonOf(Run()), reason::kNotApplied);
+}
+
 TEST_F(GuardedLeaseApiTest, OneNumberThatFailsIsRefusedToNobody) {
   for (const absl::Status& answer : {Http(503, false), LostAnswer(false), Http(302, false),
                                      LostAnswer(true), DeadlineError("GET /x")}) {
