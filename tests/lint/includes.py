@@ -19,6 +19,7 @@ ROOMS = {
     "upstream/provider": ["upstream", "upstream/transport"],
     "upstream/resilience": ["upstream"],
     "upstream/availability": ["upstream"],
+    "upstream/postgres": ["upstream"],
     "upstream/leasing/journal": ["upstream"],
     "upstream/leasing/journal/sqlite": ["upstream", "upstream/leasing/journal"],
     "upstream/leasing": ["upstream", "upstream/availability", "upstream/leasing/journal"],
