@@ -29,7 +29,7 @@ ROOMS = {
                                    "upstream/resilience", "upstream/availability"],
     "upstream/sandbox": [],  # an emulator shares nothing with what is tried against it
     "service/process": [],
-    "service/config": ["service/process"],
+    "service/config": ["service/process", "upstream/postgres"],
     "service/rpc": ["service/process", "upstream", "upstream/availability", "upstream/leasing"],
     "service/admin": ["service/process", "service/rpc", "upstream", "upstream/availability",
                       "upstream/leasing/journal/sqlite", "upstream/lease_api_factory"],

@@ -212,8 +212,10 @@ class ModelProvider final : public TypedLeaseApi {
     reply.value = at->second.number;
     co_return reply;
   }
-  LeaseApiResult<v1::Lease> CreateLease(CallContext, std::string phone_number,
+  LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string phone_number,
                                         v1::BillingMethod) override {
+    if (connect_time.count() > 0) co_await Sleep(connect_time);
+    if (IsTooLate(context)) co_return TooLate();
     posts.push_back(phone_number);
     if (on_write) on_write();
     const Step step = NextStep();
@@ -232,7 +234,10 @@ class ModelProvider final : public TypedLeaseApi {
     reply.value.set_phone_number(phone_number);
     co_return reply;
   }
-  LeaseApiResult<v1::Termination> TerminateLease(CallContext, std::string phone_number) override {
+  LeaseApiResult<v1::Termination> TerminateLease(CallContext context,
+                                                 std::string phone_number) override {
+    if (connect_time.count() > 0) co_await Sleep(connect_time);
+    if (IsTooLate(context)) co_return TooLate();
     deletes.push_back(phone_number);
     if (on_write) on_write();
     const Step step = NextStep();
@@ -284,9 +289,16 @@ class ModelProvider final : public TypedLeaseApi {
   std::deque<absl::Status> look_failures;  // of the next looks; OK: none
   absl::Status all_looks_fail;
   std::chrono::milliseconds look_time{0};
+  std::chrono::milliseconds connect_time{0};  // before the first byte of a write
   std::function<void()> on_write;
 
  private:
+  // As the transport does.
+  bool IsTooLate(const CallContext& context) const { return time_->now() >= context.send_before; }
+  static absl::Status TooLate() {
+    return MakeError(absl::StatusCode::kUnavailable, reason::kNotApplied, "too late",
+                     {{"request_sent", "false"}});
+  }
   Step NextStep() {
     if (steps.empty()) return {};
     const Step step = steps.front();
