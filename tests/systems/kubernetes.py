@@ -35,7 +35,8 @@ def rules(folder, program):
     for path in sorted(glob.glob(os.path.join(folder, "*.yaml"))):
         overlay = os.path.basename(path)[:-5]
         rendered[overlay] = list(yaml.safe_load_all(read(path)))
-    check("three overlays", [] if set(rendered) == {"sandbox", "production", "mesh"} else [str(set(rendered))])
+    overlays = {"sandbox", "single", "trial", "production", "mesh"}
+    check("all overlays", [] if set(rendered) == overlays else [str(set(rendered))])
     for overlay, objects in rendered.items():
         check(f"overlay {overlay}, {len(objects)} objects, {len(RULES)} rules",
               violations(Rendered(overlay, objects, gateway)))

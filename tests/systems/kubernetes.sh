@@ -44,7 +44,7 @@ python() {
     failed=$((failed + ${counts#* }))
   fi
 }
-overlays=(sandbox production mesh)
+overlays=(sandbox single trial production mesh)
 
 step "Render every overlay"
 rendered=

@@ -5,7 +5,7 @@ import re
 
 import yaml
 
-from .checks import LEASING, ROOT, SAFE_RETRIES, SERVICE, WRITES, check, methods, read, seconds
+from .checks import ROOT, SAFE_RETRIES, SERVICE, WRITES, check, methods, read, seconds
 
 
 def route_errors(routes):
@@ -19,7 +19,7 @@ def route_errors(routes):
             routed[method] = name
             if method in WRITES and attempts:
                 errors.append(f"route {name}: {method} is retried")
-            if (method in LEASING) != (target == "lease-gateway-leasing"):
+            if target != "lease-gateway":
                 errors.append(f"route {name}: {method} goes to {target}")
         if attempts and not set(retried) <= SAFE_RETRIES:
             errors.append(f"route {name}: retries on {sorted(set(retried) - SAFE_RETRIES)}")
