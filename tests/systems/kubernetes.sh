@@ -92,6 +92,14 @@ if [ -n "$rendered" ]; then
   fi
 fi
 
+step "Clients with the service config"
+languages=(python)
+if npm_packages @grpc/grpc-js@1; then
+  languages+=(grpc-js)
+  export NODE_PATH=$root/build/npm/node_modules
+fi
+python retries "${languages[@]}"
+
 if ! command -v promtool >/dev/null; then
   echo "skipped: promtool is missing: run deploy/install.sh --kubernetes"
 else

@@ -10,6 +10,7 @@ WRITES = {"CreateLease", "LeaseAnyNumber", "TerminateLease", "ConfigureFailover"
           "DisableCallForwarding"}
 # After these nothing has begun at the gateway, so even a write could go out again.
 SAFE_RETRIES = {"connect-failure", "refused-stream"}
+SERVICE_CONFIG = os.path.join(ROOT, "proto/leasegateway/v1/service_config.json")
 ALERTS = os.path.join(ROOT, "deploy/prometheus/alerts.yaml")
 DASHBOARD = os.path.join(ROOT, "deploy/grafana/dashboard.json")
 
