@@ -1,6 +1,7 @@
 #include "upstream/availability/list_delta.h"
 
 #include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 #include <google/protobuf/wire_format_lite.h>
 #include <openssl/sha.h>
 
@@ -53,6 +54,17 @@ constexpr struct {
 };
 
 }  // namespace
+
+std::string SerializeInOrder(const google::protobuf::MessageLite& message) {
+  std::string bytes;
+  {
+    google::protobuf::io::StringOutputStream stream(&bytes);
+    google::protobuf::io::CodedOutputStream out(&stream);
+    out.SetSerializationDeterministic(true);
+    message.SerializeToCodedStream(&out);
+  }
+  return bytes;
+}
 
 std::optional<Entries> EntriesOf(std::string_view reply) {
   Entries entries;

@@ -1,6 +1,8 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_AVAILABILITY_LIST_DELTA_H_
 #define LEASE_GATEWAY_UPSTREAM_AVAILABILITY_LIST_DELTA_H_
 
+#include <google/protobuf/message_lite.h>
+
 #include <optional>
 #include <string>
 #include <string_view>
@@ -14,6 +16,9 @@ namespace leasegateway {
 
 // The entries at the beginning of a reply, up to its first other field. Nothing when that is cut.
 std::optional<std::vector<std::string_view>> EntriesOf(std::string_view reply);
+
+// A message with its maps in a fixed order, so that equal ones have equal bytes.
+std::string SerializeInOrder(const google::protobuf::MessageLite& message);
 
 // What makes `after` out of `before`, a serialised ListDelta. Entries that `before` has cost next
 // to nothing, wherever they stand.

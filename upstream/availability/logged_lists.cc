@@ -1,8 +1,6 @@
 #include "upstream/availability/logged_lists.h"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-
+#include <algorithm>
 #include <utility>
 
 #include "upstream/availability/list_delta.h"
@@ -12,15 +10,6 @@ namespace {
 
 // After so many entries a list is stored as a whole again, however small they are.
 constexpr std::size_t kMostEntriesSinceWhole = 256;
-
-std::string SerializeInOrder(const google::protobuf::MessageLite& message) {
-  std::string bytes;
-  google::protobuf::io::StringOutputStream stream(&bytes);
-  google::protobuf::io::CodedOutputStream out(&stream);
-  out.SetSerializationDeterministic(true);
-  message.SerializeToCodedStream(&out);
-  return (out.Trim(), bytes);
-}
 
 template <typename Message>
 Message ParseList(std::string_view bytes) {
@@ -124,7 +113,14 @@ void Draft::ApplyList(const LogEntry& entry) {
 }
 
 LoggedLists::List Draft::Finish(const SharedFetch* fetch) {
-  if (fetch != nullptr) now_.fetch = *fetch;
+  if (fetch != nullptr) {
+    // The same moment, as two exchanges tell it: the nearer guess stays.
+    const auto sent = fetch->time == now_.fetch.time && now_.fetch.time != 0
+                          ? std::max(fetch->sent, now_.fetch.sent)
+                          : fetch->sent;
+    now_.fetch = *fetch;
+    now_.fetch.sent = sent;
+  }
   if (!is_known()) return std::move(now_);
   v1::ResponseMetadata metadata = MetadataBefore();
   const bool is_newer = fetch != nullptr && metadata.ParseFromString(fetch->metadata);
