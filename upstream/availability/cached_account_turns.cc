@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
-#include <limits>
 
 #include "upstream/availability/cached_account.h"
 #include "upstream/availability/list_delta.h"
@@ -53,8 +52,7 @@ asio::awaitable<CachedAccount::Turn> CachedAccount::TakeTurn(std::shared_ptr<Cac
     const std::lock_guard lock(self->mutex_);
     const LoggedLists::List& known = (*self->logged_)[list];
     claim.list = list;
-    claim.known_time =
-        known.is_known() ? known.fetch.time : std::numeric_limits<std::int64_t>::max();
+    claim.known_time = known.fetch.time;
     claim.not_before =
         self->environment_.now() - context.max_staleness.value_or(self->policy_.fresh);
     count = self->writes_.count();
@@ -80,9 +78,6 @@ asio::awaitable<CachedAccount::Turn> CachedAccount::TakeTurn(std::shared_ptr<Cac
       const LoggedLists::List& now = (*self->logged_)[list];
       turn.is_loaded = now.is_known() && now.fetch.time > claim.known_time &&
                        now.fetch.sent >= *claim.not_before && now.fetch.seen >= claim.min_seen;
-      if (claim.known_time == std::numeric_limits<std::int64_t>::max() && now.is_known()) {
-        claim.known_time = 0;  // it has come meanwhile
-      }
     }
     if (turn.is_loaded) co_return turn;
     const auto until = begun + (self->HasWaiters(list) ? kPatience : kPatienceOfRefresh);
