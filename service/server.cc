@@ -16,8 +16,8 @@
 #include "service/admin/readiness_probe.h"
 #include "service/config/print.h"
 #include "service/grpc_port.h"
-#include "service/process/api_key.h"
 #include "service/process/io_threads.h"
+#include "service/process/secret.h"
 #include "service/process/temporary_file.h"
 #include "service/process/tls.h"
 #include "service/rpc/lease_service.h"
@@ -115,8 +115,8 @@ absl::Status Server::StartUpstream() {
     options.ca_file = ca_file->path();
     options.api_key = [key = sandbox_->key()] { return key; };
   } else {
-    const auto key = std::make_shared<const ApiKey>(config_.api_key, config_.upstream_token_file,
-                                                    config_.file_refresh);
+    const auto key = std::make_shared<const Secret>(
+        kApiKey, config_.api_key, config_.upstream_token_file, config_.file_refresh);
     options.api_key = [key] { return key->Get(); };
   }
   upstream_stats_ = options.stats;
@@ -171,7 +171,7 @@ void Server::AttachAdmin() {
   sources.search = [this] { return search_->stats(); };
   sources.watchers = [this] { return watches_->watchers(); };
   sources.journal = [this] { return journal_->stats(); };
-  sources.open_operations = [this] { return recorded_->open(); };
+  sources.open_operations = [this] { return recorded_->stats().open; };
   metrics_->Attach(std::move(sources));
   readiness_->Attach(journal_, api_, upstream_stats_);
 }

@@ -39,6 +39,11 @@ class Wakeup {
         boost::asio::redirect_error(boost::asio::use_awaitable, ignored)));
   }
 
+  // The same as Wake, from the waiter's strand.
+  void WakeHere() { timer_.cancel(); }
+
+  boost::asio::any_io_executor executor() { return timer_.get_executor(); }
+
   static void Wake(std::shared_ptr<Wakeup> waiter) {
     const auto executor = waiter->timer_.get_executor();
     boost::asio::post(executor, [waiter = std::move(waiter)] { waiter->timer_.cancel(); });

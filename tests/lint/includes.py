@@ -19,6 +19,7 @@ ROOMS = {
     "upstream/provider": ["upstream", "upstream/transport"],
     "upstream/resilience": ["upstream"],
     "upstream/availability": ["upstream"],
+    "upstream/postgres": ["upstream"],
     "upstream/leasing/journal": ["upstream"],
     "upstream/leasing/journal/sqlite": ["upstream", "upstream/leasing/journal"],
     "upstream/leasing": ["upstream", "upstream/availability", "upstream/leasing/journal"],
@@ -27,7 +28,7 @@ ROOMS = {
                                    "upstream/resilience", "upstream/availability"],
     "upstream/sandbox": [],  # an emulator shares nothing with what is tried against it
     "service/process": [],
-    "service/config": ["service/process"],
+    "service/config": ["service/process", "upstream/postgres"],
     "service/rpc": ["service/process", "upstream", "upstream/availability", "upstream/leasing"],
     "service/admin": ["service/process", "service/rpc", "upstream", "upstream/availability",
                       "upstream/leasing/journal/sqlite", "upstream/lease_api_factory"],

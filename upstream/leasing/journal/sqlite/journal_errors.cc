@@ -19,6 +19,11 @@ absl::Status DamagedEntryError() {
       "the operation journal: an entry is damaged, its contents don't match its checksum");
 }
 
+absl::Status NoSuchOperation() {
+  return MakeError(absl::StatusCode::kNotFound, reason::kInternal,
+                   "the operation journal has no such operation");
+}
+
 absl::Status JournalFailed(const SqliteDatabase& database, int code, std::string_view doing) {
   return JournalUnavailable(absl::StrCat("the operation journal can't be ", std::string(doing),
                                          ": ", DescribeSqlite(code, database.message())));

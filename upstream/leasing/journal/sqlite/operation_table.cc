@@ -19,6 +19,7 @@ namespace leasegateway {
 
 using Entry = OperationJournal::Entry;
 using Page = OperationJournal::Page;
+using Record = OperationJournal::Record;
 using SystemTime = std::chrono::system_clock::time_point;
 
 namespace {
@@ -119,8 +120,13 @@ void BindEntry(SqliteStatement& statement, const Entry& entry, const std::string
 
 }  // namespace
 
-OperationTable::OperationTable(SqliteDatabase& database, std::function<SystemTime()> now)
-    : database_(database), now_(std::move(now)) {}
+bool IsSettled(v1::OperationState state) {
+  return state == v1::OPERATION_STATE_SUCCEEDED || state == v1::OPERATION_STATE_FAILED;
+}
+
+OperationTable::OperationTable(SqliteDatabase& database, std::function<SystemTime()> now,
+                               std::chrono::milliseconds settle_limit)
+    : database_(database), now_(std::move(now)), settle_limit_(settle_limit) {}
 
 int OperationTable::Prepare() {
   const std::string columns(kColumns);
@@ -142,10 +148,10 @@ int OperationTable::Prepare() {
       {&list_[0][1], list(" AND state = ?6")},
       {&list_[1][0], list(" AND phone_number = ?5")},
       {&list_[1][1], list(" AND phone_number = ?5 AND state = ?6")},
-      {&unresolved_, absl::StrCat("SELECT ", columns,
-                                  " FROM operation WHERE state NOT IN (3, 4)"
-                                  " OR (state IN (3, 4) AND update_time >= ?1)"
-                                  " ORDER BY create_time, request_id")},
+      {&orphans_of_,
+       "SELECT account, request_id FROM operation WHERE state NOT IN (3, 4)"
+       " OR (state IN (3, 4) AND update_time >= ?1)"
+       " ORDER BY create_time, request_id"},
       {&oldest_, "SELECT min(create_time) FROM operation WHERE state NOT IN (3, 4)"},
       {&prune_,
        "DELETE FROM operation WHERE id IN (SELECT id FROM operation WHERE state IN (3, 4)"
@@ -213,18 +219,47 @@ absl::StatusOr<Page> OperationTable::List(const OperationJournal::Query& query) 
   return page;
 }
 
-absl::StatusOr<std::vector<Entry>> OperationTable::Unresolved(SystemTime changed_since) {
-  const SqliteResetter reset(unresolved_);
-  unresolved_.Bind(1, ToNanos(changed_since));
-  std::vector<Entry> entries;
+int OperationTable::FindOrphans() {
+  const SqliteResetter reset(orphans_of_);
+  orphans_of_.Bind(1, ToNanos(now_() - settle_limit_));
   int code = SQLITE_OK;
-  while ((code = unresolved_.Step()) == SQLITE_ROW) {
-    auto entry = Decode(unresolved_);
-    if (!entry.ok()) return entry.status();
-    entries.push_back(*std::move(entry));
+  while ((code = orphans_of_.Step()) == SQLITE_ROW) {
+    orphans_[std::string(orphans_of_.Text(0))].emplace_back(orphans_of_.Text(1));
   }
-  if (code != SQLITE_DONE) return JournalFailed(database_, code, "read");
-  return entries;
+  return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+absl::StatusOr<std::vector<Record>> OperationTable::Adopt(const std::string& account, int limit) {
+  std::vector<Record> records;
+  const auto at = orphans_.find(account);
+  if (at == orphans_.end()) return records;
+  auto& ids = at->second;
+  std::size_t seen = 0;
+  for (; seen < ids.size() && static_cast<int>(records.size()) < limit; ++seen) {
+    auto found = Find(account, ids[seen]);
+    if (!found.ok()) return found.status();
+    if (!*found) continue;
+    Record record;
+    if (IsSettled((*found)->operation.state())) {
+      const auto left =
+          std::chrono::nanoseconds(ToNanos((*found)->operation.settle_time()) - ToNanos(now_()));
+      if (left <= left.zero()) continue;
+      // The clock may have been put back.
+      record.quiet_at = std::chrono::steady_clock::now() +
+                        std::min<std::chrono::nanoseconds>(left, settle_limit_);
+    } else {
+      record.owner = OperationJournal::Owner::kUs;
+    }
+    record.entry = **std::move(found);
+    records.push_back(std::move(record));
+  }
+  ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(seen));
+  return records;
+}
+
+void OperationTable::NoteTaken(const std::string& account, const std::string& request_id) {
+  const auto at = orphans_.find(account);
+  if (at != orphans_.end()) std::erase(at->second, request_id);
 }
 
 int OperationTable::Count(Counts& counts) {
@@ -282,8 +317,7 @@ int OperationTable::Replace(OperationWrite& write, Counts& change) {
   write.status = found.status();
   if (!found.ok()) return SQLITE_DONE;
   if (!*found) {
-    write.status = MakeError(absl::StatusCode::kNotFound, reason::kInternal,
-                             "the operation journal has no such operation");
+    write.status = NoSuchOperation();
     return SQLITE_DONE;
   }
   const Entry& before = **found;
