@@ -4,6 +4,7 @@
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -29,11 +30,25 @@ class Gate final : public postgres::Database {
       std::chrono::steady_clock::time_point deadline) override;
   boost::asio::awaitable<absl::StatusOr<postgres::Rows>> RunShared(
       postgres::Query query, std::chrono::steady_clock::time_point deadline) override;
-  bool is_up() const override { return is_open_ && inner_->is_up(); }
+  bool is_up() const override { return is_open() && inner_->is_up(); }
+  bool is_open() const { return is_open_; }
+
+  // Transactions since the start, by what is known of them.
+  struct Counts {
+    std::uint64_t ok = 0;  // committed, or turned down by a unique constraint
+    std::uint64_t failed = 0;
+    std::uint64_t unknown = 0;  // committed or not
+  };
+  Counts counts() const { return {ok_, failed_, unknown_}; }
 
  private:
+  void Count(const absl::Status& status);
+
   const std::shared_ptr<postgres::Database> inner_;
   std::atomic<bool> is_open_{false};
+  std::atomic<std::uint64_t> ok_{0};
+  std::atomic<std::uint64_t> failed_{0};
+  std::atomic<std::uint64_t> unknown_{0};
 };
 
 }  // namespace leasegateway
