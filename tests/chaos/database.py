@@ -49,6 +49,7 @@ class Database:
         self.log = open(os.path.join(folder, "proxy.log"), "wb")
         self.proxy = None
         self.replicas = replicas
+        self.local = threading.local()
 
     def start(self):
         self.pair.start()
@@ -89,19 +90,18 @@ class Database:
         return [checker.Operation(*row) for row in rows]
 
     def try_to_ask(self, sql, *arguments):
-        """All rows; None when the database can't be asked now."""
+        """All rows; None when the database can't be asked now. Each thread has a connection of its own."""
         try:
-            connection = self.pair.connect()
-        except psycopg2.Error:
-            return None
-        try:
-            with connection.cursor() as cursor:
+            if not hasattr(self.local, "connection"):
+                self.local.connection = self.pair.connect()
+            with self.local.connection.cursor() as cursor:
                 cursor.execute(sql, arguments)
                 return cursor.fetchall()
         except psycopg2.Error:
+            if hasattr(self.local, "connection"):
+                self.local.connection.close()
+                del self.local.connection
             return None
-        finally:
-            connection.close()
 
     def state_of(self, request_id):
         """Nothing when it is not there, or can't be read now."""

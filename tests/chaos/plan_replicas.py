@@ -11,6 +11,11 @@ FREEZES_PERCENT = 45  # of the trials that kill, those that freeze the gateway i
 # Longer than an ownership (world.OWNERSHIP_TIME), so that another takes over; the longest also than
 # the time in which a request may go out that the ownership has granted.
 FREEZES = ((2.5, 5.0), (5.0, 9.0), (9.0, 14.0))
+SLEEPS_PERCENT = 12  # of the trials that only buy, those in which the gateway falls asleep over it
+# The look before the purchase takes so long that the database's next answers can be held up, and then
+# the gateway is granted what it does not hear of.
+SLOW_LOOK = {"route": plan.LOOK, "kind": "delay", "delay_ms": 300, "when": "before", "count": 1,
+             "number": 0}
 
 # To a gateway, between it and the database, to the database.
 GATEWAY_BLOWS = ("kill", "freeze")
@@ -71,30 +76,55 @@ def spread(trial, seed, replicas):
         habit = rng.choices(("turn", "stay", "all"), (50, 20, 30))[0]
         for step in steps:
             step.replica, step.habit = home, habit
-    if not trial.kill:
-        return trial
-    freezes = rng.random() * 100 < FREEZES_PERCENT
-    trial.freeze = rng.uniform(*rng.choice(FREEZES)) if freezes else 0.0
+    if trial.kill:
+        _spread_kill(trial, rng)
+    elif trial.scenario == "buy" and rng.random() * 100 < SLEEPS_PERCENT:
+        _put_to_sleep(trial, rng)
+    return trial
+
+
+def _spread_kill(trial, rng):
+    """The first try is at the one that is struck; who goes on asks the others."""
+    if rng.random() * 100 < FREEZES_PERCENT:
+        trial.freeze = rng.uniform(*rng.choice(FREEZES))
     trial.restart_after = rng.choice((0.0, rng.uniform(0.0, 2.0), rng.uniform(2.0, 6.0)))
-    # The first try is at the one that is struck; who goes on asks the others.
-    for steps in trial.callers:
-        for step in steps:
-            step.habit, step.attempts, step.retry_pause = "turn", 20, max(step.retry_pause, 0.1)
+    for step in (step for steps in trial.callers for step in steps):
+        step.habit, step.attempts, step.retry_pause = "turn", 20, max(step.retry_pause, 0.1)
     for step in trial.callers[0]:
         step.replica = trial.replica
     if trial.kill == "journal-send":
-        # The look before the purchase takes long enough for its answers from the database to be held
-        # up, and then it is granted what it does not hear of.
-        trial.faults.append({"route": plan.LOOK, "kind": "delay", "delay_ms": 300, "when": "before",
-                             "count": 1, "number": 0})
-        if trial.freeze and trial.kill_route == plan.LEASE:
-            # While it is frozen, others finish the purchase and give the number back: whoever goes on
-            # then without looking buys anew.
-            request_id = str(uuid.UUID(int=rng.getrandbits(128), version=4))
-            end = plan.Intent("TerminateLease", request_id, 0, bind="latest")
-            last = trial.callers[0][-1]
-            trial.callers[0].append(dataclasses.replace(last, intent=end, pause=0.05))
-    return trial
+        trial.faults.append(dict(SLOW_LOOK))
+
+
+def _put_to_sleep(trial, rng):
+    """A gateway sleeps between the grant to send and the first byte; others finish and give back meanwhile.
+
+    Whoever then sends what it was granted long ago buys anew; and so does an adopter that has not
+    waited for what the sleeper may still send.
+    """
+    trial.scenario, trial.kill, trial.kill_route = "sleep", "journal-send", plan.LEASE
+    trial.faults = [dict(SLOW_LOOK)]
+    buy = plan.Intent("CreateLease", str(uuid.UUID(int=rng.getrandbits(128), version=4)), 0)
+    end = plan.Intent("TerminateLease", str(uuid.UUID(int=rng.getrandbits(128), version=4)), 0,
+                      bind="latest")
+
+    def step(intent, pause, deadline, habit, attempts, away):
+        return plan.Step(pause, round(deadline, 3), "client", intent, attempts=attempts, retry_pause=0.1,
+                         replica=trial.replica + away, habit=habit)
+
+    if rng.random() < 0.5:
+        # It wakes up when its right to send has run out, but one who came later still waits for it.
+        trial.freeze = rng.uniform(9.0, 14.0)
+        granted = rng.uniform(0.8, 1.6)
+        first = step(buy, 0.0, granted, "stay", 1, 0)
+        stays = step(buy, 0.1, 25.0, "stay", 1, 0)
+    else:
+        # It wakes up when another one owns the purchase, but it may still send.
+        trial.freeze = rng.uniform(2.5, 6.0)
+        first = step(buy, 0.0, trial.freeze + rng.uniform(1.0, 3.0), "stay", 1, 0)
+        stays = step(buy, 0.1, trial.freeze + 3.0, "stay", 1, 0)
+    others = [step(buy, 0.2, 3.0, "turn", 20, 1), step(end, 0.05, 3.0, "turn", 20, 1)]
+    trial.callers = [[first], [stays], others]
 
 
 def targets(step, attempt, replicas):
