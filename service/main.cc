@@ -88,6 +88,8 @@ int main(int argc, char** argv) {
     case Invocation::Action::kCheckConfig:
       std::cout << "the configuration is valid\n";
       return 0;
+    case Invocation::Action::kMigrate:
+      return 1;
     case Invocation::Action::kServe:
       return Serve(invocation->config);
   }

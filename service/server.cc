@@ -170,10 +170,11 @@ void Server::AttachAdmin() {
   sources.cache = [this] { return api_->stats(); };
   sources.search = [this] { return search_->stats(); };
   sources.watchers = [this] { return watches_->watchers(); };
+  sources.leasing = [this] { return recorded_->stats(); };
   sources.journal = [this] { return journal_->stats(); };
-  sources.open_operations = [this] { return recorded_->stats().open; };
   metrics_->Attach(std::move(sources));
-  readiness_->Attach(journal_, api_, upstream_stats_);
+  readiness_->Attach([journal = journal_] { return journal->stats().last_write; }, api_,
+                     upstream_stats_);
 }
 
 void Server::DetachAdmin() {

@@ -20,6 +20,7 @@ ROOMS = {
     "upstream/resilience": ["upstream"],
     "upstream/availability": ["upstream"],
     "upstream/postgres": ["upstream"],
+    "upstream/cluster": ["upstream", "upstream/availability", "upstream/postgres"],
     "upstream/leasing/journal": ["upstream"],
     "upstream/leasing/journal/sqlite": ["upstream", "upstream/leasing/journal"],
     "upstream/leasing": ["upstream", "upstream/availability", "upstream/leasing/journal"],
