@@ -25,13 +25,18 @@
 #include <vector>
 
 #include "leasegateway/v1/lease_service.grpc.pb.h"
+#include "tests/bench/calls.h"
 #include "tests/bench/samples.h"
+#include "tests/bench/watchers.h"
 
 namespace {
 
 namespace v1 = leasegateway::v1;
 namespace bench = leasegateway::bench;
+using bench::CheckStatus;
 using bench::Clock;
+using bench::Fail;
+using bench::SetDeadline;
 using Stub = v1::LeaseService::Stub;
 
 struct Options {
@@ -50,45 +55,16 @@ struct Options {
   bool bare = false;      // the server gives the same answer to each request
 };
 
-[[noreturn]] void Fail(const std::string& what) { throw std::runtime_error(what); }
-
-std::shared_ptr<grpc::Channel> Connect(const Options& options) {
-  grpc::ChannelArguments arguments;
-  arguments.SetMaxReceiveMessageSize(-1);
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a connection a channel
-  auto credentials = grpc::InsecureChannelCredentials();
-  if (!options.ca_file.empty()) {
-    std::ostringstream ca;
-    ca << std::ifstream(options.ca_file).rdbuf();
-    credentials = grpc::SslCredentials({ca.str(), "", ""});
-  }
-  auto channel = grpc::CreateCustomChannel(options.target, credentials, arguments);
-  if (!channel->WaitForConnected(std::chrono::system_clock::now() + std::chrono::seconds(20))) {
-    Fail("can't connect to " + options.target);
-  }
-  return channel;
-}
-
 std::vector<std::string> ReadNumbers(const Options& options) {
   std::vector<std::string> numbers = bench::ReadLines(options.numbers_file);
   if (numbers.empty()) Fail("there are no numbers in \"" + options.numbers_file + "\"");
   return numbers;
 }
 
-void SetDeadline(grpc::ClientContext* context, int seconds = 60) {
-  context->set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(seconds));
-}
-
 std::string CacheStatusOf(const grpc::ClientContext& context) {
   const auto& metadata = context.GetServerInitialMetadata();
   const auto found = metadata.find("cache-status");
   return found == metadata.end() ? "" : std::string(found->second.data(), found->second.size());
-}
-
-void CheckStatus(const grpc::Status& status) {
-  if (!status.ok()) {
-    Fail("status " + std::to_string(status.error_code()) + ": " + status.error_message());
-  }
 }
 
 // That memory answered, or, for a fresh read, that it did not.
@@ -119,51 +95,12 @@ v1::GetNumberRequest MakeGetNumber(const Options& options, const std::string& nu
   return request;
 }
 
-// What a thread of a closed loop has done.
-struct Loop {
-  std::vector<double> microseconds;
-  std::exception_ptr error;
-};
-
-// Calls `call` one after the other on each of `concurrency` threads for so many seconds, after a
-// tenth of a second that doesn't count. `call` gets the number of its thread.
-void RunLoops(const Options& options, const std::function<void(int)>& call) {
-  std::vector<Loop> loops(static_cast<std::size_t>(options.concurrency));
-  std::vector<std::thread> threads;
-  const auto warm = Clock::now() + std::chrono::milliseconds(100);
-  const auto end = warm + std::chrono::duration_cast<Clock::duration>(
-                              std::chrono::duration<double>(options.seconds));
-  for (int i = 0; i < options.concurrency; ++i) {
-    threads.emplace_back([&call, warm, end, i, loop = &loops[static_cast<std::size_t>(i)]] {
-      try {
-        for (auto started = Clock::now(); started < end; started = Clock::now()) {
-          call(i);
-          if (started >= warm) {
-            loop->microseconds.push_back(bench::Microseconds(Clock::now() - started));
-          }
-        }
-      } catch (...) {
-        loop->error = std::current_exception();
-      }
-    });
-  }
-  for (auto& thread : threads) thread.join();
-  const auto took = Clock::now() - warm;
-  std::vector<double> all;
-  for (const Loop& loop : loops) {
-    if (loop.error) std::rethrow_exception(loop.error);
-    all.insert(all.end(), loop.microseconds.begin(), loop.microseconds.end());
-  }
-  if (all.empty()) Fail("no call ended in time");
-  bench::PrintLatencies(all, took);
-}
-
 // A stub for each thread, on at most 16 connections.
 std::vector<std::unique_ptr<Stub>> MakeStubs(const Options& options, int count) {
   std::vector<std::shared_ptr<grpc::Channel>> channels;
   std::vector<std::unique_ptr<Stub>> stubs;
   for (int i = 0; i < count; ++i) {
-    if (channels.size() < 16) channels.push_back(Connect(options));
+    if (channels.size() < 16) channels.push_back(bench::Connect(options.target, options.ca_file));
     stubs.push_back(
         v1::LeaseService::NewStub(channels[static_cast<std::size_t>(i) % channels.size()]));
   }
@@ -175,7 +112,7 @@ void GetNumbers(const Options& options) {
   const auto stubs = MakeStubs(options, options.concurrency);
   std::vector<std::minstd_rand> random;
   for (int i = 0; i < options.concurrency; ++i) random.emplace_back(i + 1);
-  RunLoops(options, [&](int thread) {
+  bench::RunLoops(options.concurrency, options.seconds, [&](int thread) {
     const auto index = static_cast<std::size_t>(thread);
     const std::string& number = numbers[random[index]() % numbers.size()];
     const v1::GetNumberRequest request = MakeGetNumber(options, number);
@@ -213,7 +150,7 @@ void Lists(const Options& options) {
   const auto stubs = MakeStubs(options, options.concurrency);
   v1::ListAvailableNumbersRequest request;
   if (options.fresh) request.mutable_max_staleness();
-  RunLoops(options, [&](int thread) {
+  bench::RunLoops(options.concurrency, options.seconds, [&](int thread) {
     CheckList(options, List(options, *stubs[static_cast<std::size_t>(thread)], request, false));
   });
 }
@@ -236,7 +173,7 @@ void Capture(const Options& options) {
     slice = grpc::Slice(MakeGetNumber(options, ReadNumbers(options).front()).SerializeAsString());
   }
   grpc::ByteBuffer request(&slice, 1), reply;
-  grpc::GenericStub stub(Connect(options));
+  grpc::GenericStub stub(bench::Connect(options.target, options.ca_file));
   grpc::ClientContext context;
   SetDeadline(&context);
   std::mutex mutex;
@@ -328,7 +265,7 @@ void Search(const Options& options) {
   }
   const std::size_t page = std::min(found.size(), static_cast<std::size_t>(request.page_size()));
   if (page == 0) Fail("--request: nothing matches");
-  RunLoops(options, [&](int thread) {
+  bench::RunLoops(options.concurrency, options.seconds, [&](int thread) {
     const auto reply = List(options, *stubs[static_cast<std::size_t>(thread)], request, true);
     bool right = reply.total_size() == static_cast<int>(found.size()) &&
                  reply.numbers_size() == static_cast<int>(page) &&
@@ -397,138 +334,11 @@ void Stampede(const Options& options) {
   bench::PrintLatencies(microseconds, took);
 }
 
-// Many watchers and, for each of the numbers on stdin, when they had all got a change of it.
-class Watchers {
- public:
-  explicit Watchers(const Options& options) {
-    std::vector<std::shared_ptr<grpc::Channel>> channels;
-    for (int i = 0; i < options.watchers; ++i) {
-      if (channels.size() < 16) channels.push_back(Connect(options));
-      stubs_.push_back(
-          v1::LeaseService::NewStub(channels[static_cast<std::size_t>(i) % channels.size()]));
-      watchers_.push_back(std::make_unique<Watcher>(this));
-    }
-    for (std::size_t i = 0; i < watchers_.size(); ++i) watchers_[i]->Begin(stubs_[i].get());
-  }
-  ~Watchers() {
-    for (auto& watcher : watchers_) watcher->context.TryCancel();
-    std::unique_lock lock(mutex_);
-    changed_.wait(lock, [&] { return ended_ == watchers_.size(); });
-  }
-
-  void AwaitState(int total) {
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, std::chrono::seconds(60),
-                           [&] { return failed_ || with_state_ == watchers_.size(); }) ||
-        failed_) {
-      Fail(std::to_string(with_state_) + " of " + std::to_string(watchers_.size()) +
-           " watchers have the state; " + why_);
-    }
-    for (const auto& watcher : watchers_) {
-      if (total >= 0 && watcher->numbers != total) {
-        Fail("a watcher has " + std::to_string(watcher->numbers) + " numbers");
-      }
-    }
-  }
-
-  // The change that is waited for next; called before it is made.
-  void Expect(const std::string& number) {
-    const std::lock_guard lock(mutex_);
-    expected_ = number;
-    got_ = 0;
-    for (auto& watcher : watchers_) watcher->got = false;
-  }
-
-  void AwaitChange(Clock::time_point* first, Clock::time_point* last) {
-    std::unique_lock lock(mutex_);
-    if (!changed_.wait_for(lock, std::chrono::seconds(30),
-                           [&] { return failed_ || got_ == watchers_.size(); }) ||
-        failed_) {
-      Fail(std::to_string(got_) + " of " + std::to_string(watchers_.size()) +
-           " watchers were told of " + expected_ + "; " + why_);
-    }
-    *first = first_;
-    *last = last_;
-  }
-
- private:
-  struct Watcher final : grpc::ClientReadReactor<v1::WatchAvailabilityResponse> {
-    explicit Watcher(Watchers* watchers) : all(watchers) {}
-    void Begin(Stub* stub) {
-      stub->async()->WatchAvailability(&context, &request, this);
-      StartRead(&message);
-      StartCall();
-    }
-    void OnReadDone(bool ok) override {
-      if (!ok) return;
-      all->Take(this);
-      StartRead(&message);
-    }
-    void OnDone(const grpc::Status& status) override { all->End(status); }
-
-    Watchers* const all;
-    grpc::ClientContext context;
-    v1::WatchAvailabilityRequest request;
-    v1::WatchAvailabilityResponse message;
-    int numbers = 0;
-    bool has_state = false;
-    bool got = false;
-  };
-
-  void Take(Watcher* watcher) {
-    const auto now = Clock::now();
-    const v1::WatchAvailabilityResponse& message = watcher->message;
-    const std::lock_guard lock(mutex_);
-    if (message.reset()) watcher->numbers = 0;
-    watcher->numbers += message.added_size() - message.removed_size();
-    if (!watcher->has_state) {
-      if (message.resume_token().empty()) return;
-      watcher->has_state = true;
-      if (++with_state_ == watchers_.size()) changed_.notify_all();
-      return;
-    }
-    const auto is_expected = [this](const v1::Number& number) {
-      return number.phone_number() == expected_;
-    };
-    if (watcher->got ||
-        std::none_of(message.changed().begin(), message.changed().end(), is_expected)) {
-      return;
-    }
-    watcher->got = true;
-    if (++got_ == 1) first_ = now;
-    last_ = now;
-    if (got_ == watchers_.size()) changed_.notify_all();
-  }
-
-  void End(const grpc::Status& status) {
-    const std::lock_guard lock(mutex_);
-    ++ended_;
-    if (status.error_code() != grpc::StatusCode::CANCELLED) {
-      failed_ = true;
-      why_ = "one ended: " + status.error_message();
-    }
-    changed_.notify_all();
-  }
-
-  std::vector<std::unique_ptr<Stub>> stubs_;
-  std::vector<std::unique_ptr<Watcher>> watchers_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::size_t with_state_ = 0;
-  std::size_t got_ = 0;
-  std::size_t ended_ = 0;
-  bool failed_ = false;
-  std::string why_;
-  std::string expected_;
-  Clock::time_point first_;
-  Clock::time_point last_;
-};
-
 // stdin: the number that is going to change, a line each, answered by a line {"expected":…}, upon
 // which the change is to be made; then comes when the first and the last watcher had it, by the
 // monotonic clock.
 void Watch(const Options& options) {
-  Watchers watchers(options);
+  bench::Watchers watchers({options.target}, options.watchers, options.ca_file);
   watchers.AwaitState(options.expect_total);
   std::printf("{\"watching\":%d}\n", options.watchers);
   std::fflush(stdout);
