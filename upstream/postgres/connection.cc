@@ -65,7 +65,8 @@ std::string OneLine(const char* message) {
   std::string line(message == nullptr ? "" : message);
   line.erase(std::min(line.find("LOCATION: "), line.size()));
   absl::RemoveExtraAsciiWhitespace(&line);
-  std::replace(line.begin(), line.end(), '\n', ' ');
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return c < ' '; }, ' ');
   return line;
 }
 
@@ -326,7 +327,7 @@ asio::awaitable<Outcome> Connection::RunScript(std::string sql, TimePoint deadli
     if (result == nullptr) break;
     Rows rows(result);
     const auto status = PQresultStatus(result);
-    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY) {
       outcome.rows.clear();
       outcome.rows.push_back(std::move(rows));
     } else if (!failed) {

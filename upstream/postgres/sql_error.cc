@@ -36,7 +36,7 @@ SqlError SqlErrorOf(const void* result) {
     error.message = Field(pg, PG_DIAG_MESSAGE_PRIMARY);
   }
   absl::RemoveExtraAsciiWhitespace(&error.message);
-  absl::StrReplaceAll({{"\n", " "}}, &error.message);
+  absl::StrReplaceAll({{"\n", " "}, {"\t", " "}}, &error.message);
   return error;
 }
 
