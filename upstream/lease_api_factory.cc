@@ -54,6 +54,7 @@ absl::StatusOr<std::unique_ptr<CachingLeaseApi>> MakeLeaseApi(
     guard.admission.min_wait = guard.admission.max_wait = options.max_wait;
   }
   guard.rate = options.rate;
+  guard.share = options.rate_share;
   auto guarded = std::make_unique<GuardedLeaseApi>(std::move(stack), guard, MakeCallEnvironment());
   stats->guard = guarded->StatsReader();
   stack = std::move(guarded);

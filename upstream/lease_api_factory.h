@@ -10,6 +10,7 @@
 #include "upstream/availability/caching_lease_api.h"
 #include "upstream/lease_api.h"
 #include "upstream/phase_times.h"
+#include "upstream/rate_share.h"
 #include "upstream/resilience/circuit_breaker.h"
 #include "upstream/resilience/guarded_lease_api.h"
 #include "upstream/resilience/retry_budget.h"
@@ -40,6 +41,7 @@ struct UpstreamOptions {
   HttpsOptions https;  // `host` and `port` are taken from `url`; admission follows from its pool
   std::chrono::milliseconds max_wait{0};  // for a connection; 0: about as long as a call takes
   double rate = 0;                        // calls a second that the provider allows; 0: no limit
+  RateShare rate_share;                   // with other processes of the same account
   CircuitBreaker::Options breaker;
   RetryPolicy retry;
   // Never null. Shared with those who send again what this has given up.

@@ -33,6 +33,8 @@ inline constexpr std::string_view kUpstreamTls = "UPSTREAM_TLS";
 inline constexpr std::string_view kUpstreamFailed = "UPSTREAM_FAILED";
 inline constexpr std::string_view kCircuitOpen = "CIRCUIT_OPEN";
 inline constexpr std::string_view kJournalUnavailable = "JOURNAL_UNAVAILABLE";
+// The journal's, to leasing: it ends there, as UNKNOWN's error or the other process's outcome.
+inline constexpr std::string_view kOwnershipLost = "OWNERSHIP_LOST";
 inline constexpr std::string_view kOutcomeUnknown = "OUTCOME_UNKNOWN";
 inline constexpr std::string_view kUpstreamMalformed = "UPSTREAM_MALFORMED";
 inline constexpr std::string_view kDeadline = "DEADLINE";

@@ -45,15 +45,17 @@ enum class AttemptOutcome {
   kUnreachable,          // no answer
   kTls,                  // no TLS connection
   kUnknown,              // a write whose answer got lost
+  kTooLate,              // a write that another process may send by now
   kDeadline,
   kCancelled,
   kOther,
 };
-inline constexpr std::array<std::string_view, 12> kAttemptOutcomeNames{
-    "ok",           "rejected",  "credentials_rejected",
-    "rate_limited", "failed",    "malformed",
-    "unreachable",  "tls",       "unknown",
-    "deadline",     "cancelled", "other"};
+inline constexpr std::array<std::string_view, 13> kAttemptOutcomeNames{
+    "ok",           "rejected", "credentials_rejected",
+    "rate_limited", "failed",   "malformed",
+    "unreachable",  "tls",      "unknown",
+    "too_late",     "deadline", "cancelled",
+    "other"};
 
 // The attempts of ObservedLeaseApi.
 struct AttemptStats {

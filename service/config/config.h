@@ -69,9 +69,16 @@ struct Config {
   int cache_numbers = 10'000;                         // single ones, beside the lists
   std::int64_t cache_history_bytes = 64 << 20;        // of lists that newer ones have replaced
 
-  // What is leased and given back is written down before it is done.
-  std::string journal;                         // SQLite file; empty: see JournalPath
-  Milliseconds settle_time{10'000};            // of RecordedLeaseApi
+  // What is leased and given back is written down before it is done: in a file, or in a database
+  // that replicas share.
+  std::string journal;                   // SQLite file; empty: see JournalPath
+  std::string database_url;              // libpq's, without a password; empty: the file
+  std::string database_password_file;    // surrounding white space ignored
+  std::string database_listen_url;       // for LISTEN alone, past a pooler; empty: database_url
+  int database_connections = 4;          // besides the one for LISTEN
+  bool database_allow_insecure = false;  // TLS below verify-full beyond loopback
+  Milliseconds ownership_time{6'000};    // a silent replica's, until others take over
+  Milliseconds settle_time{10'000};      // of RecordedLeaseApi
   Milliseconds journal_retention{86'400'000};  // of settled operations
 
   // The embedded sandbox instead of the provider.
@@ -88,12 +95,16 @@ struct Config {
   // The API key. From CONTIGUITY_API_KEY, CONTIGUITY_TOKEN or `upstream_token_file` (strongest);
   // never from a flag or the YAML file, never printed.
   std::string api_key;
+  // The password of database_url. From LEASE_GATEWAY_DATABASE_URL, LEASE_GATEWAY_DATABASE_PASSWORD
+  // or `database_password_file` (strongest); likewise never from elsewhere, and never printed.
+  std::string database_password;
 
   bool operator==(const Config&) const = default;
 };
 
-// The journal in force: the one that is set, or "lease-gateway.db" in the working directory. The
-// embedded sandbox forgets all leases at its end, so its journal is in memory: ":memory:".
+// The journal's file, where there is no `database_url`: the one that is set, or "lease-gateway.db"
+// in the working directory. The embedded sandbox forgets all leases at its end, so its journal is
+// in memory: ":memory:".
 std::string JournalPath(const Config& config);
 
 // The part of it that the gRPC port's transport is made by.

@@ -2,8 +2,11 @@
 
 #include <cstddef>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/escaping.h"
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_split.h"
 
 namespace leasegateway {
 namespace {
@@ -27,6 +30,15 @@ std::string QuoteUrl(absl::string_view value) {
                          value.substr(at + 1, value.find_first_of("?#", at) - at - 1));
   }
   return Quote(shown);
+}
+
+std::string QuoteDatabaseUrl(absl::string_view value) {
+  if (absl::StrContains(value, "://")) return QuoteUrl(value);
+  bool may_show = !absl::StrContains(absl::AsciiStrToLower(value), "pass");
+  for (absl::string_view word : absl::StrSplit(value, ' ', absl::SkipEmpty())) {
+    may_show = may_show && absl::StrContains(word, "=");
+  }
+  return Quote(may_show ? value : "***");
 }
 
 std::string EscapeName(absl::string_view name) {

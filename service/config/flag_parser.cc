@@ -27,6 +27,7 @@ struct Flags {
     check = app.add_flag("--check-config")->take_last();
     print = app.add_flag("--print-config")->take_last();
     metrics = app.add_flag("--print-metrics")->take_last();
+    migrate = app.add_flag("--migrate")->take_last();
     file = app.add_option("--config")->expected(1)->take_last();
     for (const Option& option : Options()) {
       CLI::Option* flag =
@@ -42,6 +43,7 @@ struct Flags {
   const CLI::Option* check;
   const CLI::Option* print;
   const CLI::Option* metrics;
+  const CLI::Option* migrate;
   const CLI::Option* file;
   std::vector<const CLI::Option*> options;  // in the table's order
 };
@@ -101,6 +103,12 @@ void ReadAction(const Flags& flags, Invocation& invocation, std::vector<std::str
     invocation.action = Action::kCheckConfig;
   } else if (flags.print->count() > 0) {
     invocation.action = Action::kPrintConfig;
+  } else if (flags.migrate->count() > 0) {
+    invocation.action = Action::kMigrate;
+  }
+  if (flags.migrate->count() > 0 && flags.check->count() + flags.print->count() > 0) {
+    errors.push_back(ErrorLine("flag --migrate", "",
+                               "cannot be combined with --check-config or --print-config"));
   }
 }
 

@@ -9,7 +9,7 @@ namespace leasegateway {
 
 // What the command line asks for.
 struct Invocation {
-  enum class Action { kServe, kCheckConfig, kPrintConfig, kPrintMetrics, kExit };
+  enum class Action { kServe, kCheckConfig, kPrintConfig, kPrintMetrics, kMigrate, kExit };
   Action action = Action::kServe;
   Config config;
   std::string config_file;  // empty: none

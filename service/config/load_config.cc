@@ -16,14 +16,15 @@
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "service/config/database.h"
 #include "service/config/error_text.h"
 #include "service/config/flag_parser.h"
 #include "service/config/option_table.h"
 #include "service/config/print.h"
 #include "service/config/rules.h"
 #include "service/config/unknown_key.h"
-#include "service/process/api_key.h"
 #include "service/process/read_file.h"
+#include "service/process/secret.h"
 #include "service/process/tls.h"
 #include "yaml-cpp/yaml.h"
 
@@ -31,6 +32,7 @@ namespace leasegateway {
 namespace {
 
 constexpr std::size_t kMaxFileBytes = 1 << 20;
+constexpr char kPasswordVariable[] = "LEASE_GATEWAY_DATABASE_PASSWORD";
 
 bool IsServiceLink(absl::string_view name, absl::string_view value) {
   if (absl::EndsWith(name, "_SERVICE_HOST") || absl::EndsWith(name, "_SERVICE_PORT") ||
@@ -65,7 +67,11 @@ class Loader {
   void Set(std::size_t index, std::string place, absl::string_view value);
   void CheckWhole();
   void CheckTransport();
-  void ReadSecret();
+  void CheckDatabase();
+  void CheckDatabaseUrl();
+  void CheckListenUrl();
+  void ReadPassword(std::string from_url);
+  void ReadApiKey();
   // Where `key` was set; empty: nowhere.
   const std::string& Place(absl::string_view key) const;
   void Error(absl::string_view place, absl::string_view shown, absl::string_view rule);
@@ -160,6 +166,7 @@ void Loader::ReadEnvironment(const std::vector<std::string>& names) {
     const std::string key = absl::AsciiStrToLower(rest);
     const Option* option = FindOption(key);
     if (option != nullptr && option->Environment() == name) continue;
+    if (name == kPasswordVariable) continue;
     const char* value = getenv_(name.c_str());
     if (IsServiceLink(name, value == nullptr ? "" : value)) continue;
     Error(absl::StrCat("environment ", absl::CHexEscape(name)), "",
@@ -167,10 +174,10 @@ void Loader::ReadEnvironment(const std::vector<std::string>& names) {
   }
 }
 
-void Loader::ReadSecret() {
+void Loader::ReadApiKey() {
   Config& config = invocation_.config;
   if (const std::string& path = config.upstream_token_file; !path.empty()) {
-    auto key = ReadApiKey(path);
+    auto key = ReadSecret(kApiKey, path);
     if (key.ok()) {
       config.api_key = *std::move(key);
     } else {
@@ -181,7 +188,7 @@ void Loader::ReadSecret() {
   for (const char* name : {"CONTIGUITY_API_KEY", "CONTIGUITY_TOKEN"}) {
     if (const char* value = getenv_(name)) {
       const absl::string_view key = absl::StripAsciiWhitespace(value);
-      const std::string rule = CheckApiKey(key);
+      const std::string rule = CheckSecret(kApiKey, key);
       if (rule.empty()) {
         config.api_key = std::string(key);
       } else {
@@ -204,15 +211,102 @@ void Loader::CheckTransport() {
   }
 }
 
+void Loader::CheckDatabaseUrl() {
+  Config& config = invocation_.config;
+  const std::string& place = Place("database_url");
+  auto url = ParseDatabaseUrl("database_url", config);
+  if (!url.ok()) {
+    Error(place, QuoteDatabaseUrl(config.database_url), url.status().message());
+    return;
+  }
+  if (url->has_password && !absl::StartsWith(place, "environment ")) {
+    Error(place, QuoteDatabaseUrl(config.database_url),
+          absl::StrCat("must have no password here: ", kPasswordRule));
+    return;
+  }
+  if (url->has_password) config.database_url = WithoutPassword(*url);
+  ReadPassword(std::move(url->password));
+}
+
+void Loader::CheckListenUrl() {
+  const Config& config = invocation_.config;
+  const std::string& value = config.database_listen_url;
+  if (value.empty()) return;
+  const auto url = ParseDatabaseUrl("database_listen_url", config);
+  if (!url.ok()) {
+    Error(Place("database_listen_url"), QuoteDatabaseUrl(value), url.status().message());
+  } else if (url->has_password) {
+    Error(Place("database_listen_url"), QuoteDatabaseUrl(value),
+          "must have no password: the one of database_url is used");
+  }
+}
+
+void Loader::ReadPassword(std::string from_url) {
+  Config& config = invocation_.config;
+  config.database_password = std::move(from_url);
+  if (const std::string& path = config.database_password_file; !path.empty()) {
+    auto password = ReadSecret(kDatabasePassword, path);
+    if (password.ok()) {
+      config.database_password = *std::move(password);
+    } else {
+      Error(Place("database_password_file"), Quote(path), password.status().message());
+    }
+  } else if (const char* value = getenv_(kPasswordVariable)) {
+    config.database_password = std::string(absl::StripAsciiWhitespace(value));
+    const std::string rule = CheckSecret(kDatabasePassword, config.database_password);
+    if (!rule.empty()) {
+      Error(absl::StrCat("environment ", kPasswordVariable), "",
+            absl::StrCat("the database password ", rule));
+    }
+  }
+}
+
+void Loader::CheckDatabase() {
+  const Config& config = invocation_.config;
+  if (config.database_url.empty()) {
+    // Whoever set one of these means to share a journal, and would get one that isn't shared.
+    for (const char* key : {"database_password_file", "database_listen_url"}) {
+      const Option& option = *FindOption(key);
+      const std::string value = option.get(config);
+      if (!value.empty()) Error(Place(key), option.show(value), "needs database_url");
+    }
+    if (getenv_(kPasswordVariable) != nullptr) {
+      Error(absl::StrCat("environment ", kPasswordVariable), "", "needs database_url");
+    }
+    if (invocation_.action == Invocation::Action::kMigrate) {
+      Error("flag --migrate", "", "needs database_url");
+    }
+    return;
+  }
+  const std::string& place = Place("database_url");
+  const std::string shown = QuoteDatabaseUrl(config.database_url);
+  if (!config.journal.empty()) {
+    Error(place, shown,
+          absl::StrCat("cannot be combined with journal, set by ", Place("journal"),
+                       ": the record of purchases is in one of them"));
+  }
+  if (config.sandbox) {
+    Error(place, shown,
+          absl::StrCat("cannot be combined with sandbox, set by ", Place("sandbox"),
+                       ": each replica would have a provider of its own; start lease-sandbox, and "
+                       "name it with upstream_url"));
+  }
+  CheckDatabaseUrl();
+  CheckListenUrl();
+}
+
 void Loader::CheckWhole() {
   const Config& config = invocation_.config;
+  CheckDatabase();
+  // It talks to nobody else.
+  if (invocation_.action == Invocation::Action::kMigrate) return;
   CheckTransport();
   if (!config.sandbox) {
     if (!config.upstream_ca_file.empty()) {
       const std::string rule = CheckCaFile(config.upstream_ca_file);
       if (!rule.empty()) Error(Place("upstream_ca_file"), Quote(config.upstream_ca_file), rule);
     }
-    ReadSecret();
+    ReadApiKey();
     return;
   }
   // The environment's key is left alone: it may be there for other programs.

@@ -28,6 +28,8 @@ std::string Help() {
       "      Check flags, environment and files, then exit\n"
       "  --print-config\n"
       "      Print the options in force as YAML, then exit\n"
+      "  --migrate\n"
+      "      Bring the schema of database_url up to date, then exit; needs no API key\n"
       "  --print-metrics\n"
       "      Print the table of the metrics, then exit\n"
       "  --help\n"
@@ -51,6 +53,11 @@ std::string Help() {
       "CONTIGUITY_API_KEY, else from CONTIGUITY_TOKEN; never from a flag or the YAML file. It is\n"
       "printable ASCII without spaces, at most 512 bytes; white space around it is ignored.\n"
       "\n"
+      "The password of database_url comes from the file database_password_file, else from the\n"
+      "environment variable LEASE_GATEWAY_DATABASE_PASSWORD, else from "
+      "LEASE_GATEWAY_DATABASE_URL;\n"
+      "never from a flag or the YAML file.\n"
+      "\n"
       "Signals:\n"
       "  SIGTERM, SIGINT  report NOT_SERVING, wait drain_wait, take no new calls, let those in\n"
       "                   flight finish for at most grace, exit\n"
@@ -72,7 +79,8 @@ std::string PrintConfig(const Config& config, const std::vector<std::string>& so
     absl::StrAppend(&text, "\n");
   }
   absl::StrAppend(&text, "\n# api_key: ", config.api_key.empty() ? "not set" : "REDACTED (set)",
-                  "\n");
+                  "\n# database_password: ",
+                  config.database_password.empty() ? "not set" : "REDACTED (set)", "\n");
   return text;
 }
 

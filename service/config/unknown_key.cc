@@ -38,7 +38,8 @@ std::string UnknownRule(absl::string_view key,
   const std::string folded = absl::StrReplaceAll(absl::AsciiStrToLower(key), {{"-", "_"}});
   for (absl::string_view word : kSecretWords) {
     if (folded == word || absl::EndsWith(folded, absl::StrCat("_", word))) {
-      return absl::StrCat("cannot be set here: ", kSecretsRule);
+      return absl::StrCat("cannot be set here: ",
+                          absl::StartsWith(folded, "database_") ? kPasswordRule : kSecretsRule);
     }
   }
   const Option* nearest = nullptr;

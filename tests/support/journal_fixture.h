@@ -16,6 +16,7 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_future.hpp>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -30,6 +31,7 @@
 #include <vector>
 
 #include "tests/support/failing_disk.h"
+#include "tests/support/journal_entries.h"
 #include "upstream/leasing/journal/sqlite/sqlite_journal.h"
 #include "upstream/upstream_error.h"
 
@@ -72,37 +74,6 @@ class Callers {
     return threads;
   }();
 };
-
-inline OperationJournal::Entry MakeEntry(const std::string& id,
-                                         const std::string& account = "acme") {
-  OperationJournal::Entry entry;
-  entry.fingerprint = std::string(32, id.empty() ? '?' : id.back());
-  entry.operation.set_account(account);
-  entry.operation.set_request_id(id);
-  entry.operation.set_kind(v1::OPERATION_KIND_LEASE);
-  entry.operation.set_state(v1::OPERATION_STATE_INTENDED);
-  entry.operation.set_phone_number("+13059478667");
-  entry.operation.set_caller("caller of " + id);
-  return entry;
-}
-
-inline OperationJournal::Query QueryOf(const std::string& account,
-                                       const std::string& phone_number = "",
-                                       std::optional<v1::OperationState> state = std::nullopt,
-                                       const std::string& after = "", int limit = 100) {
-  OperationJournal::Query query;
-  query.account = account;
-  query.phone_number = phone_number;
-  query.state = state;
-  query.after = after;
-  query.limit = limit;
-  return query;
-}
-
-inline v1::Operation WithState(v1::Operation operation, v1::OperationState state) {
-  operation.set_state(state);
-  return operation;
-}
 
 inline std::string Read(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);
@@ -172,21 +143,40 @@ class SqliteJournalTest : public testing::Test {
   }
 
   absl::StatusOr<OperationJournal::Begun> Begin(OperationJournal::Entry entry) {
-    return callers_->Get(journal_->Begin(std::move(entry)));
+    return callers_->Get(journal_->Begin(std::move(entry), true));
   }
   v1::Operation MustBegin(const std::string& id, const std::string& account = "acme") {
     auto begun = Begin(MakeEntry(id, account));
     EXPECT_TRUE(begun.ok()) << begun.status();
     if (!begun.ok()) return {};
     EXPECT_FALSE(begun->existed);
-    return begun->entry.operation;
+    return begun->record.entry.operation;
   }
   absl::Status Update(v1::Operation operation) {
-    return callers_->Get(journal_->Update(std::move(operation)));
+    return callers_->Get(journal_->Update(ChangeTo(std::move(operation)))).status();
   }
-  absl::StatusOr<std::optional<OperationJournal::Entry>> Find(const std::string& id,
-                                                              const std::string& account = "acme") {
+  absl::StatusOr<std::optional<OperationJournal::Record>> Find(
+      const std::string& id, const std::string& account = "acme") {
     return callers_->Get(journal_->Find(account, id));
+  }
+  // "c", "x", "b", "y", "a": INTENDED, SUCCEEDED, SENT, FAILED, UNKNOWN, the oldest first.
+  void WriteOneOfEachState() {
+    for (const auto& [id, state] :
+         {std::pair("c", v1::OPERATION_STATE_INTENDED),
+          std::pair("x", v1::OPERATION_STATE_SUCCEEDED), std::pair("b", v1::OPERATION_STATE_SENT),
+          std::pair("y", v1::OPERATION_STATE_FAILED),
+          std::pair("a", v1::OPERATION_STATE_UNKNOWN)}) {
+      ASSERT_TRUE(Update(WithState(MustBegin(id), state)).ok());
+      Advance(std::chrono::nanoseconds(1));
+    }
+  }
+  std::vector<std::string> AdoptIds(int limit = 100, const std::string& account = "acme") {
+    const auto records = callers_->Get(journal_->Adopt(account, limit));
+    EXPECT_TRUE(records.ok()) << records.status();
+    std::vector<std::string> ids;
+    if (!records.ok()) return ids;
+    for (const auto& record : *records) ids.push_back(record.entry.operation.request_id());
+    return ids;
   }
   bool Has(const std::string& id) {
     const auto found = Find(id);

@@ -1,6 +1,7 @@
 #ifndef LEASE_GATEWAY_TESTS_SUPPORT_LEASING_FIXTURE_H_
 #define LEASE_GATEWAY_TESTS_SUPPORT_LEASING_FIXTURE_H_
 
+#include <google/protobuf/util/time_util.h>
 #include <gtest/gtest.h>
 
 #include <boost/asio/awaitable.hpp>
@@ -10,9 +11,13 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/redirect_error.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
+#include <cstdint>
 #include <deque>
 #include <functional>
 #include <map>
@@ -47,7 +52,7 @@ inline google::type::Money Usd(int units) {
 // Entries in memory, and failures on demand. One thread.
 class MemoryJournal final : public OperationJournal {
  public:
-  boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry) override {
+  boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry, bool claim) override {
     if (before_begin) {
       auto waiting = before_begin();
       co_await std::move(waiting);
@@ -55,38 +60,81 @@ class MemoryJournal final : public OperationJournal {
     if (!failure.ok()) co_return failure;
     const auto [at, is_new] = entries.try_emplace(entry.operation.request_id(), entry);
     if (is_new) order.push_back(entry.operation.request_id());
-    co_return Begun{at->second, !is_new};
+    Begun begun;
+    begun.record = ToRecord(at->second);
+    begun.existed = !is_new;
+    begun.claimed = claim && is_new;
+    co_return begun;
   }
-  boost::asio::awaitable<absl::Status> Update(v1::Operation operation) override {
+  boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string,
+                                                          std::string request_id) override {
+    if (!failure.ok()) co_return failure;
+    Record record = ToRecord(entries.at(request_id));
+    record.owner = Owner::kUs;
+    co_return record;
+  }
+  boost::asio::awaitable<absl::StatusOr<Updated>> Update(Change change) override {
     if (!failure.ok()) co_return failure;
     if (fail_updates > 0) {
       --fail_updates;
       co_return MakeError(absl::StatusCode::kFailedPrecondition, reason::kJournalUnavailable,
                           "disk full");
     }
-    states.push_back(operation.state());
-    entries.at(operation.request_id()).operation = std::move(operation);
-    co_return absl::OkStatus();
+    states.push_back(change.operation.state());
+    entries.at(change.operation.request_id()).operation = std::move(change.operation);
+    co_return Updated();
   }
-  boost::asio::awaitable<absl::StatusOr<std::optional<Entry>>> Find(
+  boost::asio::awaitable<absl::StatusOr<Claimed>> Claim(std::string, std::string, std::int64_t,
+                                                        std::string) override {
+    if (!failure.ok()) co_return failure;
+    Claimed claimed;
+    claimed.granted = true;
+    co_return claimed;
+  }
+  boost::asio::awaitable<absl::StatusOr<std::optional<Record>>> Find(
       std::string, std::string request_id) override {
     if (!failure.ok()) co_return failure;
     const auto at = entries.find(request_id);
-    if (at == entries.end()) co_return std::optional<Entry>();
-    co_return std::optional<Entry>(at->second);
+    if (at == entries.end()) co_return std::optional<Record>();
+    co_return std::optional<Record>(ToRecord(at->second));
+  }
+  boost::asio::awaitable<void> AwaitChange(std::string, std::string, TimePoint until) override {
+    const auto executor = co_await boost::asio::this_coro::executor;
+    boost::asio::steady_timer timer(executor, until);
+    boost::system::error_code ignored;
+    co_await timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
   }
   boost::asio::awaitable<absl::StatusOr<Page>> List(Query) override {
     Page page;
     for (const auto& [id, entry] : entries) page.operations.push_back(entry.operation);
     co_return page;
   }
-  boost::asio::awaitable<absl::StatusOr<std::vector<Entry>>> Unresolved(
-      std::chrono::system_clock::time_point) override {
-    std::vector<Entry> all;  // as if they had been changed a moment ago
-    for (const std::string& id : order) all.push_back(entries.at(id));
+  // All, as at a start.
+  boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string, int,
+                                                                    bool) override {
+    std::vector<Record> all;
+    for (const std::string& id : order) all.push_back(ToRecord(entries.at(id)));
     co_return all;
   }
 
+  Record ToRecord(Entry entry) const {
+    Record record;
+    const auto state = entry.operation.state();
+    const bool is_settled =
+        state == v1::OPERATION_STATE_SUCCEEDED || state == v1::OPERATION_STATE_FAILED;
+    record.owner = is_settled ? Owner::kNobody : Owner::kUs;
+    if (entry.operation.has_settle_time()) {
+      const auto left =
+          std::chrono::nanoseconds(google::protobuf::util::TimeUtil::TimestampToNanoseconds(
+              entry.operation.settle_time())) -
+          std::chrono::system_clock::now().time_since_epoch();
+      record.quiet_at = now() + std::chrono::duration_cast<TimePoint::duration>(left);
+    }
+    record.entry = std::move(entry);
+    return record;
+  }
+
+  std::function<TimePoint()> now = std::chrono::steady_clock::now;  // of the settle times
   std::map<std::string, Entry> entries;
   std::vector<std::string> order;
   std::vector<v1::OperationState> states;  // of the updates
@@ -164,8 +212,10 @@ class ModelProvider final : public TypedLeaseApi {
     reply.value = at->second.number;
     co_return reply;
   }
-  LeaseApiResult<v1::Lease> CreateLease(CallContext, std::string phone_number,
+  LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string phone_number,
                                         v1::BillingMethod) override {
+    if (connect_time.count() > 0) co_await Sleep(connect_time);
+    if (IsTooLate(context)) co_return TooLate();
     posts.push_back(phone_number);
     if (on_write) on_write();
     const Step step = NextStep();
@@ -184,7 +234,10 @@ class ModelProvider final : public TypedLeaseApi {
     reply.value.set_phone_number(phone_number);
     co_return reply;
   }
-  LeaseApiResult<v1::Termination> TerminateLease(CallContext, std::string phone_number) override {
+  LeaseApiResult<v1::Termination> TerminateLease(CallContext context,
+                                                 std::string phone_number) override {
+    if (connect_time.count() > 0) co_await Sleep(connect_time);
+    if (IsTooLate(context)) co_return TooLate();
     deletes.push_back(phone_number);
     if (on_write) on_write();
     const Step step = NextStep();
@@ -236,9 +289,16 @@ class ModelProvider final : public TypedLeaseApi {
   std::deque<absl::Status> look_failures;  // of the next looks; OK: none
   absl::Status all_looks_fail;
   std::chrono::milliseconds look_time{0};
+  std::chrono::milliseconds connect_time{0};  // before the first byte of a write
   std::function<void()> on_write;
 
  private:
+  // As the transport does.
+  bool IsTooLate(const CallContext& context) const { return time_->now() >= context.send_before; }
+  static absl::Status TooLate() {
+    return MakeError(absl::StatusCode::kUnavailable, reason::kNotApplied, "too late",
+                     {{"request_sent", "false"}});
+  }
   Step NextStep() {
     if (steps.empty()) return {};
     const Step step = steps.front();
@@ -288,6 +348,7 @@ class RecordedLeaseApiTest : public testing::Test {
   RecordedLeaseApiTest() : provider_(std::make_shared<ModelProvider>(&time_, &io_)) {
     provider_->Add(kNumber);
     journal_ = std::make_shared<MemoryJournal>();
+    journal_->now = [this] { return time_.now(); };
     memory_.availability = [this](CallContext context) { return Listed(this, std::move(context)); };
     memory_.leased = [this](const v1::Lease& lease) { found_.push_back(lease.lease_id()); };
     memory_.taken = [this](const std::string& number) { found_.push_back("taken " + number); };

@@ -53,6 +53,7 @@ class Flight {
          Identity identity, std::shared_ptr<const std::atomic<bool>> stopped);
 
   const Identity& identity() const { return identity_; }
+  TimePoint began() const { return began_; }
   const boost::asio::strand<boost::asio::any_io_executor>& strand() const { return strand_; }
   // Of the life's coroutine. Used only on the strand.
   boost::asio::cancellation_signal& cancellation() { return cancellation_; }
@@ -113,6 +114,7 @@ class Flight {
   boost::asio::cancellation_signal cancellation_;
   const CallEnvironment environment_;
   const Identity identity_;
+  const TimePoint began_ = environment_.now();
   const std::shared_ptr<const std::atomic<bool>> stopped_;
   const std::shared_ptr<CallStats> stats_ = std::make_shared<CallStats>();
 

@@ -125,12 +125,15 @@ std::shared_ptr<Flight> FlightTable::MakeFlight(Flight::Identity identity) const
   return std::make_shared<Flight>(executor_, environment_, std::move(identity), stopped_);
 }
 
-void FlightTable::Resume(const std::shared_ptr<Flight>& flight, Life life) {
+bool FlightTable::Resume(const std::shared_ptr<Flight>& flight, Life life) {
   {
     const std::lock_guard lock(mutex_);
-    flights_[flight->identity().request_id] = flight;
+    if (*stopped_ || !flights_.try_emplace(flight->identity().request_id, flight).second) {
+      return false;
+    }
   }
   Launch(flight, life);
+  return true;
 }
 
 void FlightTable::Launch(const std::shared_ptr<Flight>& flight, const Life& life) {
@@ -172,6 +175,14 @@ void FlightTable::Stop() {
 std::size_t FlightTable::size() const {
   const std::lock_guard lock(mutex_);
   return flights_.size();
+}
+
+std::optional<FlightTable::TimePoint::duration> FlightTable::oldest() const {
+  const std::lock_guard lock(mutex_);
+  if (flights_.empty()) return std::nullopt;
+  TimePoint began = TimePoint::max();
+  for (const auto& [id, flight] : flights_) began = std::min(began, flight->began());
+  return environment_.now() - began;
 }
 
 }  // namespace leasegateway

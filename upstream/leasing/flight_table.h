@@ -54,13 +54,16 @@ class FlightTable : public std::enable_shared_from_this<FlightTable> {
 
   // A flight that no caller asked for, for the journal had it as open.
   std::shared_ptr<Flight> MakeFlight(Flight::Identity identity) const;
-  void Resume(const std::shared_ptr<Flight>& flight, Life life);
+  // False: there is one of its `request_id`, which shall go on instead.
+  bool Resume(const std::shared_ptr<Flight>& flight, Life life);
 
   // Refuses new calls, stops all flights and waits for the end of their lives: the executor must
   // run. Called once.
   void Stop();
 
   std::size_t size() const;
+  // Since the oldest flight began; nothing: there is none.
+  std::optional<TimePoint::duration> oldest() const;
 
  private:
   // What a call finds under its request_id: an answer at once, a flight to wait for, or neither and

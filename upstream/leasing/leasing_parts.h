@@ -1,9 +1,11 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_LEASING_LEASING_PARTS_H_
 #define LEASE_GATEWAY_UPSTREAM_LEASING_LEASING_PARTS_H_
 
+#include <atomic>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -28,6 +30,9 @@ struct LeasingOptions {
   std::chrono::milliseconds margin{30};
   std::size_t max_open = 10'000;  // operations; more are refused with OVERLOADED
   int max_candidates = 20;        // numbers that LeaseAnyNumber tries
+  // Between two looks for operations whose process has died; 0: the journal is this process's
+  // alone, and one look at the start is enough.
+  std::chrono::milliseconds adopt_interval{0};
   // Asked before a request that got lost is sent again: whether the budget of retries allows it.
   std::function<bool()> may_resend = [] { return true; };
 };
@@ -43,6 +48,13 @@ struct LeasingMemory {
   std::function<void(const std::string& phone_number, const std::string& lease_id)> ended;
 };
 
+// What became of operations between processes. Counts since the start; lock-free.
+struct OwnershipCounts {
+  std::atomic<std::uint64_t> adopted{0};  // of others that have died, or of an earlier process
+  std::atomic<std::uint64_t> lost{0};     // that another one took over from this one
+  std::atomic<std::uint64_t> joined{0};   // whose callers waited for another process
+};
+
 // What all operations work with. Nothing of it changes; its parts are thread-safe.
 struct LeasingParts {
   const std::shared_ptr<LeaseApi> api;  // whose memory sees the outcome of each request
@@ -50,6 +62,7 @@ struct LeasingParts {
   const std::shared_ptr<OperationJournal> journal;
   const LeasingOptions options;
   const CallEnvironment environment;
+  const std::shared_ptr<OwnershipCounts> counts = std::make_shared<OwnershipCounts>();
 };
 
 }  // namespace leasegateway

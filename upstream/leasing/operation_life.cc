@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <set>
@@ -43,28 +44,28 @@ OperationLife::Start OperationLife::StartOf(v1::OperationState state) {
 OperationLife::OperationLife(std::shared_ptr<const LeasingParts> parts,
                              std::shared_ptr<NumberLocks> locks, std::shared_ptr<Flight> flight)
     : parts_(std::move(parts)),
-      locks_(std::move(locks)),
       flight_(std::move(flight)),
       record_(parts_->journal),
       requests_(parts_, flight_, record_),
+      number_(parts_, std::move(locks), flight_, record_),
       start_(Start::kCalled),
       quiet_until_(TimePoint::min()) {}
 
 OperationLife::OperationLife(std::shared_ptr<const LeasingParts> parts,
                              std::shared_ptr<NumberLocks> locks, std::shared_ptr<Flight> flight,
-                             v1::Operation operation, TimePoint quiet_until)
+                             const OperationJournal::Record& found)
     : parts_(std::move(parts)),
-      locks_(std::move(locks)),
       flight_(std::move(flight)),
-      record_(parts_->journal, std::move(operation)),
+      record_(parts_->journal, found),
       requests_(parts_, flight_, record_),
+      number_(parts_, std::move(locks), flight_, record_),
       start_(StartOf(record_.operation().state())),
-      quiet_until_(quiet_until),
+      quiet_until_(found.quiet_at),
       open_(start_ == Start::kOpen) {
   flight_->OwnId();
   flight_->SetSent(open_);
   if (start_ == Start::kSettled) flight_->Publish(Replayed(record_.operation()));
-  if (start_ != Start::kIntended) TryLock(record_.operation().phone_number());
+  if (start_ != Start::kIntended) number_.TryLock(record_.operation().phone_number());
 }
 
 asio::awaitable<void> OperationLife::Run(std::shared_ptr<OperationLife> life) {
@@ -80,56 +81,143 @@ asio::awaitable<void> OperationLife::RunToTheEnd() {
     co_await std::move(keeping);
     co_return;
   }
-  if (start_ == Start::kCalled) {
-    auto beginning = Begin();
-    auto known = co_await std::move(beginning);
-    if (known) {
-      flight_->Publish(*std::move(known));
-      co_return;
+  bool begun = start_ != Start::kCalled;
+  TimePoint quiet_until = TimePoint::min();
+  do {
+    if (!begun || record_.is_lost()) {
+      auto beginning = begun ? TakeUp() : Begin();
+      auto known = co_await std::move(beginning);
+      if (known) {
+        flight_->Publish(*std::move(known));
+        co_return;
+      }
+      begun = true;
     }
-  }
-  Settled settled;
-  if (start_ == Start::kIntended) {
-    settled = NotSent(NotAppliedError("the gateway ended before it had sent anything"));
-  } else {
-    const bool any = record_.operation().kind() == v1::OPERATION_KIND_LEASE_ANY;
-    auto working = any ? LeaseAny() : LeaseOrEnd();
-    settled = co_await std::move(working);
-  }
-  const TimePoint quiet_until = settled.quiet_until;
-  auto finishing = Finish(std::move(settled));
-  co_await std::move(finishing);
+    auto working = Work();
+    Settled settled = co_await std::move(working);
+    quiet_until = settled.quiet_until;
+    if (!record_.is_lost()) {
+      auto finishing = Finish(std::move(settled));
+      co_await std::move(finishing);
+    }
+    if (record_.is_lost()) {
+      ++parts_->counts->lost;
+      spdlog::warn("operation {}: another process has taken it over",
+                   flight_->identity().request_id);
+      Unlock();
+    }
+  } while (record_.is_lost() && !published_ && !flight_->IsStopped());
+  if (record_.is_lost()) flight_->Publish({StoppingUnknown(), record_.operation(), {}});
   auto keeping = Keep(quiet_until);
   co_await std::move(keeping);
+}
+
+asio::awaitable<Settled> OperationLife::Work() {
+  // Nobody has said here what is to be done.
+  if (!open_ && flight_->arguments() == nullptr) {
+    co_return NotSent(NotAppliedError("the gateway ended before it had sent anything"));
+  }
+  const bool any = record_.operation().kind() == v1::OPERATION_KIND_LEASE_ANY;
+  auto working = any ? LeaseAny() : LeaseOrEnd();
+  co_return co_await std::move(working);
 }
 
 // --- the intent ---------------------------------------------------------------------------------
 
 asio::awaitable<std::optional<Outcome>> OperationLife::Begin() {
-  auto beginning = record_.Begin(Intent());
-  const auto existed = co_await std::move(beginning);
-  if (!existed.ok()) co_return Outcome{existed.status(), {}, {}};
+  OperationJournal::Entry intent = Intent();
+  // Together with the intent, where nobody here has the number.
+  const std::string phone_number = intent.operation.phone_number();
+  const bool claim = !phone_number.empty() && number_.TryLock(phone_number);
+  auto beginning = record_.Begin(std::move(intent), claim);
+  const auto begun = co_await std::move(beginning);
+  if (!begun.ok()) co_return Outcome{begun.status(), {}, {}};
   flight_->OwnId();
-  if (!*existed) co_return std::nullopt;
-
-  switch (record_.operation().state()) {
-    case v1::OPERATION_STATE_SUCCEEDED:
-      co_return Replayed(record_.operation());
-    case v1::OPERATION_STATE_FAILED: {
-      if (IsFinal(FromProto(record_.operation().error()))) co_return Replayed(record_.operation());
-      auto marking = record_.MarkIntended();
-      const absl::Status status = co_await std::move(marking);
-      if (!status.ok()) co_return Outcome{status, {}, {}};
-      co_return std::nullopt;
-    }
-    case v1::OPERATION_STATE_SENT:
-    case v1::OPERATION_STATE_UNKNOWN:
-      open_ = true;
-      flight_->SetSent(true);
-      co_return std::nullopt;
-    default:
-      co_return std::nullopt;
+  if (!begun->existed) {
+    number_.SetClaimed(begun->claimed);
+    co_return std::nullopt;
   }
+  number_.Unlock(false);
+  auto taking = TakeUp();
+  co_return co_await std::move(taking);
+}
+
+// --- other processes ----------------------------------------------------------------------------
+
+asio::awaitable<std::optional<Outcome>> OperationLife::TakeUp() {
+  using Owner = OperationJournal::Owner;
+  for (bool read = record_.is_lost(); !flight_->IsStopped(); read = true) {
+    if (read) {
+      auto reading = record_.Read();
+      const absl::Status status = co_await std::move(reading);
+      if (!status.ok()) {
+        co_return Outcome{
+            OutcomeUnknownError(flight_->identity().request_id, std::string(status.message())),
+            {},
+            {}};
+      }
+    }
+    if (record_.owner() == Owner::kAnother) {
+      if (!joined_) ++parts_->counts->joined;
+      joined_ = true;
+      auto following = Follow();
+      auto given_up = co_await std::move(following);
+      if (given_up) co_return given_up;
+      continue;
+    }
+    const v1::Operation& operation = record_.operation();
+    if (operation.state() == v1::OPERATION_STATE_SUCCEEDED) co_return Learned();
+    if (operation.state() == v1::OPERATION_STATE_FAILED) {
+      const absl::Status failure = FromProto(operation.error());
+      if (IsFinal(failure) || (joined_ && !IsOfItsCaller(failure)) || !flight_->IsWanted()) {
+        co_return Learned();
+      }
+    }
+    auto taking = record_.TakeOver();
+    const absl::Status taken = co_await std::move(taking);
+    if (!taken.ok()) co_return Outcome{taken, {}, {}};
+    if (record_.owner() != Owner::kUs) continue;
+    auto going_on = GoOn();
+    const absl::Status status = co_await std::move(going_on);
+    if (status.ok()) co_return std::nullopt;
+    if (!record_.is_lost()) co_return Outcome{status, {}, {}};
+  }
+  co_return Outcome{joined_ ? StoppingUnknown() : StoppingError(), {}, {}};
+}
+
+asio::awaitable<std::optional<Outcome>> OperationLife::Follow() {
+  // It may send something at any time.
+  flight_->SetSent(true);
+  const auto until = flight_->AwaitedUntil();
+  if (!until) {
+    co_return Outcome{
+        OutcomeUnknownError(flight_->identity().request_id, "another process works on it"), {}, {}};
+  }
+  auto waiting =
+      parts_->journal->AwaitChange(parts_->options.account, flight_->identity().request_id, *until);
+  co_await std::move(waiting);
+  co_return std::nullopt;
+}
+
+Outcome OperationLife::Learned() {
+  const v1::Operation& operation = record_.operation();
+  if (joined_ && operation.state() == v1::OPERATION_STATE_SUCCEEDED) {
+    if (operation.has_lease()) {
+      parts_->memory.leased(operation.lease());
+    } else {
+      parts_->memory.ended(operation.phone_number(), operation.lease_id());
+    }
+  }
+  return Replayed(operation);
+}
+
+asio::awaitable<absl::Status> OperationLife::GoOn() {
+  const v1::OperationState state = record_.operation().state();
+  open_ = state == v1::OPERATION_STATE_SENT || state == v1::OPERATION_STATE_UNKNOWN;
+  flight_->SetSent(open_);
+  if (state != v1::OPERATION_STATE_FAILED) co_return absl::OkStatus();
+  auto marking = record_.MarkIntended();
+  co_return co_await std::move(marking);
 }
 
 OperationJournal::Entry OperationLife::Intent() const {
@@ -158,11 +246,9 @@ OperationJournal::Entry OperationLife::Intent() const {
 
 asio::awaitable<Settled> OperationLife::LeaseOrEnd() {
   const std::string phone_number = record_.operation().phone_number();
-  if (holds_.empty()) {
-    auto locking = Lock(phone_number);
-    const bool locked = co_await std::move(locking);
-    if (!locked) co_return open_ ? Stopped() : NotSent(flight_->WhyNotSent());
-  }
+  auto taking = Take(phone_number);
+  const absl::Status taken = co_await std::move(taking);
+  if (!taken.ok()) co_return open_ ? Stopped() : NotSent(taken);
   auto working = open_ ? Reconcile(false) : Try(phone_number);
   co_return co_await std::move(working);
 }
@@ -193,11 +279,15 @@ asio::awaitable<Settled> OperationLife::LeaseAny() {
         const std::string phone_number = (*numbers)->NumberAt(row).phone_number();
         if (tried.contains(phone_number)) continue;
         if (static_cast<int>(tried.size()) >= parts_->options.max_candidates) co_return last;
-        if (!wait && !TryLock(phone_number)) continue;
         if (wait) {
-          auto locking = Lock(phone_number);
-          const bool locked = co_await std::move(locking);
-          if (!locked) co_return NotSent(flight_->WhyNotSent());
+          auto taking = Take(phone_number);
+          const absl::Status taken = co_await std::move(taking);
+          if (!taken.ok()) co_return NotSent(taken);
+        } else {
+          auto taking = number_.TryTake(phone_number);
+          const auto taken = co_await std::move(taking);
+          if (!taken.ok()) co_return NotSent(NotSentError(taken.status()));
+          if (!*taken) continue;
         }
         tried.insert(phone_number);
         auto trying = Try(phone_number);
@@ -216,11 +306,9 @@ asio::awaitable<Settled> OperationLife::LeaseAny() {
 }
 
 asio::awaitable<std::optional<Settled>> OperationLife::SettleOpen() {
-  if (holds_.empty()) {
-    auto locking = Lock(record_.operation().phone_number());
-    const bool locked = co_await std::move(locking);
-    if (!locked) co_return Stopped();
-  }
+  auto taking = Take(record_.operation().phone_number());
+  const absl::Status taken = co_await std::move(taking);
+  if (!taken.ok()) co_return Stopped();
   auto settling = Reconcile(false);
   Settled settled = co_await std::move(settling);
   open_ = false;
@@ -242,11 +330,11 @@ asio::awaitable<Settled> OperationLife::Try(std::string phone_number) {
   auto looking = requests_.Look(phone_number);
   const auto look = co_await std::move(looking);
   if (!look.ok()) co_return NotSent(NotSentError(look.status()));
-  const absl::Status allowed =
-      CheckAllowed(*flight_->arguments(), look->value, overtaken_, record_.operation().lease_id());
+  const absl::Status allowed = CheckAllowed(*flight_->arguments(), look->value,
+                                            number_.is_overtaken(), record_.operation().lease_id());
   if (!allowed.ok()) co_return NotSent(allowed);
 
-  auto marking = record_.MarkSent(phone_number, look->value);
+  auto marking = record_.MarkSent(phone_number, look->value, requests_.Window());
   const absl::Status written = co_await std::move(marking);
   if (!written.ok()) co_return NotSent(NotSentError(written));
   if (!flight_->MaySend()) co_return NotSent(flight_->WhyNotSent());
@@ -255,7 +343,7 @@ asio::awaitable<Settled> OperationLife::Try(std::string phone_number) {
 }
 
 asio::awaitable<Settled> OperationLife::Reconcile(bool send) {
-  Reconciliation reconciliation(parts_, flight_, record_, requests_, overtaken_);
+  Reconciliation reconciliation(parts_, flight_, record_, requests_, number_.is_overtaken());
   auto running = reconciliation.Run(send);
   co_return co_await std::move(running);
 }
@@ -265,22 +353,25 @@ asio::awaitable<Settled> OperationLife::Reconcile(bool send) {
 asio::awaitable<void> OperationLife::Finish(Settled settled) {
   const std::string& request_id = flight_->identity().request_id;
   if (settled.stopped) {
-    flight_->Publish(
-        {OutcomeUnknownError(request_id, "the gateway is stopping"), record_.operation(), {}});
+    flight_->Publish({StoppingUnknown(), record_.operation(), {}});
     co_return;
   }
   const bool was_unknown =
       record_.operation().state() == v1::OPERATION_STATE_UNKNOWN || start_ != Start::kCalled;
-  const v1::Operation done = record_.Concluded(settled, parts_->environment.now());
+  const TimePoint now = parts_->environment.now();
+  const v1::Operation done = record_.Concluded(settled, now);
   if (was_unknown) {
     spdlog::info("operation {}: settled for {}: {}", request_id, done.phone_number(),
                  settled.status.ok() ? "done" : std::string(settled.status.message()));
   }
+  const auto quiet = std::chrono::ceil<milliseconds>(std::max(settled.quiet_until, now) - now);
   Outcome outcome{settled.status, done, std::move(settled.metadata)};
-  for (bool published = false;; published = true) {
-    auto writing = record_.Write(done);
+  for (;;) {
+    auto writing = record_.Conclude(done, quiet);
     const absl::Status written = co_await std::move(writing);
-    if (!published) flight_->Publish(outcome);
+    if (record_.is_lost()) co_return;
+    if (!published_) flight_->Publish(outcome);
+    published_ = true;
     if (written.ok() || flight_->IsStopped()) co_return;
     spdlog::error("operation {}: its outcome is not written down yet: {}", request_id,
                   std::string(written.message()));
@@ -289,16 +380,14 @@ asio::awaitable<void> OperationLife::Finish(Settled settled) {
   }
 }
 
-// --- the number's lock --------------------------------------------------------------------------
-
-bool OperationLife::TryLock(const std::string& phone_number) {
-  if (!locks_->TryLock(phone_number)) return false;
-  holds_ = phone_number;
-  return true;
+absl::Status OperationLife::StoppingUnknown() const {
+  return OutcomeUnknownError(flight_->identity().request_id, "the gateway is stopping");
 }
 
-asio::awaitable<bool> OperationLife::Lock(std::string phone_number) {
-  auto locking = locks_->Lock(phone_number, [this]() -> std::optional<TimePoint> {
+// --- the number ---------------------------------------------------------------------------------
+
+asio::awaitable<absl::Status> OperationLife::Take(std::string phone_number) {
+  auto taking = number_.Take(std::move(phone_number), [this]() -> std::optional<TimePoint> {
     const TimePoint now = parts_->environment.now();
     if (flight_->IsStopped()) return std::nullopt;
     // One that is open has to be settled, whoever waits for it.
@@ -307,11 +396,11 @@ asio::awaitable<bool> OperationLife::Lock(std::string phone_number) {
     if (now >= deadline) return std::nullopt;
     return deadline;
   });
-  const NumberLocks::Grant grant = co_await std::move(locking);
-  if (grant == NumberLocks::Grant::kNone) co_return false;
-  holds_ = phone_number;
-  overtaken_ = grant == NumberLocks::Grant::kOvertaken;
-  co_return true;
+  const absl::Status taken = co_await std::move(taking);
+  if (taken.code() == absl::StatusCode::kDeadlineExceeded) co_return flight_->WhyNotSent();
+  // One that is open has its number's claim already, whether the journal can say so now or not.
+  if (taken.ok() || (open_ && !record_.is_lost())) co_return absl::OkStatus();
+  co_return NotSentError(taken);
 }
 
 asio::awaitable<void> OperationLife::Keep(TimePoint until) {
@@ -334,12 +423,8 @@ asio::awaitable<absl::Status> OperationLife::Leave() {
 }
 
 void OperationLife::Unlock() {
-  if (holds_.empty()) return;
   const v1::Operation& operation = record_.operation();
-  locks_->Unlock(holds_,
-                 operation.state() == v1::OPERATION_STATE_SUCCEEDED && operation.has_lease());
-  holds_.clear();
-  overtaken_ = false;
+  number_.Unlock(operation.state() == v1::OPERATION_STATE_SUCCEEDED && operation.has_lease());
 }
 
 }  // namespace leasegateway

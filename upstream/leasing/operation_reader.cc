@@ -18,7 +18,7 @@ asio::awaitable<absl::StatusOr<v1::Operation>> OperationReader::Get(std::string 
   auto finding = journal_->Find(account_, request_id);
   auto found = co_await std::move(finding);
   if (!found.ok()) co_return found.status();
-  if (*found) co_return std::move((*found)->operation);
+  if (*found) co_return std::move((*found)->entry.operation);
   co_return MakeError(absl::StatusCode::kNotFound, reason::kOperationNotFound,
                       absl::StrCat("request_id: \"", request_id,
                                    "\": the journal has no such "
@@ -47,7 +47,8 @@ asio::awaitable<absl::Status> OperationReader::CheckUnused(std::string request_i
   auto finding = journal_->Find(account_, request_id);
   const auto found = co_await std::move(finding);
   if (!found.ok()) co_return found.status();
-  if (*found && (*found)->fingerprint != fingerprint) co_return RequestIdReusedError(request_id);
+  if (*found && (*found)->entry.fingerprint != fingerprint)
+    co_return RequestIdReusedError(request_id);
   co_return absl::OkStatus();
 }
 

@@ -2,6 +2,7 @@
 
 #include <google/protobuf/util/time_util.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "upstream/leasing/operation_rules.h"
@@ -10,6 +11,7 @@
 namespace leasegateway {
 
 namespace asio = boost::asio;
+using std::chrono::milliseconds;
 using TimePoint = CallEnvironment::TimePoint;
 
 namespace {
@@ -37,34 +39,78 @@ Settled Stopped() {
 OperationRecord::OperationRecord(std::shared_ptr<OperationJournal> journal)
     : journal_(std::move(journal)) {}
 
-OperationRecord::OperationRecord(std::shared_ptr<OperationJournal> journal, v1::Operation operation)
-    : journal_(std::move(journal)), operation_(std::move(operation)) {}
+OperationRecord::OperationRecord(std::shared_ptr<OperationJournal> journal,
+                                 const OperationJournal::Record& found)
+    : journal_(std::move(journal)) {
+  Take(found);
+}
 
-asio::awaitable<absl::StatusOr<bool>> OperationRecord::Begin(OperationJournal::Entry intent) {
+void OperationRecord::Take(const OperationJournal::Record& found) {
+  operation_ = found.entry.operation;
+  owner_ = found.owner;
+  revision_ = found.revision;
+  quiet_at_ = std::max(quiet_at_, found.quiet_at);
+  if (owner_ == OperationJournal::Owner::kUs) lost_ = false;
+}
+
+asio::awaitable<absl::StatusOr<OperationRecord::Begun>> OperationRecord::Begin(
+    OperationJournal::Entry intent, bool claim) {
   const std::string fingerprint = intent.fingerprint;
   intent.operation.set_state(v1::OPERATION_STATE_INTENDED);
   const std::string request_id = intent.operation.request_id();
-  auto beginning = journal_->Begin(std::move(intent));
-  auto begun = co_await std::move(beginning);
+  auto beginning = journal_->Begin(std::move(intent), claim);
+  const auto begun = co_await std::move(beginning);
   if (!begun.ok()) co_return begun.status();
-  if (begun->existed && begun->entry.fingerprint != fingerprint) {
+  if (begun->existed && begun->record.entry.fingerprint != fingerprint) {
     co_return RequestIdReusedError(request_id);
   }
-  operation_ = std::move(begun->entry.operation);
-  co_return begun->existed;
+  Take(begun->record);
+  co_return Begun{begun->existed, begun->claimed};
+}
+
+asio::awaitable<absl::Status> OperationRecord::Read() {
+  auto finding = journal_->Find(operation_.account(), operation_.request_id());
+  const auto found = co_await std::move(finding);
+  if (!found.ok()) co_return found.status();
+  if (!*found) co_return OwnershipLostError(operation_.request_id());
+  Take(**found);
+  co_return absl::OkStatus();
+}
+
+asio::awaitable<absl::Status> OperationRecord::TakeOver() {
+  auto taking = journal_->TakeOver(operation_.account(), operation_.request_id());
+  const auto taken = co_await std::move(taking);
+  if (!taken.ok()) co_return taken.status();
+  Take(*taken);
+  co_return absl::OkStatus();
+}
+
+asio::awaitable<absl::StatusOr<OperationJournal::Claimed>> OperationRecord::Claim(
+    std::string phone_number) {
+  auto claiming = journal_->Claim(operation_.account(), operation_.request_id(), revision_,
+                                  std::move(phone_number));
+  auto claimed = co_await std::move(claiming);
+  if (ReasonOf(claimed.status()) == reason::kOwnershipLost) lost_ = true;
+  co_return claimed;
 }
 
 asio::awaitable<absl::Status> OperationRecord::MarkIntended() {
-  v1::Operation intended = operation_;
-  intended.set_state(v1::OPERATION_STATE_INTENDED);
-  intended.clear_settlement();
-  intended.clear_error();
-  return Write(std::move(intended));
+  OperationJournal::Change change;
+  change.operation = operation_;
+  change.operation.set_state(v1::OPERATION_STATE_INTENDED);
+  change.operation.clear_settlement();
+  change.operation.clear_error();
+  change.release = true;
+  return Write(std::move(change));
 }
 
 asio::awaitable<absl::Status> OperationRecord::MarkSent(const std::string& phone_number,
-                                                        const v1::Number& number) {
-  v1::Operation sent = operation_;
+                                                        const v1::Number& number,
+                                                        milliseconds window) {
+  OperationJournal::Change change;
+  change.may_send_for = window;
+  v1::Operation& sent = change.operation;
+  sent = operation_;
   sent.set_state(v1::OPERATION_STATE_SENT);
   sent.set_phone_number(phone_number);
   if (sent.kind() == v1::OPERATION_KIND_TERMINATE) {
@@ -75,13 +121,21 @@ asio::awaitable<absl::Status> OperationRecord::MarkSent(const std::string& phone
   } else if (number.has_pricing()) {
     *sent.mutable_price() = number.pricing();
   }
-  return Write(std::move(sent));
+  return Write(std::move(change));
+}
+
+asio::awaitable<absl::Status> OperationRecord::Grant(milliseconds window) {
+  OperationJournal::Change change;
+  change.operation = operation_;
+  change.may_send_for = window;
+  return Write(std::move(change));
 }
 
 asio::awaitable<absl::Status> OperationRecord::MarkUnknown() {
-  v1::Operation unknown = operation_;
-  unknown.set_state(v1::OPERATION_STATE_UNKNOWN);
-  return Write(std::move(unknown));
+  OperationJournal::Change change;
+  change.operation = operation_;
+  change.operation.set_state(v1::OPERATION_STATE_UNKNOWN);
+  return Write(std::move(change));
 }
 
 v1::Operation OperationRecord::Concluded(const Settled& settled, TimePoint now) const {
@@ -113,11 +167,28 @@ v1::Operation OperationRecord::Concluded(const Settled& settled, TimePoint now) 
   return done;
 }
 
-asio::awaitable<absl::Status> OperationRecord::Write(v1::Operation operation) {
-  auto updating = journal_->Update(operation);
-  absl::Status status = co_await std::move(updating);
-  if (status.ok()) operation_ = std::move(operation);
-  co_return status;
+asio::awaitable<absl::Status> OperationRecord::Conclude(v1::Operation done, milliseconds quiet) {
+  OperationJournal::Change change;
+  change.operation = std::move(done);
+  change.release = true;
+  change.release_after = quiet;
+  return Write(std::move(change));
+}
+
+asio::awaitable<absl::Status> OperationRecord::Write(OperationJournal::Change change) {
+  change.revision = revision_;
+  const bool grants = change.may_send_for.count() > 0;
+  v1::Operation written = change.operation;
+  auto updating = journal_->Update(std::move(change));
+  const auto updated = co_await std::move(updating);
+  if (!updated.ok()) {
+    if (ReasonOf(updated.status()) == reason::kOwnershipLost) lost_ = true;
+    co_return updated.status();
+  }
+  operation_ = std::move(written);
+  revision_ = updated->revision;
+  if (grants) send_before_ = updated->send_before;
+  co_return absl::OkStatus();
 }
 
 }  // namespace leasegateway

@@ -3,6 +3,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -30,46 +31,80 @@ Settled NotSent(absl::Status status);
 Settled Stopped();
 
 // One operation as the journal has it, and its states, which proto/README.md, "Leasing", lists. A
-// function makes each change: it is written down first, and not made when that fails
-// (JOURNAL_UNAVAILABLE).
+// function makes each change: it is written down first, and not made when that fails:
+// JOURNAL_UNAVAILABLE; OWNERSHIP_LOST when another process has taken it over, and then this one
+// changes nothing any more until it has it again (TakeOver).
 //
 //   Begin             -> INTENDED
 //   MarkIntended      FAILED, SENT, UNKNOWN -> INTENDED
 //   MarkSent          INTENDED -> SENT
 //   MarkUnknown       SENT -> UNKNOWN
-//   Write, Concluded  SENT, UNKNOWN -> SUCCEEDED; INTENDED, SENT, UNKNOWN -> FAILED
+//   Conclude          SENT, UNKNOWN -> SUCCEEDED; INTENDED, SENT, UNKNOWN -> FAILED
 //
 // Awaited on the strand of its operation, by one coroutine.
 class OperationRecord {
  public:
+  using TimePoint = CallEnvironment::TimePoint;
+
   explicit OperationRecord(std::shared_ptr<OperationJournal> journal);
   // Of one that the journal has.
-  OperationRecord(std::shared_ptr<OperationJournal> journal, v1::Operation operation);
+  OperationRecord(std::shared_ptr<OperationJournal> journal, const OperationJournal::Record& found);
 
   const v1::Operation& operation() const { return operation_; }
+  OperationJournal::Owner owner() const { return owner_; }
+  // A write was refused, because the operation isn't this process's any more.
+  bool is_lost() const { return lost_; }
+  // The first byte of a request may go out before this; the latest MarkSent or Grant says so.
+  TimePoint send_before() const { return send_before_; }
+  // Nothing may be sent earlier: a request of the process that had it before may be on its way.
+  TimePoint quiet_at() const { return quiet_at_; }
 
-  // Writes down the intent, or takes over what the journal has under its `request_id`: `existed`.
-  // REQUEST_ID_REUSED when that has another fingerprint.
-  boost::asio::awaitable<absl::StatusOr<bool>> Begin(OperationJournal::Entry intent);
+  // Writes down the intent, or reads what the journal has under its `request_id`: `existed`.
+  // `claimed`: the number is this operation's. REQUEST_ID_REUSED when what is there has another
+  // fingerprint.
+  struct Begun {
+    bool existed = false;
+    bool claimed = false;
+  };
+  boost::asio::awaitable<absl::StatusOr<Begun>> Begin(OperationJournal::Entry intent, bool claim);
+  // Reads it anew, for one that another process works on.
+  boost::asio::awaitable<absl::Status> Read();
+  // Makes it this process's, unless one that is alive has it: owner() says so then.
+  boost::asio::awaitable<absl::Status> TakeOver();
+  // Claims a number for it.
+  boost::asio::awaitable<absl::StatusOr<OperationJournal::Claimed>> Claim(std::string phone_number);
 
   // The same request comes again after an error that may pass; or it goes on to another number,
   // where what another operation leases from now on must not be taken for this one's after a
-  // restart.
+  // restart. What it has claimed is free then.
   boost::asio::awaitable<absl::Status> MarkIntended();
-  // Before the first byte. `number` is the one at `phone_number` as it is before: with its price,
-  // and the lease that is to be ended.
+  // Before the first byte, which goes out within `window` or never. `number` is the one at
+  // `phone_number` as it is before: with its price, and the lease that is to be ended.
   boost::asio::awaitable<absl::Status> MarkSent(const std::string& phone_number,
-                                                const v1::Number& number);
+                                                const v1::Number& number,
+                                                std::chrono::milliseconds window);
+  // The same for one more request, where the time of the one before is over.
+  boost::asio::awaitable<absl::Status> Grant(std::chrono::milliseconds window);
   // An answer was lost.
   boost::asio::awaitable<absl::Status> MarkUnknown();
 
   // The operation as it is once it has ended so.
-  v1::Operation Concluded(const Settled& settled, CallEnvironment::TimePoint now) const;
-  boost::asio::awaitable<absl::Status> Write(v1::Operation operation);
+  v1::Operation Concluded(const Settled& settled, TimePoint now) const;
+  // Writes it; the number is free after `quiet`.
+  boost::asio::awaitable<absl::Status> Conclude(v1::Operation done,
+                                                std::chrono::milliseconds quiet);
 
  private:
+  void Take(const OperationJournal::Record& found);
+  boost::asio::awaitable<absl::Status> Write(OperationJournal::Change change);
+
   const std::shared_ptr<OperationJournal> journal_;
   v1::Operation operation_;
+  OperationJournal::Owner owner_ = OperationJournal::Owner::kUs;
+  std::int64_t revision_ = 0;
+  TimePoint send_before_ = TimePoint::max();
+  TimePoint quiet_at_ = TimePoint::min();
+  bool lost_ = false;
 };
 
 }  // namespace leasegateway

@@ -32,6 +32,7 @@ LeaseApiResult<v1::Number> OperationRequests::Look(std::string phone_number) {
 
 asio::awaitable<Settled> OperationRequests::Send() {
   CallContext context = MakeContext();
+  context.send_before = record_.send_before();
   const v1::Operation& record = record_.operation();
   Settled settled;
   settled.settlement = v1::OPERATION_SETTLEMENT_ANSWERED;
@@ -78,6 +79,11 @@ CallContext OperationRequests::MakeContext() const {
   context.background = !until.has_value();
   context.deadline = until.value_or(parts_->environment.now() + kLookTimeout);
   return context;
+}
+
+milliseconds OperationRequests::Window() const {
+  const auto left = flight_->deadline() - parts_->environment.now();
+  return std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds(1), kLongestWindow);
 }
 
 }  // namespace leasegateway

@@ -18,6 +18,9 @@ namespace leasegateway {
 // One look at a number, when no caller's deadline is nearer.
 inline constexpr std::chrono::milliseconds kLookTimeout{10'000};
 
+// How long before its first byte a request is written down, at most.
+inline constexpr std::chrono::milliseconds kLongestWindow{30'000};
+
 // What one operation asks the provider. Of its life, which outlives it; awaited on its strand.
 class OperationRequests {
  public:
@@ -30,6 +33,10 @@ class OperationRequests {
   // The purchase or the termination that is recorded, once. ANSWERED, or NOT_SENT when it failed
   // without an answer.
   boost::asio::awaitable<Settled> Send();
+
+  // How long a request that is written down now may take until its first byte: its callers wait no
+  // longer.
+  std::chrono::milliseconds Window() const;
 
   // Of a request: until the last caller's deadline, or without callers a while.
   CallContext MakeContext() const;

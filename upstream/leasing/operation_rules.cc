@@ -98,6 +98,13 @@ bool IsFinal(const absl::Status& status) {
   return false;
 }
 
+bool IsOfItsCaller(const absl::Status& status) {
+  const std::string why = ReasonOf(status);
+  return why == reason::kDeadline || why == reason::kCancelled || why == reason::kStopping ||
+         why == reason::kNotApplied || why == reason::kOverloaded ||
+         why == reason::kJournalUnavailable;
+}
+
 bool IsGone(const absl::Status& status) {
   const std::string why = ReasonOf(status);
   return why == reason::kNumberNotAvailable || why == reason::kAlreadyLeased ||
@@ -200,6 +207,11 @@ absl::Status OutcomeUnknownError(const std::string& request_id, const std::strin
                                 "); the gateway goes on finding out: send the same request again, "
                                 "or look with GetOperation"),
                    {{"operation", request_id}});
+}
+
+absl::Status OwnershipLostError(const std::string& request_id) {
+  return MakeError(absl::StatusCode::kAborted, reason::kOwnershipLost,
+                   absl::StrCat("another process goes on with operation ", request_id));
 }
 
 absl::Status StoppingError() {

@@ -37,6 +37,10 @@ bool IsRefusal(const absl::Status& failure);
 // now on. Otherwise it is tried anew.
 bool IsFinal(const absl::Status& status);
 
+// Whether it failed because of the caller who waited for it, or of its gateway: for another one who
+// asks for the same it is worth a try.
+bool IsOfItsCaller(const absl::Status& status);
+
 // Whether a purchase that failed so leaves another number to be tried.
 bool IsGone(const absl::Status& status);
 
@@ -69,6 +73,8 @@ absl::Status RequestIdReusedError(const std::string& request_id);
 // ABORTED, OUTCOME_UNKNOWN.
 absl::Status OutcomeUnknownError(const std::string& request_id, const std::string& cause);
 
+// ABORTED, OWNERSHIP_LOST: another process goes on with it. Callers don't see it.
+absl::Status OwnershipLostError(const std::string& request_id);
 // UNAVAILABLE, STOPPING.
 absl::Status StoppingError();
 // UNAVAILABLE, NOT_APPLIED.

@@ -39,7 +39,7 @@ Reconciliation::Reconciliation(std::shared_ptr<const LeasingParts> parts,
 
 asio::awaitable<Settled> Reconciliation::Run(bool send) {
   lost_ = !send;
-  lost_at_ = parts_->environment.now();
+  lost_at_ = std::max(parts_->environment.now(), record_.quiet_at());
   for (;;) {
     if (send) {
       auto sending = Send();
@@ -47,7 +47,7 @@ asio::awaitable<Settled> Reconciliation::Run(bool send) {
       if (sent) co_return *std::move(sent);
       send = false;
     }
-    if (flight_->IsStopped()) co_return Stopped();
+    if (flight_->IsStopped() || record_.is_lost()) co_return Stopped();
     const TimePoint looked_at = parts_->environment.now();
     auto looking = requests_.Look(record_.operation().phone_number());
     const auto look = co_await std::move(looking);
@@ -75,6 +75,7 @@ asio::awaitable<Settled> Reconciliation::Run(bool send) {
     }
     auto marking = MarkUnknown();
     co_await std::move(marking);
+    if (record_.is_lost()) co_return Stopped();
     // At once, then after a pause.
     if (may_repeat && refused_.status.ok() && (rested_ || resends_ == 0) && MayResend()) {
       send = true;
@@ -87,7 +88,21 @@ asio::awaitable<Settled> Reconciliation::Run(bool send) {
   }
 }
 
+asio::awaitable<bool> Reconciliation::MayGoOut() {
+  if (parts_->environment.now() < record_.send_before()) co_return true;
+  auto granting = record_.Grant(requests_.Window());
+  const absl::Status granted = co_await std::move(granting);
+  co_return granted.ok();
+}
+
 asio::awaitable<std::optional<Settled>> Reconciliation::Send() {
+  auto asking = MayGoOut();
+  const bool may_go_out = co_await std::move(asking);
+  if (!may_go_out) {
+    if (!lost_) flight_->SetSent(false);
+    if (lost_ || record_.is_lost()) co_return std::nullopt;
+    co_return NotSent(NotAppliedError("the journal could not say any more that it goes out"));
+  }
   auto sending = requests_.Send();
   Settled sent = co_await std::move(sending);
   if (sent.status.ok()) {
@@ -120,6 +135,7 @@ asio::awaitable<void> Reconciliation::MarkUnknown() {
 
 bool Reconciliation::MayRepeat(const LookResult& look) const {
   return NothingHappened(look) && resends_ < kMaxResends && flight_->IsWanted() &&
+         parts_->environment.now() >= record_.quiet_at() &&
          CheckAllowed(*flight_->arguments(), look->value, overtaken_,
                       record_.operation().lease_id())
              .ok();

@@ -19,7 +19,8 @@ namespace leasegateway {
 // What becomes of a request for one number: from the first one, or from an earlier one that may be
 // on its way, to the outcome. No lost answer and no refusal is believed before a look past memory;
 // that nothing was done, only when the request can't arrive any more. A request is sent again only
-// when the latest look shows everything as it was before.
+// when the latest look shows everything as it was before, and nothing of another process's may be
+// on its way. When the operation isn't this process's any more, it ends as if the gateway stopped.
 //
 // Made for one number of an operation, whose life outlives it and has the number's lock. Awaited on
 // its strand, once.
@@ -37,6 +38,8 @@ class Reconciliation {
   boost::asio::awaitable<Settled> Run(bool send);
 
  private:
+  // Whether it is still written down that a request goes out now; it is written anew where not.
+  boost::asio::awaitable<bool> MayGoOut();
   // Sends the request. Its end, when nothing has to be looked after.
   boost::asio::awaitable<std::optional<Settled>> Send();
   // Records that the outcome isn't known, once.

@@ -1,6 +1,5 @@
 #include "upstream/leasing/recorded_lease_api.h"
 
-#include <google/protobuf/util/time_util.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
@@ -10,23 +9,14 @@
 #include "upstream/availability/order_by.h"
 #include "upstream/leasing/operation_life.h"
 #include "upstream/leasing/operation_rules.h"
-#include "upstream/trace_context.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
 
 namespace asio = boost::asio;
 using std::chrono::milliseconds;
-using TimePoint = CallEnvironment::TimePoint;
 
 namespace {
-
-TimePoint::duration Until(const google::protobuf::Timestamp& time) {
-  const auto nanos =
-      std::chrono::nanoseconds(google::protobuf::util::TimeUtil::TimestampToNanoseconds(time));
-  return std::chrono::duration_cast<TimePoint::duration>(
-      nanos - std::chrono::system_clock::now().time_since_epoch());
-}
 
 // The lease that would be made.
 void Describe(const v1::Number& number, v1::BillingMethod method, v1::Lease* lease) {
@@ -41,7 +31,6 @@ void Describe(const v1::Number& number, v1::BillingMethod method, v1::Lease* lea
 template <typename Response>
 absl::StatusOr<Response> Leased(absl::StatusOr<Outcome> outcome, Response response) {
   if (!outcome.ok()) return outcome.status();
-  if (!outcome->status.ok()) return outcome->status;
   response.mutable_lease()->Swap(outcome->operation.mutable_lease());
   response.mutable_metadata()->Swap(&outcome->metadata);
   return response;
@@ -65,12 +54,13 @@ RecordedLeaseApi::RecordedLeaseApi(std::shared_ptr<LeaseApi> api, Memory memory,
                        std::move(environment)})),
       locks_(std::make_shared<NumberLocks>(parts_->environment)),
       flights_(std::make_shared<FlightTable>(
-          std::move(executor), parts_->environment,
+          executor, parts_->environment,
           FlightTable::Limits{parts_->options.max_open, parts_->options.margin},
           [parts = parts_, locks = locks_](std::shared_ptr<Flight> flight) {
             return OperationLife::Run(
                 std::make_shared<OperationLife>(parts, locks, std::move(flight)));
           })),
+      adoption_(std::make_shared<Adoption>(parts_, locks_, flights_, executor)),
       reader_(std::make_shared<const OperationReader>(parts_->journal, parts_->options.account)) {}
 
 RecordedLeaseApi::Memory RecordedLeaseApi::MemoryOf(std::shared_ptr<CachingLeaseApi> api) {
@@ -86,35 +76,33 @@ RecordedLeaseApi::Memory RecordedLeaseApi::MemoryOf(std::shared_ptr<CachingLease
   return memory;
 }
 
-RecordedLeaseApi::~RecordedLeaseApi() { flights_->Stop(); }
+RecordedLeaseApi::~RecordedLeaseApi() {
+  adoption_->Stop();
+  flights_->Stop();
+}
 
 asio::awaitable<absl::Status> RecordedLeaseApi::Recover() {
-  auto listing =
-      parts_->journal->Unresolved(std::chrono::system_clock::now() - parts_->options.settle);
-  const auto entries = co_await std::move(listing);
-  if (!entries.ok()) co_return entries.status();
-  for (const auto& entry : *entries) {
-    if (entry.operation.account() == parts_->options.account) Resume(entry);
-  }
-  if (const std::size_t count = open(); count > 0) spdlog::info("{} operations are open", count);
+  const auto adoption = adoption_;
+  auto adopting = adoption->AdoptAll();
+  const absl::Status status = co_await std::move(adopting);
+  // A journal that other processes have as well may be away for a while.
+  if (!status.ok() && parts_->options.adopt_interval.count() == 0) co_return status;
+  if (const std::size_t count = flights_->size(); count > 0)
+    spdlog::info("{} operations are open", count);
+  adoption->Start();
   co_return absl::OkStatus();
 }
 
-void RecordedLeaseApi::Resume(const OperationJournal::Entry& entry) {
-  const v1::Operation& operation = entry.operation;
-  TimePoint quiet_until = TimePoint::min();
-  if (operation.state() == v1::OPERATION_STATE_SUCCEEDED ||
-      operation.state() == v1::OPERATION_STATE_FAILED) {
-    const auto left =
-        std::min<TimePoint::duration>(Until(operation.settle_time()), parts_->options.settle);
-    if (!operation.has_settle_time() || left <= left.zero()) return;
-    quiet_until = parts_->environment.now() + left;
-  }
-  const auto flight =
-      flights_->MakeFlight({operation.request_id(), entry.fingerprint, "recover",
-                            operation.caller(), std::make_shared<const TraceContext>(NewTrace())});
-  const auto life = std::make_shared<OperationLife>(parts_, locks_, flight, operation, quiet_until);
-  flights_->Resume(flight, [life](std::shared_ptr<Flight>) { return OperationLife::Run(life); });
+template <typename Request>
+asio::awaitable<absl::StatusOr<Outcome>> RecordedLeaseApi::Execute(CallContext context,
+                                                                   Request request) {
+  const auto flights = flights_;
+  std::string fingerprint = Fingerprint(request);
+  auto executing =
+      flights->Execute(std::move(context), std::move(fingerprint), Arguments(std::move(request)));
+  auto outcome = co_await std::move(executing);
+  if (outcome.ok() && !outcome->status.ok()) co_return outcome->status;
+  co_return outcome;
 }
 
 asio::awaitable<absl::StatusOr<v1::CreateLeaseResponse>> RecordedLeaseApi::CreateLease(
@@ -123,12 +111,9 @@ asio::awaitable<absl::StatusOr<v1::CreateLeaseResponse>> RecordedLeaseApi::Creat
     auto trying = TryCreateLease(std::move(context), std::move(request));
     co_return co_await std::move(trying);
   }
-  const auto flights = flights_;
   v1::CreateLeaseResponse response;
   response.set_request_id(context.request_id);
-  std::string fingerprint = Fingerprint(request);
-  auto executing =
-      flights->Execute(std::move(context), std::move(fingerprint), Arguments(std::move(request)));
+  auto executing = Execute(std::move(context), std::move(request));
   co_return Leased(co_await std::move(executing), std::move(response));
 }
 
@@ -160,12 +145,9 @@ asio::awaitable<absl::StatusOr<v1::LeaseAnyNumberResponse>> RecordedLeaseApi::Le
     auto trying = TryLeaseAnyNumber(std::move(context), std::move(request));
     co_return co_await std::move(trying);
   }
-  const auto flights = flights_;
   v1::LeaseAnyNumberResponse response;
   response.set_request_id(context.request_id);
-  std::string fingerprint = Fingerprint(request);
-  auto executing =
-      flights->Execute(std::move(context), std::move(fingerprint), Arguments(std::move(request)));
+  auto executing = Execute(std::move(context), std::move(request));
   co_return Leased(co_await std::move(executing), std::move(response));
 }
 
@@ -204,15 +186,11 @@ asio::awaitable<absl::StatusOr<v1::LeaseAnyNumberResponse>> RecordedLeaseApi::Tr
 
 asio::awaitable<absl::StatusOr<v1::TerminateLeaseResponse>> RecordedLeaseApi::TerminateLease(
     CallContext context, v1::TerminateLeaseRequest request) {
-  const auto flights = flights_;
   v1::TerminateLeaseResponse response;
   response.set_request_id(context.request_id);
-  std::string fingerprint = Fingerprint(request);
-  auto executing =
-      flights->Execute(std::move(context), std::move(fingerprint), Arguments(std::move(request)));
+  auto executing = Execute(std::move(context), std::move(request));
   auto outcome = co_await std::move(executing);
   if (!outcome.ok()) co_return outcome.status();
-  if (!outcome->status.ok()) co_return outcome->status;
   response.mutable_termination()->Swap(outcome->operation.mutable_termination());
   response.mutable_metadata()->Swap(&outcome->metadata);
   co_return response;
@@ -232,6 +210,14 @@ asio::awaitable<absl::StatusOr<v1::ListOperationsResponse>> RecordedLeaseApi::Li
   co_return co_await std::move(listing);
 }
 
-std::size_t RecordedLeaseApi::open() const { return flights_->size(); }
+RecordedLeaseApi::Stats RecordedLeaseApi::stats() const {
+  Stats stats;
+  stats.open = flights_->size();
+  stats.oldest = flights_->oldest();
+  stats.adopted = parts_->counts->adopted;
+  stats.ownership_lost = parts_->counts->lost;
+  stats.joined = parts_->counts->joined;
+  return stats;
+}
 
 }  // namespace leasegateway

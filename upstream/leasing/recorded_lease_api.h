@@ -3,8 +3,11 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "absl/status/status.h"
@@ -12,6 +15,7 @@
 #include "leasegateway/v1/lease_service.pb.h"
 #include "upstream/availability/caching_lease_api.h"
 #include "upstream/call_environment.h"
+#include "upstream/leasing/adoption.h"
 #include "upstream/leasing/flight_table.h"
 #include "upstream/leasing/journal/operation_journal.h"
 #include "upstream/leasing/leasing_parts.h"
@@ -30,6 +34,9 @@ namespace leasegateway {
 // shows what is there before, and so whose lease it is that is found after an answer was lost, or
 // was a refusal: no 4xx to a request that was sent is believed before a look past memory.
 //
+// Where several processes share the journal, one of them works on an operation; callers of the same
+// `request_id` at another one wait there for its outcome, and when it dies another one goes on.
+//
 // Requests to the provider go through `api`, whose memory sees the outcome of each. Thread-safe.
 class RecordedLeaseApi {
  public:
@@ -44,8 +51,9 @@ class RecordedLeaseApi {
   // the executor must run. Those that are open then go on after the next Recover.
   ~RecordedLeaseApi();
 
-  // Goes on with what the journal says is open. To be awaited once, on a strand, before the first
-  // call; fails with JOURNAL_UNAVAILABLE.
+  // Goes on with what the journal says is open, and from then on, where other processes have the
+  // journal as well, with what they leave. To be awaited once, on a strand, before the first call;
+  // fails with JOURNAL_UNAVAILABLE where this process alone has the journal.
   boost::asio::awaitable<absl::Status> Recover();
 
   // Awaited on a strand, with requests that have been validated. `context.request_id` is the
@@ -62,12 +70,19 @@ class RecordedLeaseApi {
   boost::asio::awaitable<absl::StatusOr<v1::ListOperationsResponse>> ListOperations(
       CallContext context, v1::ListOperationsRequest request);
 
-  // Operations under way or open.
-  std::size_t open() const;
+  struct Stats {
+    std::size_t open = 0;  // operations under way here
+    // Since the oldest of them began here; nothing: there is none.
+    std::optional<std::chrono::steady_clock::duration> oldest;
+    std::uint64_t adopted = 0;         // left by other processes, or earlier ones
+    std::uint64_t ownership_lost = 0;  // taken over by another process
+    std::uint64_t joined = 0;          // that another process worked on while callers waited here
+  };
+  Stats stats() const;
 
  private:
-  // Goes on with an operation that an earlier process left.
-  void Resume(const OperationJournal::Entry& entry);
+  template <typename Request>
+  boost::asio::awaitable<absl::StatusOr<Outcome>> Execute(CallContext context, Request request);
 
   // With validate_only: what the call would do, with nothing written down or spent.
   boost::asio::awaitable<absl::StatusOr<v1::CreateLeaseResponse>> TryCreateLease(
@@ -79,6 +94,7 @@ class RecordedLeaseApi {
   const std::shared_ptr<const LeasingParts> parts_;
   const std::shared_ptr<NumberLocks> locks_;
   const std::shared_ptr<FlightTable> flights_;
+  const std::shared_ptr<Adoption> adoption_;
   const std::shared_ptr<const OperationReader> reader_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <boost/asio/this_coro.hpp>
 #include <utility>
 
@@ -19,10 +20,23 @@ namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using Clock = std::chrono::steady_clock;
 
+constexpr std::chrono::milliseconds kTooLateRetryDelay{100};
+
 void SetFetchTime(v1::ResponseMetadata& metadata) {
   const auto now = absl::ToUnixNanos(absl::Now());
   metadata.mutable_fetch_time()->set_seconds(now / 1'000'000'000);
   metadata.mutable_fetch_time()->set_nanos(static_cast<int>(now % 1'000'000'000));
+}
+
+// Of a write that another process may send by now.
+absl::Status TooLateError(std::string_view operation) {
+  auto status = MakeError(absl::StatusCode::kUnavailable, reason::kNotApplied,
+                          absl::StrCat(std::string(operation),
+                                       " was not sent: the time in which this process might do so "
+                                       "was over before its turn came"),
+                          {{"request_sent", "false"}});
+  SetRetryDelay(status, kTooLateRetryDelay);
+  return status;
 }
 
 // What an exchange brought: the answer's body, when its status is 2xx.
@@ -34,6 +48,8 @@ absl::StatusOr<std::string> BodyOf(const Route& route, Deadline deadline,
       break;
     case Failure::kCancelled:
       return CancelledError(route.name);
+    case Failure::kTooLate:
+      return TooLateError(route.name);
     case Failure::kBodyTooLarge:
     case Failure::kNotHttp:
       return MakeError(
@@ -113,8 +129,13 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Exchange(CallContext
   co_await asio::this_coro::throw_if_cancelled(false);
   using Failure = HttpsConnection::Result::Failure;
   const auto started = Clock::now();
-  auto lease = co_await pool_.Acquire(context.deadline);
-  if (!lease.ok()) co_return lease.status();
+  const Deadline send_before = route.is_write() ? context.send_before : Deadline::max();
+  // No write waits for a connection that it can't use any more.
+  const Deadline ready_by = std::min(context.deadline, send_before);
+  auto lease = co_await pool_.Acquire(ready_by);
+  if (!lease.ok()) {
+    co_return Clock::now() < send_before ? lease.status() : TooLateError(route.name);
+  }
 
   HttpsConnection::Result result;
   for (;;) {
@@ -123,7 +144,8 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Exchange(CallContext
     ++context.stats->attempts;
     const bool pooled = (*lease)->connected();
     if (!pooled) {
-      const absl::Status connected = co_await Connect(**lease, context.deadline);
+      const absl::Status connected = co_await Connect(**lease, ready_by);
+      if (!connected.ok() && Clock::now() >= send_before) co_return TooLateError(route.name);
       if (!connected.ok()) {
         spdlog::debug("upstream {} call={}: {}", route.name, context.call_id,
                       std::string(connected.message()));
@@ -133,8 +155,8 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Exchange(CallContext
       if (co_await Cancelled()) co_return CancelledError(route.name);
     }
     const TraceContext span = context.trace ? NewSpan(*context.trace) : NewTrace();
-    auto exchange =
-        (*lease)->Exchange(MakeRequest(route, span), context.deadline, route.is_write());
+    auto exchange = (*lease)->Exchange(MakeRequest(route, span), context.deadline, route.is_write(),
+                                       send_before);
     result = co_await std::move(exchange);
     const bool died_idle =
         pooled && result.failure == Failure::kTransport && !result.timed_out && !result.got_byte;
@@ -147,7 +169,7 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Exchange(CallContext
       std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started).count(),
       result.cause);
 
-  if (result.failure == Failure::kNone && result.reusable) lease->Recycle();
+  if (result.reusable) lease->Recycle();
   co_return BodyOf(route, context.deadline, std::move(result));
 }
 

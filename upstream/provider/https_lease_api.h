@@ -15,7 +15,8 @@
 namespace leasegateway {
 
 // The provider over HTTPS: headers and key; one exchange an operation. The one repetition
-// is of a read whose pooled connection turned out to be dead before a byte of the answer came.
+// is of a read whose pooled connection turned out to be dead before a byte of the answer came. A
+// write whose `send_before` has come is UNAVAILABLE, NOT_APPLIED, with `request_sent` "false".
 class HttpsLeaseApi final : public LeaseApi {
  public:
   struct Options {

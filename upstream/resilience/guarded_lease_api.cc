@@ -57,6 +57,7 @@ CircuitBreaker::Duration Patience(CircuitBreaker::Duration usual) {
 Outcome Judge(const absl::Status& status, bool patient) {
   if (status.ok()) return Outcome::kSuccess;
   const std::string why = ReasonOf(status);
+  if (why == reason::kNotApplied) return Outcome::kUnknown;  // its own time was over
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
       return why == reason::kUpstreamTls || (why == reason::kUpstreamUnreachable &&
@@ -102,12 +103,20 @@ struct GuardedLeaseApi::State {
       : environment(std::move(call_environment)),
         breaker(options.breaker),
         limiter(options.rate),
+        share(options.share),
         admission(options.admission, environment) {}
+
+  // As many share the rate as now.
+  void ShareRate(CallEnvironment::TimePoint now) {
+    if (share.processes) limiter.ShareAmong(now, share.processes());
+  }
 
   const CallEnvironment environment;
   CircuitBreaker breaker;
   UsualTimes usual;  // once admitted
   RateLimiter limiter;
+  const RateShare share;
+  std::shared_ptr<void> listening;  // for what others tell of the rate; null: to nobody
   AdmissionQueue admission;
   std::atomic<std::uint64_t> circuit_open{0};
   std::atomic<std::uint64_t> rate_limited{0};
@@ -116,7 +125,14 @@ struct GuardedLeaseApi::State {
 
 GuardedLeaseApi::GuardedLeaseApi(std::unique_ptr<LeaseApi> inner, const GuardOptions& options,
                                  CallEnvironment environment)
-    : inner_(std::move(inner)), state_(std::make_shared<State>(options, std::move(environment))) {}
+    : inner_(std::move(inner)), state_(std::make_shared<State>(options, std::move(environment))) {
+  if (!state_->share.listen) return;
+  state_->listening = state_->share.listen(
+      [listener = std::weak_ptr<State>(state_)](RateShare::RetryAfter retry_after) {
+        const auto state = listener.lock();
+        if (state) state->limiter.Refused(state->environment.now(), retry_after);
+      });
+}
 
 std::function<GuardedLeaseApi::Stats()> GuardedLeaseApi::StatsReader() const {
   return [state = state_] {
@@ -129,6 +145,7 @@ std::function<GuardedLeaseApi::Stats()> GuardedLeaseApi::StatsReader() const {
     }
     stats.queue = state->admission.counts();
     stats.service_time = state->admission.service_time();
+    state->ShareRate(now);
     stats.rate = state->limiter.rate(now);
     stats.circuit_open = state->circuit_open;
     stats.rate_limited = state->rate_limited;
@@ -152,6 +169,7 @@ asio::awaitable<absl::StatusOr<AnyReply>> GuardedLeaseApi::Call(CallContext cont
     co_return CircuitOpen(*open, id);
   }
 
+  state->ShareRate(start);
   // A refresh takes only a token that nobody waits for.
   const auto longest_wait =
       context.background ? RateLimiter::Duration(0)
@@ -201,7 +219,9 @@ asio::awaitable<absl::StatusOr<AnyReply>> GuardedLeaseApi::Call(CallContext cont
   attempt.Done(outcome, ended);
   if (outcome != Outcome::kUnknown) place->Served(ended - began);
   if (ReasonOf(reply.status()) == reason::kUpstreamRateLimited) {
-    state->limiter.Refused(ended, RetryAfterOf(reply.status()));
+    const auto retry_after = RetryAfterOf(reply.status());
+    const bool is_new = state->limiter.Refused(ended, retry_after);
+    if (is_new && state->share.tell) state->share.tell(retry_after);
   }
   co_return reply;
 }

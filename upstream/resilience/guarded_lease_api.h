@@ -9,6 +9,7 @@
 
 #include "upstream/call_environment.h"
 #include "upstream/lease_api.h"
+#include "upstream/rate_share.h"
 #include "upstream/resilience/admission_queue.h"
 #include "upstream/resilience/circuit_breaker.h"
 #include "upstream/resilience/rate_limiter.h"
@@ -20,6 +21,7 @@ struct GuardOptions {
   CircuitBreaker::Options breaker;
   AdmissionQueue::Options admission;
   double rate = 0;  // calls a second, 0: no limit; RateLimiter
+  RateShare share;  // with whom
 };
 
 // Keeps the gateway and the provider from harming each other: fails fast while the provider, or an

@@ -27,6 +27,7 @@ AttemptOutcome OutcomeOf(const absl::Status& status) {
   if (why == reason::kUpstreamUnreachable) return AttemptOutcome::kUnreachable;
   if (why == reason::kUpstreamTls) return AttemptOutcome::kTls;
   if (why == reason::kOutcomeUnknown) return AttemptOutcome::kUnknown;
+  if (why == reason::kNotApplied) return AttemptOutcome::kTooLate;
   if (why == reason::kDeadline) return AttemptOutcome::kDeadline;
   if (why == reason::kCancelled) return AttemptOutcome::kCancelled;
   if (why == reason::kUpstreamRejected || why == reason::kUpstreamForbidden ||

@@ -10,12 +10,16 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-// Below, a lower rate protects nobody: what the provider wants then is in its Retry-After.
+// Below, a lower rate protects nobody: what the provider wants then is in its Retry-After. Of all
+// processes together, and of one of many.
 constexpr double kMinRate = 5;
+constexpr double kMinRateOfOne = 1;
 constexpr double kGrowth = 0.05;  // a second
 constexpr auto kHalveEvery = seconds(1);
 constexpr auto kForgetAfter = seconds(60);
 constexpr auto kMaxPause = milliseconds(5'000);
+// By less, a longer pause is nothing new.
+constexpr auto kSamePause = milliseconds(100);
 // Tokens that may be saved up, as a share of a second's.
 constexpr double kBurst = 0.1;
 
@@ -27,13 +31,14 @@ double Seconds(RateLimiter::Duration duration) {
 
 void RateLimiter::Refill(TimePoint now) {
   if (refused_ && now > grown_) {
-    if (configured_ == 0 && now - *refused_ >= kForgetAfter) {
+    const double configured = Configured();
+    if (configured == 0 && now - *refused_ >= kForgetAfter) {
       rate_ = 0;
       refused_.reset();
     } else {
       rate_ += good_rate_ * kGrowth * Seconds(now - grown_);
-      if (configured_ > 0 && rate_ >= configured_) {
-        rate_ = configured_;
+      if (configured > 0 && rate_ >= configured) {
+        rate_ = configured;
         refused_.reset();
       }
     }
@@ -84,21 +89,42 @@ double RateLimiter::ObservedRate(TimePoint now) const {
   return ago == 1 ? sent_ : 0;
 }
 
-void RateLimiter::Refused(TimePoint now, std::optional<milliseconds> retry_after) {
+double RateLimiter::MinRate() const {
+  const double least = std::max(kMinRate / processes_, kMinRateOfOne);
+  return all_ > 0 ? std::min(Configured(), least) : least;
+}
+
+void RateLimiter::ShareAmong(TimePoint now, int processes) {
+  const std::lock_guard lock(mutex_);
+  if (processes == processes_) return;
+  Refill(now);
+  const double change = static_cast<double>(processes_) / processes;
+  processes_ = processes;
+  good_rate_ *= change;
+  rate_ = refused_ ? rate_ * change : Configured();
+}
+
+bool RateLimiter::Refused(TimePoint now, std::optional<milliseconds> retry_after) {
   const std::lock_guard lock(mutex_);
   Refill(now);
   refused_ = now;
+  bool is_new = false;
   // What else was on the way at the time is refused too, and says nothing new.
   if (!halved_ || now - *halved_ >= kHalveEvery) {
-    const double min_rate = configured_ > 0 ? std::min(configured_, kMinRate) : kMinRate;
-    good_rate_ = std::max(min_rate, rate_ == 0 ? ObservedRate(now) : rate_);
-    rate_ = std::max(min_rate, good_rate_ / 2);
+    is_new = true;
+    good_rate_ = std::max(MinRate(), rate_ == 0 ? ObservedRate(now) : rate_);
+    rate_ = std::max(MinRate(), good_rate_ / 2);
     tokens_ = std::min(tokens_, 0.0);
     refilled_ = std::max(refilled_, now);
     grown_ = now;
     halved_ = now;
   }
-  if (retry_after) refilled_ = std::max(refilled_, now + std::min(*retry_after, kMaxPause));
+  if (retry_after && refilled_ < now + std::min(*retry_after, kMaxPause)) {
+    // Times of answers that came together are as good as one.
+    is_new = is_new || refilled_ + kSamePause < now + std::min(*retry_after, kMaxPause);
+    refilled_ = now + std::min(*retry_after, kMaxPause);
+  }
+  return is_new;
 }
 
 double RateLimiter::rate(TimePoint now) {

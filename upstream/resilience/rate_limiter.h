@@ -11,14 +11,19 @@ namespace leasegateway {
 // A token bucket that finds the provider's rate. A 429 halves the rate, at most once a second,
 // beginning with what was sent in the last second where there was no limit; then it grows by 5 % a
 // second of what it was before, up to the configured rate, or without one until a minute has gone
-// by without a 429: then there is no limit again. Thread-safe.
+// by without a 429: then there is no limit again. Several processes may share the rate: each then
+// takes its part. Thread-safe.
 class RateLimiter {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
   using Duration = TimePoint::duration;
 
-  // Calls a second; 0: no limit.
-  explicit RateLimiter(double rate) : configured_(rate), rate_(rate) {}
+  // Calls a second of all who share it; 0: no limit.
+  explicit RateLimiter(double rate) : all_(rate), rate_(rate) {}
+
+  // From now on so many processes share the rate, this one included: at first there is none but
+  // this. A rate that was found after a 429 is shared out anew in the same proportion.
+  void ShareAmong(TimePoint now, int processes);
 
   struct Token {
     bool granted = false;
@@ -29,8 +34,10 @@ class RateLimiter {
   // Of a call that was granted a token and is not sent.
   void GiveBack();
   void Sent(TimePoint now);
-  // The provider answered 429. Its Retry-After stops all calls, for a few seconds at most.
-  void Refused(TimePoint now, std::optional<std::chrono::milliseconds> retry_after);
+  // The provider answered 429, here or to another process. Its Retry-After stops all calls, for a
+  // few seconds at most. Returns whether that was new: it halved the rate or stops calls for
+  // longer.
+  bool Refused(TimePoint now, std::optional<std::chrono::milliseconds> retry_after);
 
   // In force; 0: no limit.
   double rate(TimePoint now);
@@ -38,9 +45,12 @@ class RateLimiter {
  private:
   void Refill(TimePoint now);
   double ObservedRate(TimePoint now) const;
+  double Configured() const { return all_ / processes_; }  // this process's part; 0: no limit
+  double MinRate() const;
 
-  const double configured_;
+  const double all_;  // as configured
   std::mutex mutex_;  // guards all below
+  int processes_ = 1;
   double rate_;
   double good_rate_ = 0;  // before the last 429
   double tokens_ = 1;     // below 0: promised

@@ -1,5 +1,7 @@
 #include "upstream/transport/https_connection.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -131,7 +133,17 @@ asio::awaitable<absl::Status> HttpsConnection::Connect(std::vector<tcp::endpoint
   timer.reset();
   boost::system::error_code ignored;
   socket.socket().set_option(tcp::no_delay(true), ignored);
+  LimitRetransmission();
   co_return co_await Handshake(deadline);
+}
+
+// Otherwise it goes on for minutes, also for a process that was killed, and what its operation's
+// next owner takes for lost arrives after all (TCP_USER_TIMEOUT, RFC 5482).
+void HttpsConnection::LimitRetransmission() {
+  const auto limit = static_cast<unsigned>(
+      (options_.send_timeout + options_.response_timeout + options_.read_timeout).count());
+  ::setsockopt(beast::get_lowest_layer(stream_).socket().native_handle(), IPPROTO_TCP,
+               TCP_USER_TIMEOUT, &limit, sizeof(limit));
 }
 
 asio::awaitable<absl::Status> HttpsConnection::Handshake(Deadline deadline) {
@@ -164,24 +176,28 @@ asio::awaitable<absl::Status> HttpsConnection::Handshake(Deadline deadline) {
 
 asio::awaitable<HttpsConnection::Result> HttpsConnection::Exchange(HttpRequest request,
                                                                    Deadline deadline,
-                                                                   bool finish_once_sent) {
+                                                                   bool finish_once_sent,
+                                                                   Deadline send_before) {
   co_await asio::this_coro::throw_if_cancelled(false);
   Result result;
   if (co_await Cancelled()) {
     result.failure = Result::Failure::kCancelled;
     co_return result;
   }
-  if (!finish_once_sent) co_return co_await SendAndReceive(std::move(request), deadline);
+  if (!finish_once_sent) {
+    co_return co_await SendAndReceive(std::move(request), deadline, send_before);
+  }
   co_await asio::this_coro::reset_cancellation_state(asio::disable_cancellation());
   // Hanging up could undo what the caller, once its deadline has passed, can no longer learn of.
-  result = co_await SendAndReceive(std::move(request), Deadline::max());
+  result = co_await SendAndReceive(std::move(request), Deadline::max(), send_before);
   co_await asio::this_coro::reset_cancellation_state(asio::enable_terminal_cancellation());
   co_return result;
 }
 
 // Long, because it is one exchange in its phases, each with its own time-out.
 asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpRequest request,
-                                                                         Deadline deadline) {
+                                                                         Deadline deadline,
+                                                                         Deadline send_before) {
   Result result;
   auto& socket = beast::get_lowest_layer(stream_);
   std::optional<http::response_parser<http::string_body>> parser;
@@ -191,12 +207,20 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpReq
   Deadline expiry;
   std::optional<PhaseTimer> timer;
   const auto begin = [&](Phase timed, const char* name, milliseconds limit) {
-    timer.emplace(*options_.phases, timed);
     phase = name;
     expiry = Earlier(deadline, limit);
     socket.expires_at(expiry);
+    timer.emplace(*options_.phases, timed);
   };
   begin(Phase::kSend, "sending the request", options_.send_timeout);
+  // Nothing may come between this and the write, which calls send() before it waits for anything.
+  if (std::chrono::steady_clock::now() >= send_before) {
+    socket.expires_never();
+    result.failure = Result::Failure::kTooLate;
+    result.cause = "the time in which it might be sent is over";
+    result.reusable = true;
+    co_return result;
+  }
   co_await http::async_write(stream_, request, asio::redirect_error(asio::use_awaitable, error));
   if (!error) {
     begin(Phase::kWait, "waiting for the answer", options_.response_timeout);

@@ -65,7 +65,8 @@ class HttpsConnection {
       std::vector<boost::asio::ip::tcp::endpoint> addresses, Deadline deadline);
 
   struct Result {
-    enum class Failure { kNone, kTransport, kBodyTooLarge, kNotHttp, kCancelled };
+    // kTooLate: `send_before` had come, and no byte went out.
+    enum class Failure { kNone, kTransport, kBodyTooLarge, kNotHttp, kCancelled, kTooLate };
     Failure failure = Failure::kNone;
     std::string cause;       // of a failure, in words
     bool timed_out = false;  // a phase or the deadline ran out
@@ -77,9 +78,11 @@ class HttpsConnection {
     HttpResponse response;  // when there is no failure
   };
   // One request, one answer. Neither a cancellation nor the deadline ends it once it goes out, if
-  // `finish_once_sent`: then only the time-outs of its phases do.
+  // `finish_once_sent`: then only the time-outs of its phases do. Its first byte goes out before
+  // `send_before` or not at all: the clock is read right before it is handed to the stream.
   boost::asio::awaitable<Result> Exchange(HttpRequest request, Deadline deadline,
-                                          bool finish_once_sent);
+                                          bool finish_once_sent,
+                                          Deadline send_before = Deadline::max());
 
   // False once the peer closed, or sent what nobody asked for. Costs one system call.
   bool LooksAlive();
@@ -93,7 +96,10 @@ class HttpsConnection {
 
  private:
   boost::asio::awaitable<absl::Status> Handshake(Deadline deadline);
-  boost::asio::awaitable<Result> SendAndReceive(HttpRequest request, Deadline deadline);
+  // Nothing that was sent is delivered by the kernel later than the answer is waited for.
+  void LimitRetransmission();
+  boost::asio::awaitable<Result> SendAndReceive(HttpRequest request, Deadline deadline,
+                                                Deadline send_before);
 
   // Referred to, not copied: the pool owns the options and outlives its connections.
   const HttpsOptions& options_;

@@ -66,9 +66,14 @@ class OperationJournal {
                                                                   std::string request_id) = 0;
 
   // Makes this process the owner of operations that are INTENDED, SENT or UNKNOWN and whose owner
-  // has died, the oldest first, `limit` at most.
+  // has died, the oldest first, `limit` at most. Where claims end with the process, also those that
+  // are settled and whose `settle_time` is still to come, nobody's, with that time as `quiet_at`:
+  // their number has to be kept until then. `own`: also some that it owns already and has not
+  // written for a while: the answer to an Adopt, a TakeOver or a Begin may have got lost. Without,
+  // each is handed out once.
   virtual boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string account,
-                                                                            int limit) = 0;
+                                                                            int limit,
+                                                                            bool own) = 0;
 
   // What becomes of the number that an operation has claimed.
   struct Change {

@@ -77,7 +77,13 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
       {"cache_idle", "5ms"},
       {"cache_numbers", "6"},
       {"cache_history_bytes", "1MiB"},
-      {"journal", "/a folder/journal.db"},
+      {"journal", ""},  // not beside database_url
+      {"database_url", "postgresql://gateway@one,two:5433/leases"},
+      {"database_password_file", Write("password", "hunter3")},
+      {"database_listen_url", "host=/run/postgresql dbname=leases"},
+      {"database_connections", "64"},
+      {"database_allow_insecure", "true"},
+      {"ownership_time", "1m"},
       {"settle_time", "7s"},
       {"journal_retention", "48h"},
       {"sandbox", "false"},
@@ -136,7 +142,13 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
                   .cache_idle = 5ms,
                   .cache_numbers = 6,
                   .cache_history_bytes = 1 << 20,
-                  .journal = "/a folder/journal.db",
+                  .journal = "",
+                  .database_url = "postgresql://gateway@one,two:5433/leases",
+                  .database_password_file = folder_ + "/password",
+                  .database_listen_url = "host=/run/postgresql dbname=leases",
+                  .database_connections = 64,
+                  .database_allow_insecure = true,
+                  .ownership_time = 1min,
                   .settle_time = 7s,
                   .journal_retention = 48h,
                   .sandbox = false,
@@ -146,7 +158,8 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
                   .log_level = "trace",
                   .log_format = "json",
                   .access_log_hits = 100,
-                  .api_key = "other"};
+                  .api_key = "other",
+                  .database_password = "hunter3"};
   const absl::StatusOr<Invocation> help = Load({"--help"});
   ASSERT_TRUE(help.ok());
   std::vector<std::string> flags;
@@ -154,8 +167,8 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
   std::map<std::string, std::string> environment;
   const std::string& text = help->output;
   std::size_t options = 0;
-  for (auto at = text.find("LEASE_GATEWAY_"); at != text.npos;
-       at = text.find("LEASE_GATEWAY_", at + 1)) {
+  constexpr char kVariable[] = "\n      LEASE_GATEWAY_";
+  for (auto at = text.find(kVariable); at != text.npos; at = text.find(kVariable, at + 1)) {
     ++options;
   }
   EXPECT_EQ(options, values.size());  // so that none is forgotten here
@@ -186,6 +199,9 @@ TEST_F(ConfigTest, JournalIsAFileButForTheSandbox) {
   EXPECT_EQ(JournalPath(LoadedConfig({"--sandbox"})), ":memory:");
   EXPECT_EQ(JournalPath(LoadedConfig({"--sandbox", "--journal", "a.db"})), "a.db");
   EXPECT_EQ(JournalPath(LoadedConfig({"--journal", "a.db"})), "a.db");
+  EXPECT_EQ(JournalPath(LoadYaml("journal: /a folder/b.db\n")->config), "/a folder/b.db");
+  environment_["LEASE_GATEWAY_JOURNAL"] = "c.db";
+  EXPECT_EQ(JournalPath(LoadedConfig({})), "c.db");
 }
 
 }  // namespace

@@ -197,7 +197,7 @@ TEST_F(RivalTest, OneThatBeganTheOperationKeepsItsAnswer) {
   ASSERT_TRUE(retry->ended() && retry->result->ok()) << retry->reason();
   EXPECT_EQ((*retry->result)->lease().lease_id(), "lsd_1");
   EXPECT_EQ(provider_->posts.size(), 1u);
-  EXPECT_EQ(api_->open(), 0u);
+  EXPECT_EQ(api_->stats().open, 0u);
 }
 
 TEST_F(RivalTest, FirstOfTwoNewOnesHasTheId) {
@@ -251,7 +251,7 @@ TEST_F(RecordedLeaseApiTest, SameRequestJoinsTheOneUnderWay) {
   ASSERT_TRUE(first->ended() && second->ended());
   EXPECT_EQ((*first->result)->lease().lease_id(), (*second->result)->lease().lease_id());
   EXPECT_EQ(provider_->posts.size(), 1u);
-  EXPECT_EQ(api_->open(), 0u);
+  EXPECT_EQ(api_->stats().open, 0u);
 }
 
 TEST_F(RecordedLeaseApiTest, CallerWhoLeavesDoesNotStopWhatWasSent) {
@@ -276,7 +276,7 @@ TEST_F(RecordedLeaseApiTest, NothingIsSentForCallersWhoHaveLeft) {
   EXPECT_TRUE(provider_->posts.empty());
   EXPECT_EQ(Recorded().state(), v1::OPERATION_STATE_FAILED);
   EXPECT_EQ(Recorded().settlement(), v1::OPERATION_SETTLEMENT_NOT_SENT);
-  ASSERT_EQ(api_->open(), 0u);
+  ASSERT_EQ(api_->stats().open, 0u);
   const auto again = Lease();
   Advance(seconds(1));
   EXPECT_TRUE(again->ended() && again->result->ok());

@@ -142,7 +142,7 @@ TEST_F(RecordedLeaseApiTest, NumberIsKeptUntilALostRequestCanNotArriveAnyMore) {
   ASSERT_TRUE(end->ended() && end->result->ok()) << end->reason();
   EXPECT_EQ(provider_->TotalCharges(), 1);
   EXPECT_FALSE(provider_->records[kNumber].number.has_lease());
-  EXPECT_EQ(api_->open(), 0u);
+  EXPECT_EQ(api_->stats().open, 0u);
 }
 
 TEST_F(RecordedLeaseApiTest, NumberIsKeptAfterALostEndToo) {
@@ -179,7 +179,7 @@ TEST_F(RecordedLeaseApiTest, WhoWaitsForANumberTooLongHasSentNothing) {
   EXPECT_EQ(Recorded(kId2).state(), v1::OPERATION_STATE_FAILED);
   Advance(seconds(5));
   EXPECT_TRUE(first->ended() && first->result->ok());
-  EXPECT_EQ(api_->open(), 0u);
+  EXPECT_EQ(api_->stats().open, 0u);
 }
 
 TEST_F(RecordedLeaseApiTest, OpenPurchaseKeepsOthersFromTheNumberUntilItIsSettled) {

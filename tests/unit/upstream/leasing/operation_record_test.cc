@@ -6,6 +6,7 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/strand.hpp>
+#include <chrono>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -17,6 +18,8 @@ namespace leasegateway {
 namespace {
 
 namespace asio = boost::asio;
+
+constexpr std::chrono::milliseconds kWindow{1'000};
 
 class OperationRecordTest : public testing::Test {
  protected:
@@ -52,9 +55,9 @@ class OperationRecordTest : public testing::Test {
 };
 
 TEST_F(OperationRecordTest, GoesThroughItsStates) {
-  EXPECT_FALSE(*Get(record_.Begin(Intent("x"))));
+  EXPECT_FALSE(Get(record_.Begin(Intent("x"), false))->existed);
   EXPECT_EQ(written(), v1::OPERATION_STATE_INTENDED);
-  EXPECT_TRUE(Get(record_.MarkSent(kNumber, Number())).ok());
+  EXPECT_TRUE(Get(record_.MarkSent(kNumber, Number(), kWindow)).ok());
   EXPECT_EQ(written(), v1::OPERATION_STATE_SENT);
   EXPECT_EQ(record_.operation().phone_number(), kNumber);
   EXPECT_EQ(record_.operation().price().monthly_rate().units(), 5);
@@ -62,7 +65,7 @@ TEST_F(OperationRecordTest, GoesThroughItsStates) {
   EXPECT_EQ(written(), v1::OPERATION_STATE_UNKNOWN);
   const auto failed = record_.Concluded(NotSent(absl::AbortedError("no")), {});
   EXPECT_EQ(state(), v1::OPERATION_STATE_UNKNOWN) << "before it is written";
-  EXPECT_TRUE(Get(record_.Write(failed)).ok());
+  EXPECT_TRUE(Get(record_.Conclude(failed, {})).ok());
   EXPECT_EQ(written(), v1::OPERATION_STATE_FAILED);
   EXPECT_TRUE(record_.operation().has_error());
   EXPECT_TRUE(Get(record_.MarkIntended()).ok());
@@ -71,21 +74,22 @@ TEST_F(OperationRecordTest, GoesThroughItsStates) {
 }
 
 TEST_F(OperationRecordTest, ChangeThatCanNotBeWrittenIsNotMade) {
-  ASSERT_TRUE(Get(record_.Begin(Intent("x"))).ok());
+  ASSERT_TRUE(Get(record_.Begin(Intent("x"), false)).ok());
   journal_->fail_updates = 1;
-  EXPECT_EQ(ReasonOf(Get(record_.MarkSent(kNumber, Number()))), reason::kJournalUnavailable);
+  EXPECT_EQ(ReasonOf(Get(record_.MarkSent(kNumber, Number(), kWindow))),
+            reason::kJournalUnavailable);
   EXPECT_EQ(state(), v1::OPERATION_STATE_INTENDED);
   EXPECT_EQ(record_.operation().phone_number(), "");
 }
 
 TEST_F(OperationRecordTest, TakesOverWhatTheJournalHasOfTheSameArguments) {
-  ASSERT_TRUE(Get(record_.Begin(Intent("x"))).ok());
-  ASSERT_TRUE(Get(record_.MarkSent(kNumber, Number())).ok());
+  ASSERT_TRUE(Get(record_.Begin(Intent("x"), false)).ok());
+  ASSERT_TRUE(Get(record_.MarkSent(kNumber, Number(), kWindow)).ok());
   OperationRecord again(journal_);
-  EXPECT_TRUE(*Get(again.Begin(Intent("x"))));
+  EXPECT_TRUE(Get(again.Begin(Intent("x"), false))->existed);
   EXPECT_EQ(again.operation().state(), v1::OPERATION_STATE_SENT);
   OperationRecord other(journal_);
-  EXPECT_EQ(ReasonOf(Get(other.Begin(Intent("y"))).status()), reason::kRequestIdReused);
+  EXPECT_EQ(ReasonOf(Get(other.Begin(Intent("y"), false)).status()), reason::kRequestIdReused);
 }
 
 }  // namespace

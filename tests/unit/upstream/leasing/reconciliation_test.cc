@@ -67,7 +67,7 @@ TEST_P(LostAnswerTest, RestartFindsOutWithoutSendingAgain) {
   EXPECT_EQ(Recorded().state(),
             GetParam().done ? v1::OPERATION_STATE_SUCCEEDED : v1::OPERATION_STATE_FAILED);
   EXPECT_EQ(provider_->posts.size(), 1u);
-  EXPECT_EQ(api_->open(), 0u);
+  EXPECT_EQ(api_->stats().open, 0u);
   // The same request: the lease that was made, or one that is made now.
   provider_->on_write = nullptr;
   const auto again = Lease();
@@ -157,7 +157,7 @@ TEST_F(RecordedLeaseApiTest, RefusalOfTheFirstRequestIsFinalOnceALookConfirmsIt)
   EXPECT_EQ(Recorded().settlement(), v1::OPERATION_SETTLEMENT_ANSWERED);
   EXPECT_EQ(Lease()->reason(), "UPSTREAM_REJECTED");
   EXPECT_EQ(provider_->posts.size(), 1u);
-  EXPECT_EQ(api_->open(), 0u);
+  EXPECT_EQ(api_->stats().open, 0u);
 }
 
 // The provider's own form, and an answer that shows nothing of whom it is from.

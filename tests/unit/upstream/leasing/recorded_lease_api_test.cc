@@ -74,7 +74,7 @@ TEST_F(RecordedLeaseApiTest, OutcomeThatCanNotBeWrittenDownIsToldAndWrittenLater
   EXPECT_EQ((*Lease()->result)->lease().lease_id(), "lsd_1") << "meanwhile";
   Advance(seconds(10));
   EXPECT_EQ(Recorded().state(), v1::OPERATION_STATE_SUCCEEDED);
-  EXPECT_EQ(api_->open(), 0u);
+  EXPECT_EQ(api_->stats().open, 0u);
 }
 
 TEST_F(RecordedLeaseApiTest, TrialRunSpendsNothingAndWritesNothing) {

@@ -6,19 +6,14 @@
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
-#include <atomic>
-#include <boost/asio/buffer.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
-#include <boost/asio/read_until.hpp>
-#include <boost/asio/ssl.hpp>
 #include <boost/asio/strand.hpp>
-#include <boost/asio/write.hpp>
 #include <chrono>
 #include <cstdio>
 #include <exception>
 #include <fstream>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <sstream>
@@ -27,8 +22,8 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/scripted_provider.h"
 #include "upstream/lease_api_factory.h"
-#include "upstream/sandbox/certificates.h"
 #include "upstream/sandbox/inventory.h"
 #include "upstream/sandbox/sandbox.h"
 #include "upstream/upstream_error.h"
@@ -140,69 +135,16 @@ TEST_F(HttpsLeaseApiTest, ALeaseThatCanNotBeReadIsLeftOutAndLogged) {
   EXPECT_THAT(log_.str(), HasSubstr("lease_id: is missing"));
 }
 
-// A provider that answers each request with the next of some texts, as they stand.
-class ScriptedProvider {
- public:
-  explicit ScriptedProvider(std::vector<std::string> answers) : answers_(std::move(answers)) {
-    const auto certificates = sandbox::MakeCertificates({"localhost"}, 1);
-    EXPECT_TRUE(certificates.ok()) << certificates.status();
-    ca_ = certificates->ca;
-    tls_.use_certificate_chain(asio::buffer(certificates->leaf));
-    tls_.use_private_key(asio::buffer(certificates->leaf_key), asio::ssl::context::pem);
-    thread_ = std::thread([this] { Serve(); });
-  }
-  ~ScriptedProvider() {
-    // The thread waits for a connection or for the peer's next request.
-    boost::system::error_code ignored;
-    asio::io_context io;
-    asio::ip::tcp::socket(io).connect(acceptor_.local_endpoint(), ignored);
-    thread_.join();
-  }
-  std::string url() const {
-    return "https://localhost:" + std::to_string(acceptor_.local_endpoint().port()) + "/numbers";
-  }
-  const std::string& ca() const { return ca_; }
-  int connections() const { return connections_; }
-
- private:
-  void Serve() {
-    std::size_t next = 0;
-    while (next < answers_.size()) {
-      asio::ssl::stream<asio::ip::tcp::socket> stream(acceptor_.accept(), tls_);
-      boost::system::error_code error;
-      stream.handshake(asio::ssl::stream_base::server, error);
-      if (error) return;
-      ++connections_;
-      std::string request;
-      while (next < answers_.size()) {
-        const std::size_t size =
-            asio::read_until(stream, asio::dynamic_buffer(request), "\r\n\r\n", error);
-        if (error) break;
-        request.erase(0, size);
-        asio::write(stream, asio::buffer(answers_[next++]), error);
-        if (error) break;
-      }
-    }
-  }
-
-  const std::vector<std::string> answers_;
-  std::string ca_;
-  asio::io_context io_;
-  asio::ssl::context tls_{asio::ssl::context::tls_server};
-  asio::ip::tcp::acceptor acceptor_{io_, {asio::ip::address_v4::loopback(), 0}};
-  std::atomic<int> connections_{0};
-  std::thread thread_;
-};
-
 class ScriptedProviderTest : public HttpsLeaseApiTest {
  protected:
-  void Answer(std::vector<std::string> answers) {
-    provider_ = std::make_unique<ScriptedProvider>(std::move(answers));
+  void Answer(std::vector<std::string> answers, std::function<void()> before_handshake = {}) {
+    provider_ = std::make_unique<ScriptedProvider>(std::move(answers), std::move(before_handshake));
     std::ofstream(ca_file_, std::ios::app) << provider_->ca();
     UpstreamOptions upstream;
     upstream.url = provider_->url();
     upstream.ca_file = ca_file_;
     upstream.api_key = [] { return std::string("key"); };
+    upstream.https.max_connections = 1;
     auto api = MakeLeaseApi(io_.get_executor(), upstream);
     ASSERT_TRUE(api.ok()) << api.status();
     api_ = *std::move(api);
@@ -274,6 +216,78 @@ TEST_F(ScriptedProviderTest, LeaseOfAnotherNumberIsNoAnswer) {
   ASSERT_FALSE(lease.ok());
   EXPECT_EQ(ReasonOf(lease.status()), reason::kUpstreamMalformed);
   EXPECT_THAT(std::string(lease.status().message()), HasSubstr("is of +13123614597"));
+}
+
+class SendBeforeTest : public ScriptedProviderTest {
+ protected:
+  using Clock = std::chrono::steady_clock;
+
+  static CallContext Before(Clock::time_point send_before) {
+    CallContext context = Context();
+    context.send_before = send_before;
+    return context;
+  }
+  absl::Status Lease(CallContext context) {
+    const auto reply = Await(api_->Perform(
+        std::move(context), operation::CreateLease{kFirst, v1::BILLING_METHOD_UNSPECIFIED}));
+    return reply.status();
+  }
+  static void ExpectTooLate(const absl::Status& status) {
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnavailable) << status;
+    EXPECT_EQ(ReasonOf(status), reason::kNotApplied) << status;
+    EXPECT_EQ(MetadataOf(status)["request_sent"], "false");
+    EXPECT_EQ(MetadataOf(status)["retry_stopped"], "permanent");
+    EXPECT_EQ(MetadataOf(status)["attempts"], "1");
+    EXPECT_TRUE(RetryDelayOf(status));
+  }
+};
+
+// Through all layers: each hands it on.
+TEST_F(SendBeforeTest, WriteWhoseTimeHasPassedIsNotSent) {
+  Answer({GoodAnswer(kFirst), GoodAnswer(kSecond)});
+  EXPECT_EQ(Get(kFirst), kFirst);  // so that a connection is there
+  ExpectTooLate(Lease(Before(Clock::now())));
+  ExpectTooLate(
+      Await(api_->Perform(Before(Clock::now()), operation::TerminateLease{kFirst})).status());
+  EXPECT_EQ(provider_->requests().size(), 1U);
+  EXPECT_EQ(Get(kSecond), kSecond);
+  EXPECT_EQ(provider_->connections(), 1) << "the connection serves others";
+}
+
+TEST_F(SendBeforeTest, ReadIsSentAllTheSame) {
+  Answer({GoodAnswer(kFirst)});
+  const auto reply = Await(api_->Perform(Before(Clock::now()), operation::GetNumber{kFirst}));
+  EXPECT_TRUE(reply.ok()) << reply.status();
+}
+
+TEST_F(SendBeforeTest, WriteInTimeIsSent) {
+  Answer({"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n"});
+  EXPECT_NE(ReasonOf(Lease(Before(Clock::now() + std::chrono::minutes(1)))), reason::kNotApplied);
+  EXPECT_EQ(provider_->requests().size(), 1U);
+}
+
+// The handshake takes until it is too late, however slow this test runs.
+TEST_F(SendBeforeTest, TimeThatPassesInTheHandshakeCounts) {
+  const auto send_before = Clock::now() + std::chrono::milliseconds(50);
+  Answer({GoodAnswer(kFirst)}, [=] { std::this_thread::sleep_until(send_before); });
+  ExpectTooLate(Lease(Before(send_before)));
+  EXPECT_TRUE(provider_->requests().empty());
+}
+
+// Of the one connection there is, the read before has hold.
+TEST_F(SendBeforeTest, TimeThatPassesInTheQueueCounts) {
+  const auto send_before = Clock::now() + std::chrono::milliseconds(50);
+  Answer({GoodAnswer(kSecond)}, [=] { std::this_thread::sleep_until(send_before); });
+  std::optional<std::string> read;
+  asio::co_spawn(asio::make_strand(io_), api_->Perform(Context(), operation::GetNumber{kSecond}),
+                 [&](std::exception_ptr, absl::StatusOr<Reply<v1::Number>> reply) {
+                   read = reply.ok() ? reply->value.phone_number() : ReasonOf(reply.status());
+                 });
+  ExpectTooLate(Lease(Before(send_before)));
+  io_.restart();
+  while (!read) io_.run_one();
+  EXPECT_EQ(*read, kSecond);
+  EXPECT_EQ(provider_->requests().size(), 1U);
 }
 
 }  // namespace

@@ -1,8 +1,12 @@
 #include "upstream/resilience/guarded_lease_api.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <list>
+#include <memory>
+#include <vector>
 
 #include "tests/support/fake_calls.h"
 #include "upstream/transport/https_connection.h"
@@ -152,6 +156,13 @@ TEST_F(GuardedLeaseApiTest, WhatCountsAsAFailureAndOfWhat) {
               std::string(row.opens) != "provider")
         << row.what;
   }
+}
+
+TEST_F(GuardedLeaseApiTest, WriteThatCameTooLateSaysNothingOfTheProvider) {
+  answer_ = MakeError(absl::StatusCode::kUnavailable, reason::kNotApplied, "its time was over",
+                      {{"request_sent", "false"}});
+  RunMany(30);
+  EXPECT_EQ(ReasonOf(Run()), reason::kNotApplied);
 }
 
 TEST_F(GuardedLeaseApiTest, OneNumberThatFailsIsRefusedToNobody) {
@@ -360,6 +371,62 @@ TEST_F(GuardedLeaseApiTest, RetryAfterOfA429HoldsCallsBack) {
   EXPECT_EQ(script_.calls.size(), 1U);
   time_.Advance(milliseconds(3'200), io_);
   EXPECT_TRUE(Run().ok());
+}
+
+TEST_F(GuardedLeaseApiTest, RateIsSharedByAsManyAsThereAreNow) {
+  int processes = 5;
+  GuardOptions options;
+  options.rate = 10;
+  options.share.processes = [&processes] { return processes; };
+  Make(options);
+  const auto sent_of_30 = [this] {
+    const std::size_t before = script_.calls.size();
+    for (int i = 0; i < 30; ++i) Start(Context());
+    time_.Advance(seconds(10), io_);
+    return script_.calls.size() - before;
+  };
+  EXPECT_EQ(sent_of_30(), 3U);  // one at once, two in the second that a call may wait
+  processes = 1;
+  EXPECT_EQ(sent_of_30(), 11U);
+  processes = 2;
+  EXPECT_EQ(api_->StatsReader()().rate, 5);
+}
+
+TEST_F(GuardedLeaseApiTest, TellsOthersOfA429OnlyWhatIsNew) {
+  std::vector<RateShare::RetryAfter> told;
+  GuardOptions options;
+  options.share.tell = [&told](RateShare::RetryAfter retry_after) { told.push_back(retry_after); };
+  Make(options);
+  Start(Context());
+  Start(Context());
+  answer_ = Http(429, false, "3");
+  time_.Advance(answer_time_, io_);
+  EXPECT_THAT(told, testing::ElementsAre(RateShare::RetryAfter(seconds(3))));
+  answer_ = absl::OkStatus();
+  time_.Advance(seconds(4), io_);
+  EXPECT_TRUE(Run().ok());
+  EXPECT_EQ(told.size(), 1U);
+}
+
+TEST_F(GuardedLeaseApiTest, A429AtAnotherHoldsCallsBackAndIsNotTold) {
+  std::function<void(RateShare::RetryAfter)> heard;
+  int told = 0;
+  GuardOptions options;
+  options.share.tell = [&told](RateShare::RetryAfter) { ++told; };
+  options.share.listen = [&heard](std::function<void(RateShare::RetryAfter)> hear) {
+    heard = std::move(hear);
+    return std::make_shared<int>();
+  };
+  Make(options);
+  ASSERT_TRUE(heard);
+  heard(seconds(3));
+  EXPECT_EQ(ReasonOf(Run()), reason::kUpstreamRateLimited);
+  EXPECT_TRUE(script_.calls.empty());
+  time_.Advance(milliseconds(3'200), io_);
+  EXPECT_TRUE(Run().ok());
+  EXPECT_EQ(told, 0);
+  api_.reset();
+  heard(seconds(3));  // nobody is there any more
 }
 
 TEST_F(GuardedLeaseApiTest, ExpiredCallIsNotSent) {

@@ -88,6 +88,8 @@ TEST_F(ObservedLeaseApiTest, TellsOutcomesApart) {
       {Unreachable(), AttemptOutcome::kUnreachable},
       {tls, AttemptOutcome::kTls},
       {LostAnswer(true), AttemptOutcome::kUnknown},
+      {MakeError(absl::StatusCode::kUnavailable, reason::kNotApplied, "x"),
+       AttemptOutcome::kTooLate},
       {DeadlineError("x"), AttemptOutcome::kDeadline},
       {CancelledError("x"), AttemptOutcome::kCancelled},
       {absl::UnknownError("x"), AttemptOutcome::kOther},

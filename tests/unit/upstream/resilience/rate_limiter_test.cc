@@ -126,5 +126,65 @@ TEST_F(RateLimiterTest, RetryAfterStopsForSecondsAtMost) {
   EXPECT_TRUE(limiter.Take(now_ + milliseconds(5100), seconds(0)).granted);
 }
 
+TEST_F(RateLimiterTest, ProcessesShareTheRate) {
+  RateLimiter limiter(100);
+  limiter.ShareAmong(now_, 4);
+  EXPECT_EQ(limiter.rate(now_), 25);
+  GrantedIn(limiter, seconds(1));
+  EXPECT_NEAR(GrantedIn(limiter, seconds(10)), 250, 2);
+  limiter.ShareAmong(now_, 1);
+  EXPECT_EQ(limiter.rate(now_), 100);
+  GrantedIn(limiter, seconds(1));
+  EXPECT_NEAR(GrantedIn(limiter, seconds(10)), 1000, 2);
+}
+
+TEST_F(RateLimiterTest, WhatWasSavedUpBeforeOthersCameIsNotKept) {
+  RateLimiter limiter(100);
+  now_ += seconds(100);
+  ASSERT_TRUE(limiter.Take(now_, seconds(0)).granted);
+  limiter.ShareAmong(now_, 100);
+  now_ += milliseconds(1);
+  EXPECT_EQ(GrantedIn(limiter, milliseconds(900)), 1);
+}
+
+TEST_F(RateLimiterTest, NoLimitIsNoLimitForAnyNumberOfProcesses) {
+  RateLimiter limiter(0);
+  limiter.ShareAmong(now_, 4);
+  EXPECT_EQ(limiter.rate(now_), 0);
+}
+
+TEST_F(RateLimiterTest, RateAfterARefusalIsSharedOutAnew) {
+  RateLimiter limiter(100);
+  limiter.Refused(now_, {});
+  limiter.ShareAmong(now_, 2);
+  EXPECT_EQ(limiter.rate(now_), 25);
+  EXPECT_NEAR(limiter.rate(now_ + seconds(4)), 35, 0.01);  // 5 % a second of 50
+  EXPECT_EQ(limiter.rate(now_ + seconds(20)), 50);
+  limiter.ShareAmong(now_ + seconds(20), 1);
+  EXPECT_EQ(limiter.rate(now_ + seconds(20)), 100);
+}
+
+TEST_F(RateLimiterTest, FloorIsOfAllTogetherButOneForEach) {
+  RateLimiter two(100);
+  two.ShareAmong(now_, 2);
+  for (int i = 0; i < 10; ++i, now_ += seconds(1)) two.Refused(now_, {});
+  EXPECT_NEAR(two.rate(now_ - seconds(1)), 2.5, 0.01);
+  RateLimiter found(0);
+  found.ShareAmong(now_, 100);
+  found.Refused(now_, {});
+  EXPECT_EQ(found.rate(now_), 1);
+}
+
+TEST_F(RateLimiterTest, RefusalIsNewWhenItHalvesOrStopsForLonger) {
+  RateLimiter limiter(100);
+  EXPECT_TRUE(limiter.Refused(now_, {}));
+  EXPECT_FALSE(limiter.Refused(now_ + milliseconds(10), {}));
+  EXPECT_TRUE(limiter.Refused(now_ + milliseconds(20), seconds(1)));
+  EXPECT_FALSE(limiter.Refused(now_ + milliseconds(30), seconds(1)));  // to within 0.1 s
+  EXPECT_FALSE(limiter.Refused(now_ + milliseconds(40), milliseconds(500)));
+  EXPECT_TRUE(limiter.Refused(now_ + milliseconds(50), seconds(3)));
+  EXPECT_TRUE(limiter.Refused(now_ + milliseconds(1'000), {}));
+}
+
 }  // namespace
 }  // namespace leasegateway

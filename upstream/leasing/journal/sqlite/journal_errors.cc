@@ -1,17 +1,14 @@
 #include "upstream/leasing/journal/sqlite/journal_errors.h"
 
 #include "absl/strings/str_cat.h"
-#include "upstream/upstream_error.h"
+#include "upstream/leasing/journal/journal_words.h"
 
 namespace leasegateway {
 
 absl::Status JournalUnavailable(std::string_view message) {
-  auto status =
-      MakeError(absl::StatusCode::kFailedPrecondition, reason::kJournalUnavailable, message);
-  AddPrecondition(status, "JOURNAL", "operation journal",
-                  "The operator of the gateway must see to the file that it keeps its record of "
-                  "purchases in.");
-  return status;
+  return JournalError(message,
+                      "The operator of the gateway must see to the file that it keeps its record "
+                      "of purchases in.");
 }
 
 absl::Status DamagedEntryError() {

@@ -97,8 +97,9 @@ absl::Status JournalFile::Lock() {
     const int code = database_.Execute(pragma);
     if ((code & 0xff) == SQLITE_BUSY) {
       return Refuse(
-          "another process has the file, and a journal serves one gateway: lease through that one, "
-          "or name another file");
+          "another process has the file, and a file serves one gateway: lease through that one, "
+          "name "
+          "another file, or set database_url to a PostgreSQL that gateways share");
     }
     if ((code & 0xff) == SQLITE_NOTADB) {
       return Refuse(absl::StrCat(DescribeSqlite(code, database_.message()),

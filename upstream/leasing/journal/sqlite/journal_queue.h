@@ -54,7 +54,21 @@ class JournalQueue {
   // status; OVERLOADED for a Begin when there are too many writes already.
   static boost::asio::awaitable<absl::StatusOr<OperationWrite>> Await(
       std::shared_ptr<JournalQueue> queue, OperationWrite write);
-  // Asks a function of the thread's. CANCELLED; OVERLOADED when there are too many reads already.
+  // Asks a function of the thread's, which is run then, whether the caller still waits or not.
+  // OVERLOADED when there are too many reads already.
+  template <typename Result>
+  static boost::asio::awaitable<absl::StatusOr<Result>> AskToTheEnd(
+      std::shared_ptr<JournalQueue> queue,
+      std::function<absl::StatusOr<Result>(JournalThread&)> call) {
+    co_await boost::asio::this_coro::throw_if_cancelled(false);
+    const auto read = std::make_shared<ReadOf<Result>>(std::move(call));
+    read->wakeup = std::make_shared<Wakeup>(co_await boost::asio::this_coro::executor);
+    const auto waiter = read->wakeup;
+    if (auto status = queue->Add(std::shared_ptr<Read>(read)); !status.ok()) co_return status;
+    co_await waiter->Wait();
+    co_return std::move(read->result);
+  }
+  // The same for what only reads: CANCELLED as well.
   template <typename Result>
   static boost::asio::awaitable<absl::StatusOr<Result>> Ask(
       std::shared_ptr<JournalQueue> queue,

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "upstream/leasing/journal/journal_words.h"
 #include "upstream/leasing/journal/sqlite/journal_errors.h"
 #include "upstream/leasing/journal/sqlite/journal_schema.h"
 #include "upstream/upstream_error.h"
@@ -20,10 +21,6 @@ namespace {
 constexpr std::size_t kMaxBatch = 1'000;      // writes in a transaction
 constexpr std::size_t kReadsAtATime = 1;      // before writes have their turn again
 constexpr std::int64_t kPrunedAtATime = 200;  // likewise
-
-bool IsResolved(v1::OperationState state) {
-  return state == v1::OPERATION_STATE_SUCCEEDED || state == v1::OPERATION_STATE_FAILED;
-}
 
 // Refuses the process's signals, which are for other threads, but for those of its own faults.
 void BlockSignals(sigset_t& before) {
@@ -41,7 +38,7 @@ JournalThread::JournalThread(SqliteJournalOptions options, std::shared_ptr<Journ
     : options_(std::move(options)),
       queue_(std::move(queue)),
       file_(options_.path),
-      table_(file_.database(), options_.now) {}
+      table_(file_.database(), options_.now, options_.settle_limit) {}
 
 absl::Status JournalThread::Open() {
   if (auto status = file_.Open(options_.check_limit); !status.ok()) return status;
@@ -56,6 +53,7 @@ absl::Status JournalThread::Open() {
   if (const int code = table_.Count(stats_.entries); code != SQLITE_OK) {
     return file_.RefuseFor(code);
   }
+  if (const int code = table_.FindOrphans(); code != SQLITE_OK) return file_.RefuseFor(code);
   FindOldest();
   Publish();
   return absl::OkStatus();
@@ -119,6 +117,10 @@ void JournalThread::WriteAll(const std::vector<std::shared_ptr<JournalQueue::Wri
       if (*found) {
         write->entry = **std::move(found);
         write->existed = true;
+        // Whoever asked goes on with it.
+        if (!IsSettled(write->entry.operation.state())) {
+          table_.NoteTaken(write->entry.operation.account(), write->entry.operation.request_id());
+        }
         continue;
       }
     }
@@ -207,7 +209,7 @@ absl::StatusOr<std::int64_t> JournalThread::PruneAll() {
 
 void JournalThread::FindOldest() {
   std::int64_t unresolved = 0;
-  for (const auto& [state, count] : stats_.entries) unresolved += IsResolved(state) ? 0 : count;
+  for (const auto& [state, count] : stats_.entries) unresolved += IsSettled(state) ? 0 : count;
   stats_.oldest_unresolved = unresolved > 0 ? table_.Oldest() : std::nullopt;
 }
 

@@ -5,13 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <limits>
 #include <string_view>
 #include <utility>
 
-#include "absl/strings/escaping.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "upstream/leasing/journal/journal_words.h"
 #include "upstream/leasing/journal/sqlite/journal_errors.h"
 #include "upstream/upstream_error.h"
 
@@ -19,6 +17,7 @@ namespace leasegateway {
 
 using Entry = OperationJournal::Entry;
 using Page = OperationJournal::Page;
+using Record = OperationJournal::Record;
 using SystemTime = std::chrono::system_clock::time_point;
 
 namespace {
@@ -26,27 +25,6 @@ namespace {
 constexpr std::string_view kColumns =
     "account, request_id, fingerprint, kind, state, phone_number, create_time, update_time, "
     "operation, checksum";
-
-constexpr int kMaxPage = 1'000;
-
-std::int64_t ToNanos(SystemTime time) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
-}
-
-SystemTime FromNanos(std::int64_t nanos) {
-  return SystemTime(
-      std::chrono::duration_cast<SystemTime::duration>(std::chrono::nanoseconds(nanos)));
-}
-
-std::int64_t ToNanos(const google::protobuf::Timestamp& time) {
-  return time.seconds() * 1'000'000'000 + time.nanos();
-}
-
-void SetNanos(std::int64_t nanos, google::protobuf::Timestamp& time) {
-  const std::int64_t part = ((nanos % 1'000'000'000) + 1'000'000'000) % 1'000'000'000;
-  time.set_nanos(static_cast<int>(part));
-  time.set_seconds((nanos - part) / 1'000'000'000);
-}
 
 // Against damage, not against malice.
 std::int64_t Checksum(std::string_view fingerprint, std::string_view operation) {
@@ -76,32 +54,6 @@ absl::StatusOr<Entry> Decode(const SqliteStatement& row) {
   return entry;
 }
 
-// Where a page ended.
-struct Position {
-  std::int64_t create_time = std::numeric_limits<std::int64_t>::max();
-  std::string request_id;
-};
-
-std::string EncodePosition(const Position& position) {
-  return absl::WebSafeBase64Escape(absl::StrCat(position.create_time, ":", position.request_id));
-}
-
-absl::StatusOr<Position> DecodePosition(const std::string& text) {
-  Position position;
-  if (text.empty()) return position;
-  std::string plain;
-  if (absl::WebSafeBase64Unescape(text, &plain)) {
-    const auto colon = plain.find(':');
-    if (colon != std::string::npos && colon + 1 < plain.size() &&
-        absl::SimpleAtoi(plain.substr(0, colon), &position.create_time)) {
-      position.request_id = plain.substr(colon + 1);
-      if (EncodePosition(position) == text) return position;
-    }
-  }
-  return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidPageToken,
-                   "the position in the list of operations is none that the journal gave out");
-}
-
 // The parameters of insert_ and update_; `bytes` must live until the statement is reset.
 void BindEntry(SqliteStatement& statement, const Entry& entry, const std::string& bytes) {
   const auto& operation = entry.operation;
@@ -119,8 +71,9 @@ void BindEntry(SqliteStatement& statement, const Entry& entry, const std::string
 
 }  // namespace
 
-OperationTable::OperationTable(SqliteDatabase& database, std::function<SystemTime()> now)
-    : database_(database), now_(std::move(now)) {}
+OperationTable::OperationTable(SqliteDatabase& database, std::function<SystemTime()> now,
+                               std::chrono::milliseconds settle_limit)
+    : database_(database), now_(std::move(now)), settle_limit_(settle_limit) {}
 
 int OperationTable::Prepare() {
   const std::string columns(kColumns);
@@ -142,10 +95,10 @@ int OperationTable::Prepare() {
       {&list_[0][1], list(" AND state = ?6")},
       {&list_[1][0], list(" AND phone_number = ?5")},
       {&list_[1][1], list(" AND phone_number = ?5 AND state = ?6")},
-      {&unresolved_, absl::StrCat("SELECT ", columns,
-                                  " FROM operation WHERE state NOT IN (3, 4)"
-                                  " OR (state IN (3, 4) AND update_time >= ?1)"
-                                  " ORDER BY create_time, request_id")},
+      {&orphans_of_,
+       "SELECT account, request_id FROM operation WHERE state NOT IN (3, 4)"
+       " OR (state IN (3, 4) AND update_time >= ?1)"
+       " ORDER BY create_time, request_id"},
       {&oldest_, "SELECT min(create_time) FROM operation WHERE state NOT IN (3, 4)"},
       {&prune_,
        "DELETE FROM operation WHERE id IN (SELECT id FROM operation WHERE state IN (3, 4)"
@@ -188,7 +141,7 @@ absl::StatusOr<std::optional<Entry>> OperationTable::Find(const std::string& acc
 absl::StatusOr<Page> OperationTable::List(const OperationJournal::Query& query) {
   const auto position = DecodePosition(query.after);
   if (!position.ok()) return position.status();
-  const int limit = std::clamp(query.limit, 1, kMaxPage);
+  const int limit = PageLimit(query.limit);
   SqliteStatement& list = list_[query.phone_number.empty() ? 0 : 1][query.state ? 1 : 0];
   const SqliteResetter reset(list);
   list.BindText(1, query.account);
@@ -213,18 +166,47 @@ absl::StatusOr<Page> OperationTable::List(const OperationJournal::Query& query) 
   return page;
 }
 
-absl::StatusOr<std::vector<Entry>> OperationTable::Unresolved(SystemTime changed_since) {
-  const SqliteResetter reset(unresolved_);
-  unresolved_.Bind(1, ToNanos(changed_since));
-  std::vector<Entry> entries;
+int OperationTable::FindOrphans() {
+  const SqliteResetter reset(orphans_of_);
+  orphans_of_.Bind(1, ToNanos(now_() - settle_limit_));
   int code = SQLITE_OK;
-  while ((code = unresolved_.Step()) == SQLITE_ROW) {
-    auto entry = Decode(unresolved_);
-    if (!entry.ok()) return entry.status();
-    entries.push_back(*std::move(entry));
+  while ((code = orphans_of_.Step()) == SQLITE_ROW) {
+    orphans_[std::string(orphans_of_.Text(0))].emplace_back(orphans_of_.Text(1));
   }
-  if (code != SQLITE_DONE) return JournalFailed(database_, code, "read");
-  return entries;
+  return code == SQLITE_DONE ? SQLITE_OK : code;
+}
+
+absl::StatusOr<std::vector<Record>> OperationTable::Adopt(const std::string& account, int limit) {
+  std::vector<Record> records;
+  const auto at = orphans_.find(account);
+  if (at == orphans_.end()) return records;
+  auto& ids = at->second;
+  std::size_t seen = 0;
+  for (; seen < ids.size() && static_cast<int>(records.size()) < limit; ++seen) {
+    auto found = Find(account, ids[seen]);
+    if (!found.ok()) return found.status();
+    if (!*found) continue;
+    Record record;
+    if (IsSettled((*found)->operation.state())) {
+      const auto left =
+          std::chrono::nanoseconds(ToNanos((*found)->operation.settle_time()) - ToNanos(now_()));
+      if (left <= left.zero()) continue;
+      // The clock may have been put back.
+      record.quiet_at = std::chrono::steady_clock::now() +
+                        std::min<std::chrono::nanoseconds>(left, settle_limit_);
+    } else {
+      record.owner = OperationJournal::Owner::kUs;
+    }
+    record.entry = **std::move(found);
+    records.push_back(std::move(record));
+  }
+  ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(seen));
+  return records;
+}
+
+void OperationTable::NoteTaken(const std::string& account, const std::string& request_id) {
+  const auto at = orphans_.find(account);
+  if (at != orphans_.end()) std::erase(at->second, request_id);
 }
 
 int OperationTable::Count(Counts& counts) {
@@ -282,8 +264,7 @@ int OperationTable::Replace(OperationWrite& write, Counts& change) {
   write.status = found.status();
   if (!found.ok()) return SQLITE_DONE;
   if (!*found) {
-    write.status = MakeError(absl::StatusCode::kNotFound, reason::kInternal,
-                             "the operation journal has no such operation");
+    write.status = NoSuchOperation();
     return SQLITE_DONE;
   }
   const Entry& before = **found;

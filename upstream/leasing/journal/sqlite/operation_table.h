@@ -4,6 +4,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <map>
 #include <optional>
@@ -37,7 +38,8 @@ class OperationTable {
   using SystemTime = std::chrono::system_clock::time_point;
   using Counts = std::map<v1::OperationState, std::int64_t>;  // of entries
 
-  OperationTable(SqliteDatabase& database, std::function<SystemTime()> now);
+  OperationTable(SqliteDatabase& database, std::function<SystemTime()> now,
+                 std::chrono::milliseconds settle_limit);
 
   // SQLITE_OK. Before all else, when the schema is there.
   int Prepare();
@@ -48,7 +50,12 @@ class OperationTable {
                                             const std::string& request_id);
   // As OperationJournal::List; 1 to 1000 at a time.
   absl::StatusOr<OperationJournal::Page> List(const OperationJournal::Query& query);
-  absl::StatusOr<std::vector<Entry>> Unresolved(SystemTime changed_since);
+  // Notes what another process has left behind. SQLITE_OK. Once, before anything is written.
+  int FindOrphans();
+  // The next of them, as OperationJournal::Adopt; but for those that were taken already.
+  absl::StatusOr<std::vector<OperationJournal::Record>> Adopt(const std::string& account,
+                                                              int limit);
+  void NoteTaken(const std::string& account, const std::string& request_id);
   // SQLITE_OK.
   int Count(Counts& counts);
   // When the oldest unresolved one was written down first. Asked only when there are any.
@@ -68,11 +75,13 @@ class OperationTable {
 
   SqliteDatabase& database_;
   const std::function<SystemTime()> now_;
+  const std::chrono::milliseconds settle_limit_;
+  std::map<std::string, std::deque<std::string>> orphans_;  // request_ids by account
   SqliteStatement find_;
   SqliteStatement insert_;
   SqliteStatement update_;
   std::array<std::array<SqliteStatement, 2>, 2> list_;  // by number or not, by state or not
-  SqliteStatement unresolved_;
+  SqliteStatement orphans_of_;
   SqliteStatement oldest_;
   SqliteStatement prune_;
 };

@@ -1,18 +1,35 @@
 #include "upstream/leasing/journal/sqlite/sqlite_journal.h"
 
 #include <boost/asio/this_coro.hpp>
+#include <memory>
 #include <utility>
 
+#include "upstream/leasing/journal/journal_words.h"
 #include "upstream/leasing/journal/sqlite/journal_queue.h"
 #include "upstream/leasing/journal/sqlite/journal_thread.h"
+#include "upstream/wakeup.h"
 
 namespace leasegateway {
 
 namespace asio = boost::asio;
 using Entry = OperationJournal::Entry;
 using Begun = OperationJournal::Begun;
+using Claimed = OperationJournal::Claimed;
 using Page = OperationJournal::Page;
-using SystemTime = std::chrono::system_clock::time_point;
+using Record = OperationJournal::Record;
+using Updated = OperationJournal::Updated;
+
+namespace {
+
+Record ToRecord(Entry entry) {
+  Record record;
+  const bool is_settled = IsSettled(entry.operation.state());
+  record.owner = is_settled ? OperationJournal::Owner::kNobody : OperationJournal::Owner::kUs;
+  record.entry = std::move(entry);
+  return record;
+}
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<SqliteJournal>> SqliteJournal::Open(Options options) {
   if (options.path.empty() || options.retention < std::chrono::hours(24) ||
@@ -37,43 +54,84 @@ SqliteJournal::~SqliteJournal() = default;
 
 SqliteJournal::Stats SqliteJournal::stats() const { return queue_->stats(); }
 
-asio::awaitable<absl::StatusOr<Begun>> SqliteJournal::Begin(Entry entry) {
+asio::awaitable<absl::StatusOr<Begun>> SqliteJournal::Begin(Entry entry, bool claim) {
   co_await asio::this_coro::throw_if_cancelled(false);
   OperationWrite write;
   write.entry = std::move(entry);
   auto writing = JournalQueue::Await(queue_, std::move(write));
   auto written = co_await std::move(writing);
   if (!written.ok()) co_return written.status();
-  co_return Begun{std::move(written->entry), written->existed};
+  Begun begun;
+  begun.record = ToRecord(std::move(written->entry));
+  begun.existed = written->existed;
+  begun.claimed = claim && !written->existed;
+  co_return begun;
 }
 
-asio::awaitable<absl::Status> SqliteJournal::Update(v1::Operation operation) {
+asio::awaitable<absl::StatusOr<Record>> SqliteJournal::TakeOver(std::string account,
+                                                                std::string request_id) {
+  return JournalQueue::Ask<Record>(
+      queue_,
+      [account = std::move(account),
+       request_id = std::move(request_id)](JournalThread& thread) -> absl::StatusOr<Record> {
+        auto found = thread.table().Find(account, request_id);
+        if (!found.ok()) return found.status();
+        if (!*found) return NoSuchOperation();
+        thread.table().NoteTaken(account, request_id);
+        Record record = ToRecord(**std::move(found));
+        record.owner = Owner::kUs;
+        return record;
+      });
+}
+
+asio::awaitable<absl::StatusOr<std::vector<Record>>> SqliteJournal::Adopt(std::string account,
+                                                                          int limit, bool /*own*/) {
+  return JournalQueue::AskToTheEnd<std::vector<Record>>(
+      queue_, [account = std::move(account), limit](JournalThread& thread) {
+        return thread.table().Adopt(account, limit);
+      });
+}
+
+asio::awaitable<absl::StatusOr<Updated>> SqliteJournal::Update(Change change) {
   co_await asio::this_coro::throw_if_cancelled(false);
   OperationWrite write;
   write.is_update = true;
-  write.entry.operation = std::move(operation);
+  write.entry.operation = std::move(change.operation);
   auto writing = JournalQueue::Await(queue_, std::move(write));
   const auto written = co_await std::move(writing);
-  co_return written.status();
+  if (!written.ok()) co_return written.status();
+  co_return Updated();
 }
 
-asio::awaitable<absl::StatusOr<std::optional<Entry>>> SqliteJournal::Find(std::string account,
-                                                                          std::string request_id) {
-  return JournalQueue::Ask<std::optional<Entry>>(
-      queue_, [account = std::move(account), request_id = std::move(request_id)](
-                  JournalThread& thread) { return thread.table().Find(account, request_id); });
+asio::awaitable<absl::StatusOr<Claimed>> SqliteJournal::Claim(std::string, std::string,
+                                                              std::int64_t, std::string) {
+  Claimed claimed;
+  claimed.granted = true;
+  co_return claimed;
+}
+
+asio::awaitable<absl::StatusOr<std::optional<Record>>> SqliteJournal::Find(std::string account,
+                                                                           std::string request_id) {
+  return JournalQueue::Ask<std::optional<Record>>(
+      queue_,
+      [account = std::move(account), request_id = std::move(request_id)](
+          JournalThread& thread) -> absl::StatusOr<std::optional<Record>> {
+        auto found = thread.table().Find(account, request_id);
+        if (!found.ok()) return found.status();
+        if (!*found) return std::nullopt;
+        return ToRecord(**std::move(found));
+      });
+}
+
+asio::awaitable<void> SqliteJournal::AwaitChange(std::string, std::string, TimePoint until) {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  Wakeup wakeup(co_await asio::this_coro::executor);
+  co_await wakeup.WaitUntil(until);
 }
 
 asio::awaitable<absl::StatusOr<Page>> SqliteJournal::List(Query query) {
   return JournalQueue::Ask<Page>(queue_, [query = std::move(query)](JournalThread& thread) {
     return thread.table().List(query);
-  });
-}
-
-asio::awaitable<absl::StatusOr<std::vector<Entry>>> SqliteJournal::Unresolved(
-    SystemTime changed_since) {
-  return JournalQueue::Ask<std::vector<Entry>>(queue_, [changed_since](JournalThread& thread) {
-    return thread.table().Unresolved(changed_since);
   });
 }
 

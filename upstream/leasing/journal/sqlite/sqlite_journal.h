@@ -23,8 +23,13 @@ class JournalThread;
 //
 // A thread of its own does all the work. Writes that wait at the same moment are committed
 // together, so one flush of the disk serves them all, and each is told its own result when all of
-// it is on the disk. A write that was queued is done, whether its caller still waits or not; Begin
-// and Update don't end when the caller is cancelled, the others do. No function throws.
+// it is on the disk. A write that was queued is done, whether its caller still waits or not; Begin,
+// Update and Adopt don't end when the caller is cancelled, the others do. No function throws.
+//
+// Every operation is this process's, whoever wrote it down, and one that is settled is nobody's
+// until it is taken over. So there are no revisions, they are 0, and a stale write isn't noticed; a
+// claim is always granted and not kept, because callers keep numbers apart within a process;
+// nothing is quiet later than now but what Adopt says so of; and nobody else changes anything.
 //
 // A write that failed is not there for anyone who asks. After a failed flush and a loss of power it
 // may be there after all, as if the process had ended before it could tell.
@@ -47,14 +52,24 @@ class SqliteJournal final : public OperationJournal {
   // Does what is queued first. The executors of those who wait must outlive it.
   ~SqliteJournal() override;
 
-  boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry) override;
-  boost::asio::awaitable<absl::Status> Update(v1::Operation operation) override;
-  boost::asio::awaitable<absl::StatusOr<std::optional<Entry>>> Find(
+  boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry, bool claim) override;
+  boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string account,
+                                                          std::string request_id) override;
+  // What was there when the file was opened, also what is settled and has a `settle_time` that is
+  // still to come. Not what has come back from Begin or TakeOver meanwhile.
+  boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string account,
+                                                                    int limit, bool own) override;
+  boost::asio::awaitable<absl::StatusOr<Updated>> Update(Change change) override;
+  boost::asio::awaitable<absl::StatusOr<Claimed>> Claim(std::string account, std::string request_id,
+                                                        std::int64_t revision,
+                                                        std::string phone_number) override;
+  boost::asio::awaitable<absl::StatusOr<std::optional<Record>>> Find(
       std::string account, std::string request_id) override;
+  // Until `until`, or a cancellation.
+  boost::asio::awaitable<void> AwaitChange(std::string account, std::string request_id,
+                                           TimePoint until) override;
   // 1 to 1000 at a time; a limit out of that is taken as the nearest.
   boost::asio::awaitable<absl::StatusOr<Page>> List(Query query) override;
-  boost::asio::awaitable<absl::StatusOr<std::vector<Entry>>> Unresolved(
-      std::chrono::system_clock::time_point changed_since) override;
 
   // Deletes what is older than the retention, now instead of when the interval is over. Returns how
   // many there were.

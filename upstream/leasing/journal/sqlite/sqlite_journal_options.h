@@ -26,6 +26,8 @@ struct SqliteJournalOptions {
   std::chrono::milliseconds check_limit{10'000};
   // Of Begins, and of reads. Updates are taken always: they say what became of money.
   std::size_t max_queued = 10'000;
+  // No operation has a `settle_time` that is later than this after its last change.
+  std::chrono::milliseconds settle_limit{600'000};
   // Called on the journal's thread.
   std::function<std::chrono::system_clock::time_point()> now = &std::chrono::system_clock::now;
 };

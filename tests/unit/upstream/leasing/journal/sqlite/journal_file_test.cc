@@ -81,15 +81,14 @@ class DamagedFileTest : public SqliteJournalTest {
       if (!found.ok()) ExpectUnavailable(found.status(), "");
       const bool there = found.ok() && *found;
       if (there) {
-        EXPECT_EQ((*found)->operation.SerializeAsString(), operation.SerializeAsString());
+        EXPECT_EQ((*found)->entry.operation.SerializeAsString(), operation.SerializeAsString());
       }
       gap = gap || !there;
       if (!gap) ++outcome.found;
     }
-    const auto unresolved =
-        callers_->Get(journal_->Unresolved(std::chrono::system_clock::time_point::max()));
-    if (unresolved.ok()) {
-      EXPECT_GE(static_cast<int>(unresolved->size()), outcome.found);
+    const auto adopted = callers_->Get(journal_->Adopt("acme", 1'000));
+    if (adopted.ok()) {
+      EXPECT_GE(static_cast<int>(adopted->size()), outcome.found);
     }
     journal_.reset();
     return outcome;

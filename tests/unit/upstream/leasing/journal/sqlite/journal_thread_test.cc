@@ -31,10 +31,10 @@ TEST_F(SqliteJournalTest, WritesThatWaitTogetherAreFlushedTogether) {
   Open();
   disk.Hold();
   std::vector<std::future<absl::StatusOr<OperationJournal::Begun>>> begins;
-  begins.push_back(callers_->Start(journal_->Begin(MakeEntry("first"))));
+  begins.push_back(callers_->Start(journal_->Begin(MakeEntry("first"), true)));
   disk.WaitUntilHeld();
   for (int i = 0; i < 1'000; ++i) {
-    begins.push_back(callers_->Start(journal_->Begin(MakeEntry(absl::StrCat("id-", i)))));
+    begins.push_back(callers_->Start(journal_->Begin(MakeEntry(absl::StrCat("id-", i)), true)));
   }
   WaitForQueue(1'000);
   disk.Release();
@@ -52,19 +52,20 @@ TEST_F(SqliteJournalTest, FullQueueTakesOnlyUpdatesAndReadsKeepNoBeginOut) {
   Open(options);
   const auto known = MustBegin("known");
   disk.Hold();
-  auto first = callers_->Start(journal_->Begin(MakeEntry("first")));
+  auto first = callers_->Start(journal_->Begin(MakeEntry("first"), true));
   disk.WaitUntilHeld();
   auto one = callers_->Start(journal_->Find("acme", "known"));
   auto two = callers_->Start(journal_->Find("acme", "known"));
   WaitForQueue(2);
-  auto three = callers_->Start(journal_->Begin(MakeEntry("three")));
-  auto four = callers_->Start(journal_->Begin(MakeEntry("four")));
+  auto three = callers_->Start(journal_->Begin(MakeEntry("three"), true));
+  auto four = callers_->Start(journal_->Begin(MakeEntry("four"), true));
   WaitForQueue(4);
   const auto refused = Begin(MakeEntry("refused"));
   EXPECT_EQ(refused.status().code(), absl::StatusCode::kResourceExhausted);
   EXPECT_EQ(ReasonOf(refused.status()), reason::kOverloaded);
   EXPECT_EQ(ReasonOf(Find("known").status()), reason::kOverloaded);
-  auto update = callers_->Start(journal_->Update(WithState(known, v1::OPERATION_STATE_SUCCEEDED)));
+  auto update =
+      callers_->Start(journal_->Update(ChangeTo(WithState(known, v1::OPERATION_STATE_SUCCEEDED))));
   WaitForQueue(5);
   disk.Release();
   EXPECT_TRUE(first.get().ok());
@@ -80,13 +81,14 @@ TEST_F(SqliteJournalTest, CancelledWritesAreAwaitedAndReadsAreNot) {
   Open();
   const auto known = MustBegin("known");
   disk.Hold();
-  auto first = callers_->Start(journal_->Begin(MakeEntry("first")));
+  auto first = callers_->Start(journal_->Begin(MakeEntry("first"), true));
   disk.WaitUntilHeld();
   const auto strand = callers_->NewStrand();
   asio::cancellation_signal signals[3];
-  auto begin = callers_->Start(journal_->Begin(MakeEntry("a")), signals[0], strand);
-  auto update = callers_->Start(journal_->Update(WithState(known, v1::OPERATION_STATE_SUCCEEDED)),
-                                signals[1], strand);
+  auto begin = callers_->Start(journal_->Begin(MakeEntry("a"), true), signals[0], strand);
+  auto update =
+      callers_->Start(journal_->Update(ChangeTo(WithState(known, v1::OPERATION_STATE_SUCCEEDED))),
+                      signals[1], strand);
   auto find = callers_->Start(journal_->Find("acme", "known"), signals[2], strand);
   WaitForQueue(3);
   asio::post(strand, [&] {
@@ -104,9 +106,9 @@ TEST_F(SqliteJournalTest, CancelledWritesAreAwaitedAndReadsAreNot) {
 TEST_F(SqliteJournalTest, WhatIsQueuedIsDoneBeforeTheEnd) {
   Open();
   disk.Hold();
-  auto first = callers_->Start(journal_->Begin(MakeEntry("first")));
+  auto first = callers_->Start(journal_->Begin(MakeEntry("first"), true));
   disk.WaitUntilHeld();
-  auto last = callers_->Start(journal_->Begin(MakeEntry("last")));
+  auto last = callers_->Start(journal_->Begin(MakeEntry("last"), true));
   WaitForQueue(1);
   std::thread end([this] { journal_.reset(); });
   disk.Release();
@@ -143,7 +145,7 @@ TEST_P(FailingDiskTest, RefusesWritesAnswersReadsAndRecovers) {
   EXPECT_THAT(ListIds(QueryOf("acme")), ElementsAre("known"));
   const auto again = Begin(MakeEntry("known"));
   EXPECT_TRUE(again.ok() && again->existed);
-  EXPECT_EQ(again->entry.operation.state(), v1::OPERATION_STATE_INTENDED);
+  EXPECT_EQ(again->record.entry.operation.state(), v1::OPERATION_STATE_INTENDED);
 
   disk.write_error = SQLITE_OK;
   disk.flush_error = SQLITE_OK;
@@ -180,11 +182,11 @@ INSTANTIATE_TEST_SUITE_P(Codes, FailingDiskTest,
 TEST_F(SqliteJournalTest, FailedTransactionFailsAllOfIt) {
   Open();
   disk.Hold();
-  auto first = callers_->Start(journal_->Begin(MakeEntry("first")));
+  auto first = callers_->Start(journal_->Begin(MakeEntry("first"), true));
   disk.WaitUntilHeld();
-  auto one = callers_->Start(journal_->Begin(MakeEntry("one")));
-  auto two = callers_->Start(journal_->Begin(MakeEntry("two")));
-  auto three = callers_->Start(journal_->Begin(MakeEntry("two")));
+  auto one = callers_->Start(journal_->Begin(MakeEntry("one"), true));
+  auto two = callers_->Start(journal_->Begin(MakeEntry("two"), true));
+  auto three = callers_->Start(journal_->Begin(MakeEntry("two"), true));
   WaitForQueue(3);
   disk.write_error = SQLITE_FULL;
   disk.Release();

@@ -5,6 +5,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/post.hpp>
 #include <chrono>
 #include <csignal>
 #include <string>
@@ -18,6 +20,7 @@ namespace leasegateway {
 namespace {
 
 using std::chrono::hours;
+using Owner = OperationJournal::Owner;
 using testing::ElementsAre;
 using testing::IsEmpty;
 
@@ -32,8 +35,8 @@ TEST_F(SqliteJournalTest, OperationIsKeptThroughARestart) {
   Open();
   const auto found = Find("a");
   ASSERT_TRUE(found.ok() && *found) << found.status();
-  EXPECT_EQ((*found)->operation.SerializeAsString(), written.SerializeAsString());
-  EXPECT_EQ((*found)->fingerprint, std::string(32, 'a'));
+  EXPECT_EQ((*found)->entry.operation.SerializeAsString(), written.SerializeAsString());
+  EXPECT_EQ((*found)->entry.fingerprint, std::string(32, 'a'));
   EXPECT_FALSE(Has("b"));
 }
 
@@ -47,8 +50,8 @@ TEST_F(SqliteJournalTest, SecondBeginGetsTheFirstUnchanged) {
   const auto second = Begin(other);
   ASSERT_TRUE(second.ok());
   EXPECT_TRUE(second->existed);
-  EXPECT_EQ(second->entry.operation.SerializeAsString(), first.SerializeAsString());
-  EXPECT_EQ(second->entry.fingerprint, std::string(32, 'a'));
+  EXPECT_EQ(second->record.entry.operation.SerializeAsString(), first.SerializeAsString());
+  EXPECT_EQ(second->record.entry.fingerprint, std::string(32, 'a'));
   // Another account's operation of the same name is another one.
   MustBegin("a", "other");
 }
@@ -57,22 +60,23 @@ TEST_F(SqliteJournalTest, OfTwoBeginsAtOnceOneBegins) {
   Open();
   for (int i = 0; i < 200; ++i) {
     const std::string id = absl::StrCat("id-", i);
-    auto one = callers_->Start(journal_->Begin(MakeEntry(id)));
-    auto two = callers_->Start(journal_->Begin(MakeEntry(id)));
+    auto one = callers_->Start(journal_->Begin(MakeEntry(id), true));
+    auto two = callers_->Start(journal_->Begin(MakeEntry(id), true));
     const auto a = one.get(), b = two.get();
     ASSERT_TRUE(a.ok() && b.ok());
     EXPECT_NE(a->existed, b->existed);
-    EXPECT_EQ(a->entry.operation.SerializeAsString(), b->entry.operation.SerializeAsString());
+    EXPECT_EQ(a->record.entry.operation.SerializeAsString(),
+              b->record.entry.operation.SerializeAsString());
   }
 }
 
 TEST_F(SqliteJournalTest, OfTwoBeginsInOneTransactionOneBegins) {
   Open();
   disk.Hold();
-  auto first = callers_->Start(journal_->Begin(MakeEntry("first")));
+  auto first = callers_->Start(journal_->Begin(MakeEntry("first"), true));
   disk.WaitUntilHeld();
-  auto one = callers_->Start(journal_->Begin(MakeEntry("a")));
-  auto two = callers_->Start(journal_->Begin(MakeEntry("a")));
+  auto one = callers_->Start(journal_->Begin(MakeEntry("a"), true));
+  auto two = callers_->Start(journal_->Begin(MakeEntry("a"), true));
   WaitForQueue(2);
   disk.Release();
   const auto a = one.get(), b = two.get();
@@ -92,10 +96,10 @@ TEST_F(SqliteJournalTest, UpdateReplaces) {
   ASSERT_TRUE(Update(operation).ok());
   const auto found = Find("a");
   ASSERT_TRUE(found.ok() && *found);
-  EXPECT_EQ((*found)->operation.lease().lease_id(), "lsd_1");
-  EXPECT_EQ((*found)->operation.create_time().seconds(), 1'700'000'000);
-  EXPECT_EQ((*found)->operation.update_time().seconds(), 1'700'000'005);
-  EXPECT_EQ((*found)->fingerprint, std::string(32, 'a'));
+  EXPECT_EQ((*found)->entry.operation.lease().lease_id(), "lsd_1");
+  EXPECT_EQ((*found)->entry.operation.create_time().seconds(), 1'700'000'000);
+  EXPECT_EQ((*found)->entry.operation.update_time().seconds(), 1'700'000'005);
+  EXPECT_EQ((*found)->entry.fingerprint, std::string(32, 'a'));
   EXPECT_THAT(ListIds(QueryOf("acme", "+13059478667")), IsEmpty());
   EXPECT_THAT(ListIds(QueryOf("acme", "+15550000001")), ElementsAre("a"));
   EXPECT_EQ(Update(MakeEntry("b").operation).code(), absl::StatusCode::kNotFound);
@@ -104,49 +108,30 @@ TEST_F(SqliteJournalTest, UpdateReplaces) {
 TEST_F(SqliteJournalTest, OneThatCanNotBeWrittenLeavesItsTransactionAlone) {
   Open();
   disk.Hold();
-  auto first = callers_->Start(journal_->Begin(MakeEntry("first")));
+  auto first = callers_->Start(journal_->Begin(MakeEntry("first"), true));
   disk.WaitUntilHeld();
   auto bad = MakeEntry("bad");
   bad.fingerprint = "short";
-  auto one = callers_->Start(journal_->Begin(MakeEntry("one")));
+  auto one = callers_->Start(journal_->Begin(MakeEntry("one"), true));
   WaitForQueue(1);
-  auto two = callers_->Start(journal_->Begin(bad));
+  auto two = callers_->Start(journal_->Begin(bad, true));
   WaitForQueue(2);
-  auto three = callers_->Start(journal_->Begin(MakeEntry("three")));
-  auto four = callers_->Start(journal_->Update(MakeEntry("nobody").operation));
+  auto three = callers_->Start(journal_->Begin(MakeEntry("three"), true));
+  auto four = callers_->Start(journal_->Update(ChangeTo(MakeEntry("nobody").operation)));
   WaitForQueue(4);
   disk.Release();
   EXPECT_TRUE(one.get().ok());
   EXPECT_EQ(two.get().status().code(), absl::StatusCode::kInternal);
   EXPECT_TRUE(three.get().ok());
-  EXPECT_EQ(four.get().code(), absl::StatusCode::kNotFound);
+  EXPECT_EQ(four.get().status().code(), absl::StatusCode::kNotFound);
   EXPECT_EQ(journal_->stats().commits, 2u);
   EXPECT_TRUE(Has("one") && Has("three"));
   EXPECT_FALSE(Has("bad"));
 }
 
-TEST_F(SqliteJournalTest, UnresolvedAreTheOldestFirst) {
+TEST_F(SqliteJournalTest, CountsByState) {
   Open();
-  for (const auto& [id, state] :
-       {std::pair("c", v1::OPERATION_STATE_INTENDED), std::pair("x", v1::OPERATION_STATE_SUCCEEDED),
-        std::pair("b", v1::OPERATION_STATE_SENT), std::pair("y", v1::OPERATION_STATE_FAILED),
-        std::pair("a", v1::OPERATION_STATE_UNKNOWN)}) {
-    ASSERT_TRUE(Update(WithState(MustBegin(id), state)).ok());
-    Advance(std::chrono::nanoseconds(1));
-  }
-  const auto ids_since = [this](std::chrono::system_clock::time_point changed_since) {
-    const auto unresolved = callers_->Get(journal_->Unresolved(changed_since));
-    EXPECT_TRUE(unresolved.ok());
-    std::vector<std::string> ids;
-    for (const auto& entry : *unresolved) ids.push_back(entry.operation.request_id());
-    return ids;
-  };
-  const std::chrono::system_clock::time_point now(now_.load());
-  EXPECT_THAT(ids_since(now + std::chrono::seconds(1)), ElementsAre("c", "b", "a"));
-  // "y" was the fourth of five, a nanosecond each.
-  EXPECT_THAT(ids_since(now - std::chrono::nanoseconds(2)), ElementsAre("c", "b", "y", "a"));
-  EXPECT_THAT(ids_since({}), ElementsAre("c", "x", "b", "y", "a"));
-
+  WriteOneOfEachState();
   const auto check = [this] {
     const auto stats = journal_->stats();
     for (int state = 1; state <= 5; ++state) {
@@ -161,6 +146,104 @@ TEST_F(SqliteJournalTest, UnresolvedAreTheOldestFirst) {
   check();
   Open();
   check();
+}
+
+// --- owners -------------------------------------------------------------------------------------
+
+TEST_F(SqliteJournalTest, WhatIsOpenIsOursAndWhatIsSettledIsNobodys) {
+  Open();
+  WriteOneOfEachState();
+  for (const auto& [id, owner] :
+       {std::pair("c", Owner::kUs), std::pair("x", Owner::kNobody), std::pair("b", Owner::kUs),
+        std::pair("y", Owner::kNobody), std::pair("a", Owner::kUs)}) {
+    EXPECT_EQ((*Find(id))->owner, owner) << id;
+    const auto begun = Begin(MakeEntry(id));
+    EXPECT_TRUE(begun.ok() && begun->existed && !begun->claimed);
+    EXPECT_EQ(begun->record.owner, owner) << id;
+    const auto taken = callers_->Get(journal_->TakeOver("acme", id));
+    ASSERT_TRUE(taken.ok()) << taken.status();
+    EXPECT_EQ(taken->owner, Owner::kUs);
+    EXPECT_LE(taken->quiet_at, std::chrono::steady_clock::now());
+  }
+  EXPECT_EQ(callers_->Get(journal_->TakeOver("acme", "nobody")).status().code(),
+            absl::StatusCode::kNotFound);
+}
+
+TEST_F(SqliteJournalTest, AdoptsWhatTheProcessBeforeLeftOpenTheOldestFirstAndOnce) {
+  Open();
+  EXPECT_THAT(AdoptIds(), IsEmpty());
+  WriteOneOfEachState();
+  MustBegin("z", "other");
+  EXPECT_THAT(AdoptIds(), IsEmpty());  // all of it is our own
+  Open();
+  MustBegin("new");
+  EXPECT_THAT(AdoptIds(2), ElementsAre("c", "b"));
+  EXPECT_THAT(AdoptIds(2), ElementsAre("a"));
+  EXPECT_THAT(AdoptIds(2), IsEmpty());
+  EXPECT_THAT(AdoptIds(2, "other"), ElementsAre("z"));
+}
+
+TEST_F(SqliteJournalTest, AdoptsNothingThatWasTakenAlready) {
+  Open();
+  for (const char* id : {"a", "b", "c", "d"}) MustBegin(id);
+  Open();
+  EXPECT_TRUE(Begin(MakeEntry("a"))->existed);
+  EXPECT_TRUE(callers_->Get(journal_->TakeOver("acme", "b")).ok());
+  ASSERT_TRUE(Update(WithState(MakeEntry("c").operation, v1::OPERATION_STATE_FAILED)).ok());
+  EXPECT_THAT(AdoptIds(), ElementsAre("d"));
+}
+
+TEST_F(SqliteJournalTest, AdoptsWhatIsSettledUntilItsSettleTime) {
+  Open();
+  for (const auto& [id, seconds] : {std::pair("over", 5), std::pair("kept", 30)}) {
+    auto operation = WithState(MustBegin(id), v1::OPERATION_STATE_SUCCEEDED);
+    operation.mutable_settle_time()->set_seconds(1'700'000'000 + seconds);
+    ASSERT_TRUE(Update(operation).ok());
+  }
+  Advance(std::chrono::seconds(10));
+  Open();
+  const auto before = std::chrono::steady_clock::now();
+  const auto adopted = callers_->Get(journal_->Adopt("acme", 100));
+  ASSERT_TRUE(adopted.ok() && adopted->size() == 1);
+  EXPECT_EQ((*adopted)[0].entry.operation.request_id(), "kept");
+  EXPECT_EQ((*adopted)[0].owner, Owner::kNobody);
+  EXPECT_GT((*adopted)[0].quiet_at, before + std::chrono::seconds(19));
+  EXPECT_LT((*adopted)[0].quiet_at, std::chrono::steady_clock::now() + std::chrono::seconds(20));
+}
+
+TEST_F(SqliteJournalTest, CancelledAdoptionAwaitsWhatItTook) {
+  Open();
+  MustBegin("a");
+  Open();
+  disk.Hold();
+  auto first = callers_->Start(journal_->Begin(MakeEntry("first"), true));
+  disk.WaitUntilHeld();
+  const auto strand = callers_->NewStrand();
+  boost::asio::cancellation_signal signal;
+  auto adopting = callers_->Start(journal_->Adopt("acme", 100), signal, strand);
+  WaitForQueue(1);
+  boost::asio::post(strand, [&] { signal.emit(boost::asio::cancellation_type::terminal); });
+  disk.Release();
+  const auto adopted = adopting.get();
+  ASSERT_TRUE(adopted.ok()) << adopted.status();
+  EXPECT_EQ(adopted->size(), 1u);
+}
+
+TEST_F(SqliteJournalTest, ClaimsAreGrantedAndNobodyElseChangesAnything) {
+  Open();
+  EXPECT_TRUE(Begin(MakeEntry("a"))->claimed);
+  EXPECT_TRUE(Begin(MakeEntry("b"))->claimed);
+  EXPECT_TRUE(callers_->Get(journal_->Claim("acme", "b", 0, "+1"))->granted);
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(20);
+  callers_->Start(journal_->AwaitChange("acme", "a", until)).get();
+  EXPECT_GE(std::chrono::steady_clock::now(), until);
+  const auto strand = callers_->NewStrand();
+  boost::asio::cancellation_signal signal;
+  auto waiting = callers_->Start(
+      journal_->AwaitChange("acme", "a", std::chrono::steady_clock::time_point::max()), signal,
+      strand);
+  boost::asio::post(strand, [&] { signal.emit(boost::asio::cancellation_type::terminal); });
+  waiting.get();
 }
 
 // --- lists --------------------------------------------------------------------------------------

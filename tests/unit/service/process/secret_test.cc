@@ -1,4 +1,4 @@
-#include "service/process/api_key.h"
+#include "service/process/secret.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -19,14 +19,14 @@ using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-class ApiKeyTest : public testing::Test {
+class SecretTest : public testing::Test {
  protected:
-  ApiKeyTest() {
-    std::string folder = testing::TempDir() + "api_key_testXXXXXX";
+  SecretTest() {
+    std::string folder = testing::TempDir() + "secret_testXXXXXX";
     folder_ = mkdtemp(folder.data());
     path_ = folder_ / "key";
   }
-  ~ApiKeyTest() override { std::filesystem::remove_all(folder_); }
+  ~SecretTest() override { std::filesystem::remove_all(folder_); }
 
   // As a whole, as Kubernetes and careful people do.
   void Write(const std::string& content) {
@@ -38,7 +38,7 @@ class ApiKeyTest : public testing::Test {
 };
 
 // Whether it has the key within the time that a busy machine may need.
-bool Gets(const ApiKey& key, const std::string& wanted) {
+bool Gets(const Secret& key, const std::string& wanted) {
   for (int i = 0; i < 1'000; ++i) {
     if (key.Get() == wanted) return true;
     std::this_thread::sleep_for(milliseconds(10));
@@ -46,36 +46,48 @@ bool Gets(const ApiKey& key, const std::string& wanted) {
   return false;
 }
 
-TEST_F(ApiKeyTest, FileIsReadWithoutTheWhiteSpaceAroundIt) {
+TEST_F(SecretTest, FileIsReadWithoutTheWhiteSpaceAroundIt) {
   Write("\n contiguity_sk_1\r\n");
-  EXPECT_EQ(*ReadApiKey(path_), "contiguity_sk_1");
+  EXPECT_EQ(*ReadSecret(kApiKey, path_), "contiguity_sk_1");
 }
 
-TEST_F(ApiKeyTest, FilesWithoutAKeyAreRefusedByRuleAndNeverQuoted) {
-  EXPECT_THAT(ReadApiKey(path_).status().message(), HasSubstr("cannot be read: No such file"));
+TEST_F(SecretTest, FilesWithoutAKeyAreRefusedByRuleAndNeverQuoted) {
+  EXPECT_THAT(ReadSecret(kApiKey, path_).status().message(),
+              HasSubstr("cannot be read: No such file"));
   Write(" \n");
-  EXPECT_EQ(ReadApiKey(path_).status().message(), "the API key must not be empty");
+  EXPECT_EQ(ReadSecret(kApiKey, path_).status().message(), "the API key must not be empty");
   Write("secret key");
-  EXPECT_EQ(ReadApiKey(path_).status().message(),
+  EXPECT_EQ(ReadSecret(kApiKey, path_).status().message(),
             "the API key must be printable ASCII without spaces");
   Write(std::string(513, 'k'));
-  EXPECT_EQ(ReadApiKey(path_).status().message(), "the API key must be at most 512 bytes");
+  EXPECT_EQ(ReadSecret(kApiKey, path_).status().message(), "the API key must be at most 512 bytes");
   Write(std::string(512, 'k'));
-  EXPECT_EQ(*ReadApiKey(path_), std::string(512, 'k'));
+  EXPECT_EQ(*ReadSecret(kApiKey, path_), std::string(512, 'k'));
 }
 
-TEST_F(ApiKeyTest, KeyWithoutAFileStays) {
-  const ApiKey key("from the environment", "", milliseconds(1));
+TEST_F(SecretTest, PasswordMayHaveSpacesAndAnyLetters) {
+  Write(" correct horse-\"\xc3\xa9 \n");
+  EXPECT_EQ(*ReadSecret(kDatabasePassword, path_), "correct horse-\"\xc3\xa9");
+  Write("two\nlines");
+  EXPECT_EQ(ReadSecret(kDatabasePassword, path_).status().message(),
+            "the database password must have no control characters");
+  Write(std::string(1025, 'k'));
+  EXPECT_EQ(ReadSecret(kDatabasePassword, path_).status().message(),
+            "the database password must be at most 1024 bytes");
+}
+
+TEST_F(SecretTest, KeyWithoutAFileStays) {
+  const Secret key(kApiKey, "from the environment", "", milliseconds(1));
   std::this_thread::sleep_for(milliseconds(20));
   EXPECT_EQ(key.Get(), "from the environment");
 }
 
-TEST_F(ApiKeyTest, WhatTheFileHasIsInForceAndAFileWithoutAKeyChangesNothing) {
+TEST_F(SecretTest, WhatTheFileHasIsInForceAndAFileWithoutAKeyChangesNothing) {
   std::ostringstream log;
   InitLoggingTo(log, "info", "text");
   {
     Write("first");
-    const ApiKey key("first", path_, milliseconds(5));
+    const Secret key(kApiKey, "first", path_, milliseconds(5));
     Write("second");
     EXPECT_TRUE(Gets(key, "second"));
     Write("no key");
