@@ -52,8 +52,8 @@ struct Cluster::State {
         listen_connector(ListenConnector(options, connector)),
         pool(std::make_shared<postgres::PooledDatabase>(executor, connector)),
         gate(std::make_shared<Gate>(pool)),
-        heartbeat(std::make_shared<Heartbeat>(executor, pool, options.heartbeat,
-                                              MakeCallEnvironment())),
+        heartbeat(
+            std::make_shared<Heartbeat>(executor, pool, options.heartbeat, MakeCallEnvironment())),
         news(std::make_shared<SharedNews>(executor, pool, options.news, MakeCallEnvironment())) {}
 
   // On the strand.
@@ -149,8 +149,7 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Open(const asio::any_io_execut
   auto first = promise->get_future();
   asio::co_spawn(state->strand, State::BringUp(state, promise), asio::detached);
   if (first.wait_for(state->options.start_wait) != std::future_status::ready) {
-    spdlog::warn("database {}: no answer yet; going on without",
-                 state->options.database.url.where);
+    spdlog::warn("database {}: no answer yet; going on without", state->options.database.url.where);
     return cluster;
   }
   const absl::Status tried = first.get();
