@@ -116,7 +116,10 @@ asio::awaitable<void> Cluster::State::BringUp(std::shared_ptr<State> state,
   for (;;) {
     auto trying = TryToBringUp(state);
     const absl::Status tried = co_await std::move(trying);
+    // A mistake that Open hears of is said by whoever called it.
+    bool is_said = false;
     if (first) {
+      is_said = !absl::IsUnavailable(tried);
       first->set_value(tried);
       first.reset();
     }
@@ -127,7 +130,7 @@ asio::awaitable<void> Cluster::State::BringUp(std::shared_ptr<State> state,
       if (state->stopped) co_return;
       state->pausing = pausing;
     }
-    if (const std::string why(tried.message()); why != said) {
+    if (const std::string why(tried.message()); !is_said && why != said) {
       spdlog::log(absl::IsUnavailable(tried) ? spdlog::level::warn : spdlog::level::err,
                   "the database can't be used yet, nothing is leased or ended: {}", why);
       said = why;
