@@ -174,9 +174,6 @@ class JournalDatabase {
       std::ifstream in(file);
       Sql(std::string(std::istreambuf_iterator<char>(in), {}));
     }
-    Sql("CREATE TABLE IF NOT EXISTS lease_gateway.replica (id bigint primary key, alive_until "
-        "timestamptz not null, version text not null, host text not null, started timestamptz not "
-        "null)");
   }
 
   std::vector<std::string> Sql(const std::string& sql) const { return server_.Query(name_, sql); }
