@@ -64,6 +64,10 @@ class LossyDatabase final : public postgres::Database {
     }
     return database_->RunShared(std::move(query), postgres::Soon());
   }
+  std::size_t late() const {
+    const std::lock_guard lock(mutex_);
+    return late_.size();
+  }
   int statements() const {
     const std::lock_guard lock(mutex_);
     return statements_;

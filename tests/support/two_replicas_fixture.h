@@ -7,6 +7,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <optional>
 #include <string>
 #include <utility>
@@ -87,6 +88,16 @@ class TwoReplicasTest : public testing::Test {
     const auto rows = database_.Sql(
         "SELECT " + columns + " FROM lease_gateway.operations WHERE request_id = '" + id + "'");
     return rows.empty() ? "none" : rows[0];
+  }
+  std::string Psql(const std::string& sql) {
+    const std::string command =
+        PostgresPrograms() + "/psql -XAtc \"" + sql + "\" '" + database_.url() + "'";
+    FILE* pipe = popen(command.c_str(), "r");
+    std::string output;
+    char buffer[256];
+    while (pipe != nullptr && fgets(buffer, sizeof(buffer), pipe) != nullptr) output += buffer;
+    if (pipe != nullptr) pclose(pipe);
+    return output;
   }
   std::string ClaimsOf(const std::string& id) {
     const auto rows = database_.Sql(

@@ -35,10 +35,12 @@ TEST_F(TwoReplicasTest, OperationTakesThreeStatements) {
   EXPECT_EQ(ClaimsOf("x"), "");
 }
 
+// With PostgreSQL's own client.
 TEST_F(TwoReplicasTest, PeopleCanReadTheRows) {
   auto record = MustBegin(a_, "x", "+13059478667");
-  EXPECT_EQ(RowOf("x", "account, kind, state, phone_number, caller, owner, revision"),
-            "acme|LEASE|INTENDED|+13059478667|caller of x|1|1");
+  EXPECT_EQ(Psql("SELECT account, kind, state, phone_number, caller, owner, revision"
+                 " FROM lease_gateway.operations WHERE request_id = 'x'"),
+            "acme|LEASE|INTENDED|+13059478667|caller of x|1|1\n");
   record.entry.operation.set_lease_id("lsd_1");
   ASSERT_TRUE(Update(a_, record, v1::OPERATION_STATE_SUCCEEDED).ok());
   EXPECT_EQ(RowOf("x", "state, lease_id, owner, revision, update_time > create_time"),
