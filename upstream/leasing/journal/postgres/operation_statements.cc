@@ -1,7 +1,6 @@
 #include "upstream/leasing/journal/postgres/operation_statements.h"
 
 #include <string>
-#include <string_view>
 
 #include "absl/strings/str_replace.h"
 
@@ -11,7 +10,7 @@ namespace {
 
 // The text of a statement, where {row} stands for the columns of a row `o` of an operation, {alive}
 // for whether its owner is.
-std::string Sql(std::string_view text) {
+std::string Sql(const std::string& text) {
   const std::string row =
       "o.account, o.request_id, o.fingerprint, o.kind::bigint, o.state::bigint, o.phone_number,"
       " o.lease_id, o.caller, round(extract(epoch FROM o.create_time) * 1000000)::bigint,"
@@ -173,16 +172,16 @@ const std::string kClaimSql = Sql(R"sql(
     FROM operation LEFT JOIN lease_gateway.number_claim held
       ON held.account = $2::text AND held.phone_number = $5::text)sql");
 
-std::string ListSql(std::string_view filter) {
-  return Sql(absl::StrReplaceAll(R"sql(
+std::string ListSql(const std::string& filter) {
+  const std::string text = R"sql(
     SELECT {row} FROM lease_gateway.operation o
      WHERE o.account = $2::text {filter}
        AND (o.create_time, o.request_id) < (CASE WHEN $3::bigint = 9223372036854775807
                                                  THEN 'infinity'::timestamptz
                                                  ELSE to_timestamp($3::bigint / 1000000.0) END,
                                             $4::text COLLATE "C")
-     ORDER BY o.create_time DESC, o.request_id DESC LIMIT $5::bigint)sql",
-                                 {{"{filter}", filter}}));
+     ORDER BY o.create_time DESC, o.request_id DESC LIMIT $5::bigint)sql";
+  return Sql(absl::StrReplaceAll(text, {{"{filter}", filter}}));
 }
 
 const std::string kListSql = ListSql("");

@@ -132,9 +132,11 @@ asio::awaitable<absl::StatusOr<Begun>> PostgresJournal::Begin(Entry entry, bool 
       Begun begun;
       begun.existed = !rows->Bool(0, kRowColumns) && row->attempt != attempt;
       begun.claimed = claim && !begun.existed && rows->Bool(0, kRowColumns + 1);
-      if (row->record.owner == Owner::kUs) {
+      // Another request under the same name is refused: it goes on with nothing.
+      if (row->record.owner == Owner::kUs &&
+          row->record.entry.fingerprint == entry.fingerprint) {
         Hold(*row);
-      } else {
+      } else if (is_new || row->record.owner != Owner::kUs) {
         own_.Drop(account, request_id);
       }
       begun.record = std::move(row->record);

@@ -77,10 +77,10 @@ class PostgresJournal final : public OperationJournal {
   // Two round trips. A settled one stays settled, and this process's, until it is written.
   boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string account,
                                                           std::string request_id) override;
-  // Also what is this process's and nobody in it works on: what a lost answer, or a server that
-  // had lost writes, left behind. One call at a time.
-  boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string account,
-                                                                    int limit) override;
+  // `own`: what is this process's, open, and in the hands of nobody who got it from here: what a
+  // lost answer, or a server that had lost writes, left behind; each once. One call at a time.
+  boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string account, int limit,
+                                                                    bool own) override;
   // NOT_FOUND only for one that this process never had: a row that has gone missing in its hands is
   // written anew.
   boost::asio::awaitable<absl::StatusOr<Updated>> Update(Change change) override;

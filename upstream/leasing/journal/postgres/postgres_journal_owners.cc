@@ -85,18 +85,19 @@ asio::awaitable<absl::StatusOr<std::optional<OperationRow>>> PostgresJournal::Tr
 }
 
 asio::awaitable<absl::StatusOr<std::vector<Record>>> PostgresJournal::Adopt(std::string account,
-                                                                            int limit) {
+                                                                            int limit, bool own) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const TimePoint deadline = Clock::now() + options_.call_limit;
   auto adopting = AdoptOrphans(account, limit, deadline);
   auto records = co_await std::move(adopting);
   if (!records.ok()) co_return FailedStatement(records.status());
+  Count([&](Stats& stats) { stats.adopted += records->size(); });
+  if (!own) co_return records;
   const int room = limit - static_cast<int>(records->size());
   // What was adopted is told, whatever becomes of the rest.
   auto finding = AdoptForgotten(account, room, deadline, &*records);
   const absl::Status found = co_await std::move(finding);
   if (!found.ok() && records->empty()) co_return FailedStatement(found);
-  Count([&](Stats& stats) { stats.adopted += records->size(); });
   co_return records;
 }
 

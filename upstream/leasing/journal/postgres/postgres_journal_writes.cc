@@ -81,8 +81,10 @@ asio::awaitable<absl::StatusOr<Updated>> PostgresJournal::Update(Change change) 
 
 Updated PostgresJournal::Done(const Write& write, TimePoint started) {
   const v1::Operation& operation = write.change.operation;
-  if (IsSettled(operation.state())) {
-    own_.Drop(operation.account(), operation.request_id());
+  const bool is_settled = IsSettled(operation.state());
+  if (is_settled) own_.Drop(operation.account(), operation.request_id());
+  // Others wait for its outcome, or for its number.
+  if (is_settled || write.change.release) {
     news_->Tell(TopicOf(operation.account(), operation.request_id()), write.revision);
   }
   Updated updated;
