@@ -2,7 +2,7 @@
 # Sourced by the scripts, after common.sh: a PostgreSQL from Debian's packages in a temporary folder. The distribution's
 # own cluster is neither started nor touched.
 
-# start_postgres FOLDER LOG: makes a server with its data in the new FOLDER, on loopback, with fsync, and waits until it
+# start_postgres FOLDER LOG: makes a server with its data in the empty FOLDER, on loopback, with fsync, and waits until it
 # answers. Sets `postgres` to its process, `database_url` to where it is, and LEASE_GATEWAY_DATABASE_PASSWORD.
 # As root it runs as the package's user, since it refuses to be root. Returns 1 when it is not installed.
 start_postgres() {

@@ -8,7 +8,7 @@ script_name=tests/systems/kubernetes.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../deploy/common.sh"
 . "$root/deploy/postgres.sh"
 bin=${1:-$root/build/release/bin}
-for program in lease-gateway leasectl; do
+for program in lease-gateway leasectl lease-sandbox; do
   [ -x "$bin/$program" ] || fail "$bin/$program is missing: build it first"
 done
 
@@ -19,9 +19,10 @@ passed=0
 failed=0
 gateway=
 prometheus=
+sandbox=
 database=$(mktemp -d)
 cleanup() {
-  for pid in $prometheus $gateway; do stop_process "$pid" 30 || true; done
+  for pid in $prometheus $gateway $sandbox; do stop_process "$pid" 30 || true; done
   stop_postgres
   rm -rf "$database"
 }
@@ -114,15 +115,22 @@ else
 fi
 
 step "Migrate, as the Job does" "$out/migration.log"
-start_postgres "$database/server" "$out/postgres.log" || fail "PostgreSQL does not start (log: $out/postgres.log)"
+start_postgres "$database" "$out/postgres.log" || fail "PostgreSQL does not start (log: $out/postgres.log)"
 migrate() { LEASE_GATEWAY_DATABASE_URL=$database_url timeout 30 "$bin/lease-gateway" --migrate >>"$step_log" 2>&1; }
 check "the schema is applied" migrate
 check "a second time, nothing is left to do" migrate
 
+step "A provider" "$out/sandbox.log"
+"$bin/lease-sandbox" --port 0 --control-port 0 --ca-out "$out/ca.pem" >"$step_log" 2>&1 &
+sandbox=$!
+of_sandbox() { sed -n "s/^$1: //p" "$out/sandbox.log" | grep .; }
+wait_for 20 "$sandbox" of_sandbox key
+
 step "A running gateway" "$out/gateway.log"
 port=$(free_port 23051)
 admin=$(free_port $((port + 1)))
-LEASE_GATEWAY_DATABASE_URL=$database_url "$bin/lease-gateway" --sandbox --listen "127.0.0.1:$port" \
+LEASE_GATEWAY_DATABASE_URL=$database_url CONTIGUITY_API_KEY=$(of_sandbox key) "$bin/lease-gateway" \
+  --upstream-url "$(of_sandbox url)" --upstream-ca-file "$out/ca.pem" --listen "127.0.0.1:$port" \
   --admin-listen "127.0.0.1:$admin" --drain-wait 5s >"$step_log" 2>&1 &
 gateway=$!
 leasectl() { timeout 20 "$bin/leasectl" --target "127.0.0.1:$port" "$@"; }
