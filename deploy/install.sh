@@ -2,6 +2,7 @@
 # Installs from Debian what building needs, and only what is missing. Debian 12 and 13.
 #   deploy/install.sh                to build and run
 #   deploy/install.sh --tests        and to test
+#   deploy/install.sh --postgres     and a PostgreSQL server, a client and a pooler for trying it out; none is started
 #   deploy/install.sh --bench        and to measure
 #   deploy/install.sh --kubernetes   and for tests/systems/kubernetes.sh
 #   deploy/install.sh --ci           and for .ci/run
@@ -18,10 +19,11 @@ esac
 
 packages="g++ cmake ninja-build ccache pkg-config ca-certificates curl
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libssl-dev
-  libspdlog-dev libyaml-cpp-dev libcli11-dev libsimdjson-dev libmimalloc-dev libsqlite3-dev prometheus-cpp-dev
+  libspdlog-dev libyaml-cpp-dev libcli11-dev libsimdjson-dev libmimalloc-dev libsqlite3-dev libpq-dev prometheus-cpp-dev
   golang-github-gogo-googleapis-dev
   libboost$boost-dev libboost-json$boost-dev libboost-url$boost-dev"
-tests="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf openssl procps"
+postgres="postgresql postgresql-client pgbouncer python3-psycopg2"
+tests="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf openssl procps $postgres"
 bench="nghttp2-client"
 kubernetes="prometheus python3-yaml"
 # Debian 12's own kubectl is too old for the manifests: tests/systems/kubernetes.sh says so and goes on without.
@@ -30,10 +32,11 @@ ci="clang clang-format debootstrap"
 case "${1:-}" in
   "") ;;
   --tests) packages="$packages $tests" ;;
+  --postgres) packages="$packages $postgres" ;;
   --bench) packages="$packages $tests $bench" ;;
   --kubernetes) packages="$packages $tests $kubernetes" ;;
   --ci) packages="$packages $tests $kubernetes $ci" ;;
-  *) fail "unknown option $1; known: --tests, --bench, --kubernetes, --ci" ;;
+  *) fail "unknown option $1; known: --tests, --postgres, --bench, --kubernetes, --ci" ;;
 esac
 case "${1:-}" in
   # Some other package than Debian's may bring npm.
@@ -59,11 +62,29 @@ apt() {
   "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -q -y -o DPkg::Lock::Timeout=120 "$@" \
     </dev/null >>"$step_log" 2>&1
 }
+
+# The packages would make a database in /var/lib/postgresql and start it, and the pooler: the tests run their own.
+# Both files are there for the time of the installation.
+no_cluster=/etc/postgresql-common/createcluster.d/lease-gateway.conf
+no_services=/usr/sbin/policy-rc.d
+brings() { case " ${missing[*]} " in *" $1 "*) ;; *) return 1 ;; esac }
+as_root_write() { "${as_root[@]}" sh -c 'mkdir -p "$(dirname "$1")" && printf "$2" >"$1" && chmod 755 "$1"' - "$@"; }
+if brings postgresql || brings pgbouncer; then
+  temporary=("$no_cluster")
+  [ -e "$no_services" ] || temporary+=("$no_services")
+  trap '"${as_root[@]}" rm -f "${temporary[@]}"' EXIT
+  as_root_write "$no_cluster" 'create_main_cluster = false\n'
+  [ "${#temporary[@]}" = 1 ] || as_root_write "$no_services" '#!/bin/sh\nexit 101\n'
+fi
+
 step "Install ${#missing[@]} packages: ${missing[*]}" "$root/build/install.log"
 : >"$step_log"
 # Package lists that are missing or old make the first try fail at once.
 if ! apt install --no-install-recommends "${missing[@]}"; then
   apt update
   apt install --no-install-recommends "${missing[@]}"
+fi
+if brings pgbouncer && command -v systemctl >/dev/null; then
+  "${as_root[@]}" systemctl --quiet disable pgbouncer >>"$step_log" 2>&1 || true
 fi
 echo "Installed."

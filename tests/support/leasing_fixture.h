@@ -214,6 +214,7 @@ class ModelProvider final : public TypedLeaseApi {
   }
   LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string phone_number,
                                         v1::BillingMethod) override {
+    if (connect_time.count() > 0) co_await Sleep(connect_time);
     if (IsTooLate(context)) co_return TooLate();
     posts.push_back(phone_number);
     if (on_write) on_write();
@@ -235,6 +236,7 @@ class ModelProvider final : public TypedLeaseApi {
   }
   LeaseApiResult<v1::Termination> TerminateLease(CallContext context,
                                                  std::string phone_number) override {
+    if (connect_time.count() > 0) co_await Sleep(connect_time);
     if (IsTooLate(context)) co_return TooLate();
     deletes.push_back(phone_number);
     if (on_write) on_write();
@@ -287,6 +289,7 @@ class ModelProvider final : public TypedLeaseApi {
   std::deque<absl::Status> look_failures;  // of the next looks; OK: none
   absl::Status all_looks_fail;
   std::chrono::milliseconds look_time{0};
+  std::chrono::milliseconds connect_time{0};  // before the first byte of a write
   std::function<void()> on_write;
 
  private:

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
 #include <iterator>
+#include <random>
 
 #include "upstream/cancellation.h"
 #include "upstream/upstream_error.h"
@@ -40,6 +41,11 @@ Found ToFound(const NumberValue& value) {
   return found;
 }
 
+std::uint64_t NewProcess() {
+  std::random_device random;
+  return std::uint64_t{random()} << 32 | random();
+}
+
 std::optional<Remembered> ToRemembered(const std::optional<Found>& found) {
   if (!found) return std::nullopt;
   return Remembered{found->sent, !found->status.ok(), found->outdated};
@@ -48,12 +54,15 @@ std::optional<Remembered> ToRemembered(const std::optional<Found>& found) {
 }  // namespace
 
 CachedAccount::CachedAccount(std::unique_ptr<LeaseApi> inner, const CachePolicy& policy,
-                             CacheEnvironment environment)
+                             CacheEnvironment environment, std::shared_ptr<SharedLists> shared)
     : inner_(std::move(inner)),
       policy_(policy),
       environment_(std::move(environment)),
+      shared_(std::move(shared)),
+      process_(NewProcess()),
       available_(std::make_shared<Cell<AvailableValue>>()),
-      leases_(std::make_shared<Cell<LeasesValue>>()) {}
+      leases_(std::make_shared<Cell<LeasesValue>>()),
+      logged_(std::make_shared<const LoggedLists>()) {}
 
 std::optional<Found> CachedAccount::LookUpLocked(const Cell<AvailableValue>& cell,
                                                  std::string_view /*key*/) const {
@@ -331,6 +340,13 @@ std::optional<std::vector<AvailabilityChange>> CachedAccount::ChangesSince(std::
       launch = RefreshLocked(available_, "");
     }
     if (available_->value) found = changes_.Since(version);
+    // What is on its way to the log comes when it is there, with an entry that others know; soon.
+    const bool is_soon =
+        !pending_.empty() && shared_stats_.is_up && now - pending_.front().time < kLogPatience;
+    while (found && is_soon && !found->empty() &&
+           found->back().version > changes_.logged_version()) {
+      found->pop_back();
+    }
   }
   if (launch) launch();
   return found;
@@ -344,6 +360,11 @@ CacheStats CachedAccount::stats() const {
     const std::lock_guard lock(mutex_);
     stats = refreshes_;
     stats.single_numbers = order_.size();
+    if (shared_) {
+      stats.shared = shared_stats_;
+      stats.shared->sequence = logged_->sequence;
+      stats.shared->pending = pending_.size();
+    }
     available = available_->value;
     leases = leases_->value;
   }

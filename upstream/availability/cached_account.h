@@ -1,9 +1,11 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_AVAILABILITY_CACHED_ACCOUNT_H_
 #define LEASE_GATEWAY_UPSTREAM_AVAILABILITY_CACHED_ACCOUNT_H_
 
+#include <array>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <functional>
 #include <list>
 #include <memory>
@@ -22,7 +24,9 @@
 #include "upstream/availability/cache_environment.h"
 #include "upstream/availability/change_log.h"
 #include "upstream/availability/freshness.h"
+#include "upstream/availability/logged_lists.h"
 #include "upstream/availability/read_flight.h"
+#include "upstream/availability/shared_lists.h"
 #include "upstream/availability/write_overlay.h"
 #include "upstream/lease_api.h"
 
@@ -33,10 +37,12 @@ struct AvailableValue {
   std::shared_ptr<const Availability> numbers;
   std::uint64_t version = 0;
   Stamp stamp;
+  bool is_shared = false;  // what the shared log has, perhaps with writes that are not there yet
 };
 struct LeasesValue {
   std::shared_ptr<const SharedBytes> reply;  // ListLeasesResponse
   Stamp stamp;
+  bool is_shared = false;
 };
 struct NumberValue {
   absl::Status status;                       // NOT_FOUND: the provider does not know it
@@ -98,6 +104,29 @@ struct CacheStats {
   std::size_t available_numbers = 0;  // in the list
   std::size_t bytes = 0;              // of the lists
   std::size_t single_numbers = 0;     // kept beside the lists
+
+  struct Shared {                // with other replicas
+    bool is_up = false;          // the latest exchange with the log succeeded
+    std::uint64_t sequence = 0;  // of the log, as far as it was read
+    std::size_t pending = 0;     // writes that are not in the log yet
+    std::uint64_t loaded = 0;    // refreshes that another replica has made for this one
+    std::uint64_t restored = 0;  // times the lists were read anew from a checkpoint
+    std::uint64_t failed = 0;    // exchanges
+  };
+  std::optional<Shared> shared;  // nothing: they are this process's own
+};
+
+// A state of the available numbers that other replicas know too: an entry of a log.
+struct LoggedState {
+  std::uint64_t log = 0;
+  std::uint64_t sequence = 0;
+};
+
+// What was written, up to a point, as a reader can ask for it: a log and an entry, or a process and
+// the number of its writes.
+struct WritesSeen {
+  std::uint64_t origin = 0;
+  std::uint64_t count = 0;
 };
 
 // The memory of one account: what was read, the flights that bring more, the writes that are laid
@@ -110,8 +139,12 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
 
+  // `shared`: the log that it has in common with other replicas. Null: none.
   CachedAccount(std::unique_ptr<LeaseApi> inner, const CachePolicy& policy,
-                CacheEnvironment environment);
+                CacheEnvironment environment, std::shared_ptr<SharedLists> shared);
+
+  // Follows the log from now on. Once, before all else but the constructor.
+  void Start();
 
   // Cancels all flights; no new one begins.
   void Stop();
@@ -132,6 +165,26 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
 
   std::optional<std::vector<AvailabilityChange>> ChangesSince(std::uint64_t version);
   CacheStats stats() const;
+
+  // --- with a shared log; without, they know nothing ---
+  // Reads the lists that the log has; whether that came about by the deadline.
+  boost::asio::awaitable<bool> Load(TimePoint deadline);
+  // The log's entry that shows the numbers as of a version.
+  std::optional<LoggedState> EntryOf(std::uint64_t version) const;
+  // The numbers as of an entry; null when they are gone.
+  boost::asio::awaitable<std::shared_ptr<const Availability>> NumbersAt(LoggedState state,
+                                                                        TimePoint deadline);
+  // The changes from an entry to the present, as one; `version` is that of the present.
+  boost::asio::awaitable<std::optional<std::vector<AvailabilityChange>>> ChangesFrom(
+      LoggedState state, TimePoint deadline);
+  std::string SharedKey() const;
+
+  // --- reads that include a write ---
+  // What includes all writes that have returned here. Waits for the log, by the deadline at most.
+  boost::asio::awaitable<WritesSeen> SeenNow(TimePoint deadline);
+  bool HasSeen(const WritesSeen& seen) const;
+  // Reads the log where that helps. Whether memory includes them then.
+  boost::asio::awaitable<bool> CatchUp(WritesSeen seen, TimePoint deadline);
 
   // Makes memory show a write, before its caller hears of it.
   void Written(Write write);
@@ -242,20 +295,105 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   std::shared_ptr<const AvailableValue> Store(std::shared_ptr<const Availability> built,
                                               Stamp stamp);
   std::shared_ptr<const LeasesValue> Store(v1::ListLeasesResponse list, Stamp stamp);
+  // Where a list comes from.
+  struct Source {
+    bool is_shared = false;
+    // The entries of the log that show just this list; 0: none does.
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;
+  };
   // Null when the list is not `before` any more, or a write has ended after number `applied`.
   std::shared_ptr<const AvailableValue> Publish(const std::shared_ptr<const AvailableValue>& before,
                                                 std::shared_ptr<const Availability> numbers_now,
                                                 Stamp stamp, std::optional<std::uint64_t> applied,
-                                                std::vector<NumberChange> changed);
+                                                std::vector<NumberChange> changed,
+                                                const Source& source);
+  // Numbers the write, and makes void what it outdates.
+  const Write& EnterLocked(Write write);
   // What lists of leases say of the number, as far as memory knows it.
   void DescribeLeaseLocked(Write& write) const;
   void TakeFromAvailable(const std::string& phone_number);
   void ChangeLeases(const Write& write);
   void Notify();
 
+  // --- the shared log: cached_account_log.cc ---
+  // Appends what is pending, reads what is new, in a coroutine of its own; one at a time.
+  void Follow();
+  static boost::asio::awaitable<void> FollowLog(std::shared_ptr<CachedAccount> self);
+  void ScheduleFollow();
+  // One exchange, and further ones until the log's end is read; memory shows it then. What the
+  // first one brought.
+  static boost::asio::awaitable<absl::StatusOr<LogPage>> ExchangeWithLog(
+      std::shared_ptr<CachedAccount> self, LogRequest request, TimePoint deadline);
+  static boost::asio::awaitable<bool> RestoreFromLog(std::shared_ptr<CachedAccount> self,
+                                                     LogPage page, TimePoint deadline);
+  void NoteRestored(const RestoredList& restored);
+  void TakePage(const LogPage& page);
+  // That a list has to show the write, if it does.
+  void NoteLocked(const EnteredWrite& entered);
+  void TakeWritesLocked(const std::vector<EnteredWrite>& entered, std::vector<Write>* others);
+  void LeavePendingLocked(std::uint64_t count, std::uint64_t entry);
+  void ShowLogged();
+  void ShowNumbers();
+  void ShowLeases();
+  Stamp LoggedStampLocked(SharedList list, const SharedFetch& fetch,
+                          std::uint64_t min_writes) const;
+  void SetUpLocked(bool is_up);
+  // Until something of the log has changed; `until` at most.
+  static boost::asio::awaitable<void> AwaitLog(std::shared_ptr<CachedAccount> self,
+                                               TimePoint until);
+  // Until the writes up to number `count` are in the log. False: the log is away, or it is `until`.
+  static boost::asio::awaitable<bool> AwaitLogged(std::shared_ptr<CachedAccount> self,
+                                                  std::uint64_t count, TimePoint until);
+
+  // --- one refresh for all replicas: cached_account_turns.cc ---
+  struct Turn {
+    bool is_loaded = false;   // another replica has asked for us: memory has it
+    bool is_shared = false;   // the answer shall be shared
+    bool is_claimed = false;  // nobody else asks meanwhile
+    std::uint64_t seen = 0;   // the provider's answer will show the writes up to this entry
+  };
+  static boost::asio::awaitable<Turn> TakeTurn(std::shared_ptr<CachedAccount> self, SharedList list,
+                                               CallContext context);
+  static boost::asio::awaitable<void> EndTurn(std::shared_ptr<CachedAccount> self, SharedList list);
+  bool HasWaiters(SharedList list) const;
+  // An answer of the provider on its way into the log.
+  struct Answered {
+    SharedList list = SharedList::kNumbers;
+    Stamp stamp;
+    std::uint64_t seen = 0;
+    std::string metadata;
+    std::function<void(const Write&)> lay;    // a write over it
+    std::function<std::string_view()> reply;  // what it is then
+  };
+  // Whether memory has it, or a newer one, out of the log.
+  static boost::asio::awaitable<bool> Share(std::shared_ptr<CachedAccount> self, Answered answer);
+  static boost::asio::awaitable<bool> ShareNumbers(std::shared_ptr<CachedAccount> self,
+                                                   std::shared_ptr<const Availability> built,
+                                                   Turn turn, Stamp stamp);
+  static boost::asio::awaitable<bool> ShareLeases(std::shared_ptr<CachedAccount> self,
+                                                  v1::ListLeasesResponse list, Turn turn,
+                                                  Stamp stamp);
+  Stamp StampNow() const;
+  template <typename Value>
+  std::shared_ptr<const Value> ValueOf(const Cell<Value>& cell) const {
+    const std::lock_guard lock(mutex_);
+    return cell.value;
+  }
+  // Until the next refresh of a list: at the same time at all replicas, so that the first of them
+  // is not earlier the more there are.
+  template <typename Value>
+  std::chrono::milliseconds SharedPauseLocked(const Cell<Value>& cell) const;
+  template <typename Value>
+  bool IsSharedDueLocked(const Cell<Value>& cell) const {
+    return SharedPauseLocked(cell) <= std::chrono::milliseconds(1);
+  }
+
   const std::unique_ptr<LeaseApi> inner_;
   const CachePolicy policy_;
   const CacheEnvironment environment_;
+  const std::shared_ptr<SharedLists> shared_;
+  const std::uint64_t process_;  // so that writes of another one are told apart
   std::function<void()> listener_;
 
   mutable std::mutex mutex_;  // guards all below
@@ -269,6 +407,18 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   WriteOverlay writes_;
   ChangeLog changes_;     // of the available numbers
   CacheStats refreshes_;  // the counts of refreshes only
+
+  // Of the shared log.
+  std::shared_ptr<void> news_;
+  std::shared_ptr<const LoggedLists> logged_;  // never null
+  CacheStats::Shared shared_stats_;
+  std::string shared_key_;
+  std::deque<Write> pending_;  // of this process, not in the log yet
+  std::array<std::uint64_t, kSharedLists>
+      min_seen_{};  // by list: it has to show this entry's write
+  bool following_ = false;
+  bool follow_again_ = false;
+  std::vector<std::shared_ptr<Wakeup>> log_waiters_;
 };
 
 }  // namespace leasegateway

@@ -33,6 +33,7 @@ std::shared_ptr<ReadFlight<Value>> CachedAccount::PrepareLocked(
       caller->deadline < context.deadline) {
     flight->until = context.deadline = caller->deadline;
   }
+  if (shared_ && caller != nullptr) context.max_staleness = caller->max_staleness;
   context.background = caller == nullptr || caller->background;
   context.call_id = caller != nullptr ? caller->call_id : "refresh";
   context.trace = caller != nullptr ? caller->trace : nullptr;
@@ -104,8 +105,11 @@ CachedAccount::Launch CachedAccount::ScheduleRefreshLocked(
     cell->refresh_scheduled = true;
     const TimePoint now = environment_.now();
     // Before it goes stale, and not in step with other gateways.
-    auto pause = milliseconds(static_cast<std::int64_t>(static_cast<double>(policy_.fresh.count()) *
-                                                        (0.75 + 0.2 * environment_.random())));
+    auto pause =
+        shared_
+            ? SharedPauseLocked(*cell)
+            : milliseconds(static_cast<std::int64_t>(static_cast<double>(policy_.fresh.count()) *
+                                                     (0.75 + 0.2 * environment_.random())));
     if (cell->pace.is_failing())
       pause = std::chrono::ceil<milliseconds>(cell->pace.retry_at() - now);
     return [this, cell, pause] {
@@ -133,8 +137,9 @@ void CachedAccount::RefreshDue(const std::shared_ptr<Cell<Value>>& cell) {
       return;  // its end schedules the next
     }
     if (!IsIdle(*cell)) {
-      if (environment_.now() < cell->pace.retry_at()) {
-        launch = ScheduleRefreshLocked(cell);  // a reader's request has failed meanwhile
+      // A reader's request has failed meanwhile, or another replica's has succeeded.
+      if (environment_.now() < cell->pace.retry_at() || (shared_ && !IsSharedDueLocked(*cell))) {
+        launch = ScheduleRefreshLocked(cell);
       } else {
         PrepareLocked(cell, "", nullptr, &launch);
       }
@@ -192,6 +197,13 @@ void CachedAccount::Stop() {
 asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
     std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<AvailableValue>> /*cell*/,
     std::string /*key*/, CallContext context, Stamp stamp) {
+  Turn turn;
+  if (self->shared_) {
+    auto taking = TakeTurn(self, SharedList::kNumbers, context);
+    turn = co_await std::move(taking);
+    if (turn.is_loaded) co_return self->ValueOf(*self->available_);
+    stamp = self->StampNow();
+  }
   auto reply = co_await self->inner_->Perform(context, operation::ListAvailableNumbers());
   if (reply.ok() && reply->value.empty() && self->HasNumbers()) {
     spdlog::warn("the provider lists no number any more (exchange {}): asking again",
@@ -203,6 +215,10 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
     }
   }
   if (!reply.ok()) {
+    if (turn.is_claimed) {
+      auto ending = EndTurn(self, SharedList::kNumbers);
+      co_await std::move(ending);
+    }
     if (reply.status().code() == absl::StatusCode::kCancelled) co_return reply.status();
     spdlog::warn("refreshing the available numbers failed: {}",
                  std::string(reply.status().message()));
@@ -213,12 +229,23 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
     spdlog::warn("the provider lists {} numbers twice or not in E.164 format (exchange {})",
                  built->left_out(), reply->metadata.upstream_request_id());
   }
+  if (turn.is_shared) {
+    auto sharing = ShareNumbers(self, built, turn, stamp);
+    if (co_await std::move(sharing)) co_return self->ValueOf(*self->available_);
+  }
   co_return self->Store(std::move(built), stamp);
 }
 
 asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
     std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<LeasesValue>> /*cell*/,
     std::string /*key*/, CallContext context, Stamp stamp) {
+  Turn turn;
+  if (self->shared_) {
+    auto taking = TakeTurn(self, SharedList::kLeases, context);
+    turn = co_await std::move(taking);
+    if (turn.is_loaded) co_return self->ValueOf(*self->leases_);
+    stamp = self->StampNow();
+  }
   auto reply = co_await self->inner_->Perform(context, operation::ListLeases());
   if (reply.ok() && reply->value.empty() && self->HasLeases()) {
     spdlog::warn("the provider lists no lease any more (exchange {}): asking again",
@@ -229,11 +256,19 @@ asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
                    reply->metadata.upstream_request_id());
     }
   }
+  if (!reply.ok() && turn.is_claimed) {
+    auto ending = EndTurn(self, SharedList::kLeases);
+    co_await std::move(ending);
+  }
   if (!reply.ok()) co_return reply.status();
   v1::ListLeasesResponse list;
   list.mutable_leases()->Swap(&reply->value);
   list.set_total_size(list.leases_size());
   list.mutable_metadata()->Swap(&reply->metadata);
+  if (turn.is_shared) {
+    auto sharing = ShareLeases(self, list, turn, stamp);
+    if (co_await std::move(sharing)) co_return self->ValueOf(*self->leases_);
+  }
   co_return self->Store(std::move(list), stamp);
 }
 
@@ -278,6 +313,10 @@ bool CachedAccount::HasLeases() {
 }
 
 // What the other files of the class use.
+template CachedAccount::Launch CachedAccount::ScheduleRefreshLocked(
+    const std::shared_ptr<Cell<AvailableValue>>&);
+template CachedAccount::Launch CachedAccount::ScheduleRefreshLocked(
+    const std::shared_ptr<Cell<LeasesValue>>&);
 template std::shared_ptr<ReadFlight<AvailableValue>> CachedAccount::PrepareLocked(
     const std::shared_ptr<Cell<AvailableValue>>&, const std::string&, const CallContext*, Launch*);
 template std::shared_ptr<ReadFlight<LeasesValue>> CachedAccount::PrepareLocked(

@@ -25,7 +25,7 @@ std::shared_ptr<const AvailableValue> CachedAccount::Store(
     std::vector<NumberChange> changes;
     if (before) changes = Availability::Compare(before->numbers.get(), *built);
     const bool changed = !before || !changes.empty();
-    if (auto value = Publish(before, built, stamp, applied, std::move(changes))) {
+    if (auto value = Publish(before, built, stamp, applied, std::move(changes), Source())) {
       if (changed) Notify();
       return value;
     }
@@ -35,13 +35,15 @@ std::shared_ptr<const AvailableValue> CachedAccount::Store(
 std::shared_ptr<const AvailableValue> CachedAccount::Publish(
     const std::shared_ptr<const AvailableValue>& before,
     std::shared_ptr<const Availability> numbers_now, Stamp stamp,
-    std::optional<std::uint64_t> applied, std::vector<NumberChange> changed) {
+    std::optional<std::uint64_t> applied, std::vector<NumberChange> changed, const Source& source) {
   const std::lock_guard lock(mutex_);
   if (available_->value != before || (applied && !writes_.After(*applied).empty())) return nullptr;
   auto value = std::make_shared<AvailableValue>();
   value->numbers = std::move(numbers_now);
   value->version = before ? changes_.Add(std::move(changed)) : changes_.Restart();
   value->stamp = stamp;
+  value->is_shared = source.is_shared;
+  if (source.last > 0) changes_.SetLogged(source.first, source.last);
   available_->value = value;
   return value;
 }
@@ -78,19 +80,18 @@ void CachedAccount::Written(Write write) {
   {
     const std::lock_guard lock(mutex_);
     if (write.effect == Effect::kLeased) DescribeLeaseLocked(write);
-    write = writes_.Add(std::move(write), environment_.now(), 2 * kFlightTimeout);
-    // A new cell: flights that are on their way keep the old one.
-    NumberCellLocked(write.phone_number) = std::make_shared<Cell<NumberValue>>();
-    NumberCellLocked(write.phone_number)->min_writes = write.sequence;
-    if (write.effect == Effect::kEnded || write.effect == Effect::kUnknown) {
-      available_->min_writes = write.sequence;
-    }
-    if (write.effect == Effect::kUnknown || write.effect == Effect::kConfigured) {
-      leases_->min_writes = write.sequence;
-    }
+    write = EnterLocked(std::move(write));
+    if (shared_) pending_.push_back(write);
   }
   if (write.takes_from_available()) TakeFromAvailable(write.phone_number);
   if (write.changes_leases()) ChangeLeases(write);
+  if (shared_) {
+    Follow();
+    // Those who watch wait for the log, but not for long.
+    environment_.after(kLogPatience, [weak = weak_from_this()] {
+      if (const auto self = weak.lock()) self->Notify();
+    });
+  }
 
   Launch refresh_available, refresh_leases;
   {
@@ -105,6 +106,21 @@ void CachedAccount::Written(Write write) {
   }
   if (refresh_available) refresh_available();
   if (refresh_leases) refresh_leases();
+}
+
+const Write& CachedAccount::EnterLocked(Write write) {
+  using Effect = Write::Effect;
+  const Write& entered = writes_.Add(std::move(write), environment_.now(), 2 * kFlightTimeout);
+  // A new cell: flights that are on their way keep the old one.
+  NumberCellLocked(entered.phone_number) = std::make_shared<Cell<NumberValue>>();
+  NumberCellLocked(entered.phone_number)->min_writes = entered.sequence;
+  if (entered.effect == Effect::kEnded || entered.effect == Effect::kUnknown) {
+    available_->min_writes = entered.sequence;
+  }
+  if (entered.effect == Effect::kUnknown || entered.effect == Effect::kConfigured) {
+    leases_->min_writes = entered.sequence;
+  }
+  return entered;
 }
 
 void CachedAccount::DescribeLeaseLocked(Write& write) const {
@@ -133,7 +149,10 @@ void CachedAccount::TakeFromAvailable(const std::string& phone_number) {
     change.before =
         std::move(*ParseRange<v1::GetNumberResponse>(*before->numbers->number_replies(), *range)
                        .mutable_number());
-    if (Publish(before, std::move(without), before->stamp, std::nullopt, {std::move(change)})) {
+    Source source;
+    source.is_shared = before->is_shared;
+    if (Publish(before, std::move(without), before->stamp, std::nullopt, {std::move(change)},
+                source)) {
       return Notify();
     }
   }

@@ -28,8 +28,11 @@ AvailabilityAnswer ToAvailability(Found found) {
 }  // namespace
 
 CachingLeaseApi::CachingLeaseApi(std::unique_ptr<LeaseApi> inner, const CachePolicy& policy,
-                                 CacheEnvironment environment)
-    : account_(std::make_shared<CachedAccount>(std::move(inner), policy, std::move(environment))) {}
+                                 CacheEnvironment environment, std::shared_ptr<SharedLists> shared)
+    : account_(std::make_shared<CachedAccount>(std::move(inner), policy, std::move(environment),
+                                               std::move(shared))) {
+  account_->Start();
+}
 
 CachingLeaseApi::~CachingLeaseApi() { account_->Stop(); }
 

@@ -39,8 +39,9 @@ struct BytesAnswer {
 // snapshots that were built outside. Errors are kept only for numbers that do not exist.
 class CachingLeaseApi final : public LeaseApi {
  public:
+  // `shared`: the log of the lists that replicas have in common; null: none.
   CachingLeaseApi(std::unique_ptr<LeaseApi> inner, const CachePolicy& policy,
-                  CacheEnvironment environment);
+                  CacheEnvironment environment, std::shared_ptr<SharedLists> shared = nullptr);
   // Cancels refreshes; they end on the executor, and keep the layers below until then.
   ~CachingLeaseApi() override;
 
@@ -70,6 +71,9 @@ class CachingLeaseApi final : public LeaseApi {
   // Called after each change of availability, on any thread, while no lock is held. Set once,
   // before the first call.
   void SetListener(std::function<void()> listener);
+
+  // The memory itself, for what replicas share of it.
+  CachedAccount& account() { return *account_; }
 
   using Stats = CacheStats;
   Stats stats() const;

@@ -30,10 +30,23 @@ class ChangeLog {
   // The changes after `version`, oldest first; nothing when not all of them are known any more.
   std::optional<std::vector<AvailabilityChange>> Since(std::uint64_t version) const;
 
+  // With a shared log: that the list as of its entries `first` to `last` is the present version.
+  void SetLogged(std::uint64_t first, std::uint64_t last);
+  // The latest entry that shows the list as of a version; nothing when that isn't known.
+  std::optional<std::uint64_t> EntryOf(std::uint64_t version) const;
+  // The version that shows the list as of an entry; nothing when that isn't known.
+  std::optional<std::uint64_t> VersionAt(std::uint64_t entry) const;
+  // The latest version for which there is an entry; 0: none.
+  std::uint64_t logged_version() const { return logged_.empty() ? 0 : logged_.back().version; }
+
  private:
   std::uint64_t version_ = 0;
   std::deque<AvailabilityChange> changes_;  // the latest, up to `version_`
   std::size_t numbers_ = 0;                 // in them
+  struct Logged {
+    std::uint64_t version, first, last;
+  };
+  std::deque<Logged> logged_;  // the latest
 };
 
 }  // namespace leasegateway

@@ -21,6 +21,9 @@ namespace leasegateway {
 // A request to the provider for memory may outlive its callers, but not for ever.
 inline constexpr std::chrono::milliseconds kFlightTimeout{30'000};
 
+// How long those who watch wait for a write of this process to have an entry in the shared log.
+inline constexpr std::chrono::milliseconds kLogPatience{100};
+
 // When the provider was asked, and how many writes had returned by then.
 struct Stamp {
   std::chrono::steady_clock::time_point sent;

@@ -1,5 +1,6 @@
 #include "upstream/availability/write_overlay.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace leasegateway {
@@ -80,6 +81,29 @@ std::vector<Write> WriteOverlay::After(std::uint64_t sequence) const {
     if (write.sequence > sequence) after.push_back(write);
   }
   return after;
+}
+
+void WriteOverlay::SetLogged(std::uint64_t sequence, std::uint64_t entry) {
+  for (Write& write : recent_) {
+    if (write.sequence == sequence) write.logged = entry;
+  }
+}
+
+std::vector<Write> WriteOverlay::LoggedBetween(std::uint64_t entry, std::uint64_t last) const {
+  std::vector<Write> between;
+  for (const Write& write : recent_) {
+    if (write.logged > entry && write.logged <= last) between.push_back(write);
+  }
+  std::sort(between.begin(), between.end(),
+            [](const Write& a, const Write& b) { return a.logged < b.logged; });
+  return between;
+}
+
+std::uint64_t WriteOverlay::SeenBy(std::uint64_t entry) const {
+  for (const Write& write : recent_) {
+    if (write.logged == 0 || write.logged > entry) return write.sequence - 1;
+  }
+  return count_;
 }
 
 }  // namespace leasegateway

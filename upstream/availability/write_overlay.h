@@ -27,6 +27,8 @@ struct Write {
   std::string phone_number;
   v1::Lease lease;  // kLeased: the lease with its number; kEnded: `lease_id`, if it is known
   std::uint64_t sequence = 0;
+  std::uint64_t logged =
+      0;  // its entry in the shared log; 0: it is not there yet, or there is none
   std::chrono::steady_clock::time_point time;
 
   bool takes_from_available() const { return effect == Effect::kLeased || effect == Effect::kGone; }
@@ -50,6 +52,13 @@ class WriteOverlay {
   std::uint64_t count() const { return count_; }
   // Of those that are kept, the ones after number `sequence`.
   std::vector<Write> After(std::uint64_t sequence) const;
+
+  // With a shared log. The write with this number has become an entry there.
+  void SetLogged(std::uint64_t sequence, std::uint64_t entry);
+  // Those that are entries after `entry`, up to `last`, in the log's order.
+  std::vector<Write> LoggedBetween(std::uint64_t entry, std::uint64_t last) const;
+  // The number up to which all writes are entries not after `entry`.
+  std::uint64_t SeenBy(std::uint64_t entry) const;
 
  private:
   std::uint64_t count_ = 0;  // that have returned

@@ -23,6 +23,7 @@ inline constexpr std::string_view kReadOnly = "25006";
 inline constexpr std::string_view kNoSuchStatement = "26000";
 inline constexpr std::string_view kDuplicateStatement = "42P05";
 inline constexpr std::string_view kFeatureNotSupported = "0A000";
+inline constexpr std::string_view kNoRights = "42501";
 inline constexpr std::string_view kSerializationFailure = "40001";
 inline constexpr std::string_view kDeadlock = "40P01";
 }  // namespace sqlstate

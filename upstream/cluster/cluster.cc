@@ -1,0 +1,217 @@
+#include "upstream/cluster/cluster.h"
+
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/strand.hpp>
+#include <boost/asio/use_future.hpp>
+#include <future>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "upstream/cluster/shared_limits.h"
+#include "upstream/postgres/bring_up.h"
+#include "upstream/postgres/connector.h"
+#include "upstream/postgres/listener.h"
+#include "upstream/postgres/migrations.h"
+#include "upstream/postgres/pooled_database.h"
+#include "upstream/wakeup.h"
+
+namespace leasegateway {
+namespace {
+
+namespace asio = boost::asio;
+using std::chrono::milliseconds;
+using TimePoint = CallEnvironment::TimePoint;
+
+constexpr auto kMinStartPause = milliseconds(100);
+constexpr auto kMaxStartPause = milliseconds(5'000);
+constexpr auto kFirstBeatLimit = milliseconds(2'000);
+
+std::shared_ptr<postgres::Connector> ListenConnector(
+    const ClusterOptions& options, const std::shared_ptr<postgres::Connector>& connector) {
+  if (!options.listen_url) return connector;
+  postgres::DatabaseOptions listening = options.database;
+  listening.url = *options.listen_url;
+  return std::make_shared<postgres::Connector>(std::move(listening));
+}
+
+}  // namespace
+
+struct Cluster::State {
+  State(const asio::any_io_executor& own_executor, ClusterOptions cluster_options)
+      : options(std::move(cluster_options)),
+        executor(own_executor),
+        strand(asio::make_strand(executor)),
+        connector(std::make_shared<postgres::Connector>(options.database)),
+        listen_connector(ListenConnector(options, connector)),
+        pool(std::make_shared<postgres::PooledDatabase>(executor, connector)),
+        gate(std::make_shared<Gate>(pool)),
+        heartbeat(std::make_shared<Heartbeat>(executor, pool, options.heartbeat,
+                                              MakeCallEnvironment())),
+        news(std::make_shared<SharedNews>(executor, pool, options.news, MakeCallEnvironment())) {}
+
+  // On the strand.
+  static asio::awaitable<absl::Status> TryToBringUp(std::shared_ptr<State> state);
+  static asio::awaitable<void> BringUp(std::shared_ptr<State> state,
+                                       std::shared_ptr<std::promise<absl::Status>> first);
+  void Listen();
+
+  const ClusterOptions options;
+  const asio::any_io_executor executor;
+  const asio::any_io_executor strand;
+  const std::shared_ptr<postgres::Connector> connector;
+  const std::shared_ptr<postgres::Connector> listen_connector;
+  const std::shared_ptr<postgres::PooledDatabase> pool;
+  const std::shared_ptr<Gate> gate;
+  const std::shared_ptr<Heartbeat> heartbeat;
+  const std::shared_ptr<SharedNews> news;
+
+  std::once_flag stopping;
+  std::mutex mutex;                              // guards all below
+  std::unique_ptr<postgres::Listener> listener;  // null: not brought up yet
+  std::shared_ptr<Wakeup> pausing;               // of BringUp, while it waits
+  bool brought_up = false;
+  bool stopped = false;
+};
+
+void Cluster::State::Listen() {
+  postgres::ListenerOptions listening;
+  listening.channel = "lease_gateway";
+  listening.heard = [news = news](const std::string& payload) { news->Received(payload); };
+  listening.connected = [news = news] { news->Listening(); };
+  listener = std::make_unique<postgres::Listener>(executor, listen_connector, std::move(listening));
+}
+
+asio::awaitable<absl::Status> Cluster::State::TryToBringUp(std::shared_ptr<State> state) {
+  auto bringing = postgres::BringUp(state->connector, postgres::ProgramMigrations());
+  const auto brought = co_await std::move(bringing);
+  if (!brought.ok()) co_return brought.status();
+  auto beating = state->heartbeat->Beat(std::chrono::steady_clock::now() + kFirstBeatLimit);
+  const absl::Status beaten = co_await std::move(beating);
+  if (!beaten.ok()) co_return beaten;
+  const std::lock_guard lock(state->mutex);
+  if (state->stopped) co_return absl::OkStatus();
+  for (const std::string& warning : brought->warnings) spdlog::warn("database: {}", warning);
+  spdlog::info("database {}: PostgreSQL {}, schema {}; this is replica {} of {}",
+               state->options.database.url.where, brought->server_version / 10'000,
+               brought->schema_version, state->heartbeat->id(), state->heartbeat->alive());
+  state->heartbeat->Start();
+  state->Listen();
+  state->gate->Open();
+  state->brought_up = true;
+  co_return absl::OkStatus();
+}
+
+// `first` hears what became of the first try.
+asio::awaitable<void> Cluster::State::BringUp(std::shared_ptr<State> state,
+                                              std::shared_ptr<std::promise<absl::Status>> first) {
+  std::string said;
+  auto pause = kMinStartPause;
+  for (;;) {
+    auto trying = TryToBringUp(state);
+    const absl::Status tried = co_await std::move(trying);
+    if (first) {
+      first->set_value(tried);
+      first.reset();
+    }
+    if (tried.ok()) co_return;
+    const auto pausing = std::make_shared<Wakeup>(state->strand);
+    {
+      const std::lock_guard lock(state->mutex);
+      if (state->stopped) co_return;
+      state->pausing = pausing;
+    }
+    if (const std::string why(tried.message()); why != said) {
+      spdlog::log(absl::IsUnavailable(tried) ? spdlog::level::warn : spdlog::level::err,
+                  "the database can't be used yet, nothing is leased or ended: {}", why);
+      said = why;
+    }
+    auto waiting = pausing->WaitUntil(std::chrono::steady_clock::now() + pause);
+    co_await std::move(waiting);
+    pause = std::min(2 * pause, kMaxStartPause);
+    const std::lock_guard lock(state->mutex);
+    state->pausing.reset();
+    if (state->stopped) co_return;
+  }
+}
+
+absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Open(const asio::any_io_executor& executor,
+                                                       ClusterOptions options) {
+  const auto state = std::make_shared<State>(executor, std::move(options));
+  std::unique_ptr<Cluster> cluster(new Cluster(state));
+  const auto promise = std::make_shared<std::promise<absl::Status>>();
+  auto first = promise->get_future();
+  asio::co_spawn(state->strand, State::BringUp(state, promise), asio::detached);
+  if (first.wait_for(state->options.start_wait) != std::future_status::ready) {
+    spdlog::warn("database {}: no answer yet; going on without",
+                 state->options.database.url.where);
+    return cluster;
+  }
+  const absl::Status tried = first.get();
+  if (tried.ok() || absl::IsUnavailable(tried) || absl::IsUnknown(tried)) return cluster;
+  return absl::Status(tried.code(), absl::StrCat("database_url: ", tried.message()));
+}
+
+Cluster::Cluster(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+Cluster::~Cluster() { Stop(); }
+
+void Cluster::Stop() {
+  std::call_once(state_->stopping, [state = state_] {
+    state->gate->Close();
+    std::unique_ptr<postgres::Listener> listener;
+    bool brought_up = false;
+    {
+      const std::lock_guard lock(state->mutex);
+      state->stopped = true;
+      brought_up = state->brought_up;
+      listener = std::move(state->listener);
+      if (state->pausing) Wakeup::Wake(state->pausing);
+    }
+    if (listener) listener->Stop();
+    const milliseconds wait = state->options.stop_wait;
+    const auto within = [&state, wait](asio::awaitable<void> step) {
+      asio::co_spawn(state->strand, std::move(step), asio::use_future).wait_for(wait);
+    };
+    if (brought_up) {
+      within(state->news->Finish(std::chrono::steady_clock::now() + wait));
+      within(state->heartbeat->Leave(std::chrono::steady_clock::now() + wait));
+    }
+    state->pool->Stop();
+  });
+}
+
+std::shared_ptr<postgres::Database> Cluster::database() const { return state_->gate; }
+
+std::shared_ptr<Replica> Cluster::replica() const { return state_->heartbeat; }
+
+std::shared_ptr<News> Cluster::news() const { return state_->news; }
+
+RateShare Cluster::rate_share(std::string_view account) const {
+  return MakeRateShare(state_->heartbeat, state_->news, account);
+}
+
+Cluster::Stats Cluster::stats() const {
+  Stats stats;
+  {
+    const std::lock_guard lock(state_->mutex);
+    stats.brought_up = state_->brought_up;
+    stats.listening = state_->listener && state_->listener->is_connected();
+  }
+  stats.up = state_->gate->is_up();
+  stats.connections = state_->pool->connections() + (stats.listening ? 1 : 0);
+  stats.transactions = state_->gate->counts();
+  stats.news = state_->news->stats();
+  stats.replicas = state_->heartbeat->alive();
+  stats.heartbeat_age = state_->heartbeat->age();
+  stats.lapsed = state_->heartbeat->lapsed();
+  return stats;
+}
+
+}  // namespace leasegateway
