@@ -3,25 +3,39 @@
 # sandbox and shows what it does. Nothing is bought: the sandbox stands in for the provider.
 script_name=deploy/run.sh
 once=
-case "${1:-}" in
-  "") ;;
-  --once) once=1 ;;
-  --help | -h)
-    cat <<'HELP'
-Usage: deploy/run.sh [--once]
+replicas=
+usage() { echo "deploy/run.sh: $1; see --help" >&2 && exit 2; }
+while [ $# != 0 ]; do
+  case "$1" in
+    --once) once=1 ;;
+    --replicas)
+      [[ ${2:-} =~ ^[2-9]$ ]] || usage "--replicas must be a number from 2 to 9"
+      replicas=$2
+      shift
+      ;;
+    --help | -h)
+      cat <<'HELP'
+Usage: deploy/run.sh [--replicas N] [--once]
 
 Installs what is missing, builds, starts lease-gateway with its embedded sandbox, shows a tour and
 serves until Ctrl-C.
 
-  --once   stop after the tour; exit status 0 when all of it was right
+  --replicas N   start PostgreSQL in a temporary folder and 2 to 9 gateways that share it, kill one in
+                 the middle of a lease, and show that there was one purchase
+  --once         stop after the tour; exit status 0 when all of it was right
 
 Environment:
   LEASE_GATEWAY_TOUR_PORT   port to serve on (default: 50051, or the next free one)
 HELP
-    exit 0
-    ;;
-  *) echo "deploy/run.sh: unknown option $1; see --help" >&2; exit 2 ;;
-esac
+      exit 0
+      ;;
+    *) usage "unknown option $1" ;;
+  esac
+  shift
+done
+if [ -n "$replicas" ]; then
+  exec "$(dirname "${BASH_SOURCE[0]}")/replicas.sh" "$replicas" $once
+fi
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 step "Install"

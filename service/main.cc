@@ -13,6 +13,7 @@
 #include "service/process/library_logs.h"
 #include "service/process/logging.h"
 #include "service/process/signals.h"
+#include "service/purchase_journal.h"
 #include "service/server.h"
 
 namespace {
@@ -36,13 +37,24 @@ void LogStart(const leasegateway::Server& server, const leasegateway::Config& co
     spdlog::info("the admin port is {} of {}", server.admin_port(), config.admin_listen);
   }
   const std::string journal = leasegateway::JournalPath(config);
-  if (journal != ":memory:") {
+  if (!config.database_url.empty()) {
+    spdlog::info("the journal of purchases is the database, which replicas share");
+  } else if (journal != ":memory:") {
     spdlog::info("the journal of purchases is {}", journal);
   } else if (config.sandbox) {
     spdlog::info("the journal of purchases is in memory, as the sandbox is");
   } else {
     spdlog::warn("the journal of purchases is in memory: what is under way at a stop is lost");
   }
+}
+
+int Migrate(const leasegateway::Config& config) {
+  leasegateway::InitLogging(config.log_level, config.log_format);
+  const absl::Status migrated = leasegateway::MigrateDatabase(config);
+  leasegateway::ShutdownLogging();
+  if (migrated.ok()) return 0;
+  std::cerr << "lease-gateway: " << migrated.message() << "\n";
+  return kExitFailed;
 }
 
 int Serve(const leasegateway::Config& config) {
@@ -88,6 +100,8 @@ int main(int argc, char** argv) {
     case Invocation::Action::kCheckConfig:
       std::cout << "the configuration is valid\n";
       return 0;
+    case Invocation::Action::kMigrate:
+      return Migrate(invocation->config);
     case Invocation::Action::kServe:
       return Serve(invocation->config);
   }

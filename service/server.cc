@@ -20,12 +20,13 @@
 #include "service/process/secret.h"
 #include "service/process/temporary_file.h"
 #include "service/process/tls.h"
+#include "service/purchase_journal.h"
 #include "service/rpc/lease_service.h"
 #include "service/rpc/search.h"
 #include "service/rpc/watch_hub.h"
 #include "service/upstream_options.h"
 #include "upstream/lease_api_factory.h"
-#include "upstream/leasing/journal/sqlite/sqlite_journal.h"
+#include "upstream/leasing/journal/operation_journal.h"
 #include "upstream/leasing/recorded_lease_api.h"
 #include "upstream/sandbox/sandbox.h"
 
@@ -35,12 +36,11 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config) {
   std::unique_ptr<Server> server(new Server(config));
   absl::Status status = server->OpenTransport();
   if (status.ok()) status = server->StartAdmin();
+  server->io_->Start(config.threads);
   if (status.ok()) status = server->OpenJournal();
   if (status.ok()) status = server->StartUpstream();
   if (!status.ok()) return status;
   server->MakeService();
-  // After all that they use is made, so that they see it whoever hands it to them.
-  server->io_->Start(config.threads);
   status = server->Recover();
   if (status.ok()) status = server->Listen();
   if (!status.ok()) return status;
@@ -88,10 +88,7 @@ absl::Status Server::StartAdmin() {
 }
 
 absl::Status Server::OpenJournal() {
-  SqliteJournal::Options options;
-  options.path = JournalPath(config_);
-  options.retention = std::chrono::ceil<std::chrono::hours>(config_.journal_retention);
-  auto opened = SqliteJournal::Open(options);
+  auto opened = PurchaseJournal::Open(config_, io_->executor());
   if (!opened.ok()) return opened.status();
   journal_ = *std::move(opened);
   return absl::OkStatus();
@@ -119,18 +116,20 @@ absl::Status Server::StartUpstream() {
         kApiKey, config_.api_key, config_.upstream_token_file, config_.file_refresh);
     options.api_key = [key] { return key->Get(); };
   }
+  options.rate_share = journal_->rate_share();
   upstream_stats_ = options.stats;
   RecordedLeaseApi::Options recording;
   recording.settle = config_.settle_time;
+  recording.adopt_interval = journal_->adopt_interval();
   recording.may_resend = [budget = options.retry_budget] {
     return budget->Take(false, std::chrono::steady_clock::now());
   };
   auto made = MakeLeaseApi(io_->executor(), std::move(options));
   if (!made.ok()) return made.status();
   api_ = *std::move(made);
-  recorded_ = std::make_unique<RecordedLeaseApi>(api_, RecordedLeaseApi::MemoryOf(api_), journal_,
-                                                 std::move(recording), io_->executor(),
-                                                 MakeCallEnvironment());
+  recorded_ = std::make_unique<RecordedLeaseApi>(api_, RecordedLeaseApi::MemoryOf(api_),
+                                                 journal_->journal(), std::move(recording),
+                                                 io_->executor(), MakeCallEnvironment());
   return absl::OkStatus();
 }
 
@@ -170,10 +169,10 @@ void Server::AttachAdmin() {
   sources.cache = [this] { return api_->stats(); };
   sources.search = [this] { return search_->stats(); };
   sources.watchers = [this] { return watches_->watchers(); };
-  sources.journal = [this] { return journal_->stats(); };
-  sources.open_operations = [this] { return recorded_->stats().open; };
+  sources.leasing = [this] { return recorded_->stats(); };
+  journal_->Describe(sources);
   metrics_->Attach(std::move(sources));
-  readiness_->Attach(journal_, api_, upstream_stats_);
+  readiness_->Attach([this] { return journal_->writable(); }, api_, upstream_stats_);
 }
 
 void Server::DetachAdmin() {

@@ -18,10 +18,10 @@ class GrpcPort;
 class IoThreads;
 class LeaseService;
 class Metrics;
+class PurchaseJournal;
 class ReadinessProbe;
 class RecordedLeaseApi;
 class ServingCertificates;
-class SqliteJournal;
 class WatchHub;
 struct CallRuntime;
 struct UpstreamStats;
@@ -35,7 +35,8 @@ class Sandbox;
 class Server {
  public:
   // FAILED_PRECONDITION when the address can't be listened on, the TLS files not be used or the
-  // journal not be opened, INVALID_ARGUMENT for a provider that can't be used.
+  // journal not be opened, INVALID_ARGUMENT for a provider that can't be used. A database that does
+  // not answer is waited for in the background.
   static absl::StatusOr<std::unique_ptr<Server>> Start(const Config& config);
   // Drains without waiting, if Drain was not called.
   ~Server();
@@ -73,7 +74,7 @@ class Server {
   std::unique_ptr<ReadinessProbe> readiness_;
   std::unique_ptr<AdminServer> admin_;         // null: none
   std::unique_ptr<sandbox::Sandbox> sandbox_;  // null: none
-  std::shared_ptr<SqliteJournal> journal_;
+  std::unique_ptr<PurchaseJournal> journal_;
   std::shared_ptr<UpstreamStats> upstream_stats_;
   std::shared_ptr<CachingLeaseApi> api_;
   std::unique_ptr<RecordedLeaseApi> recorded_;

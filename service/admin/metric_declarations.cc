@@ -353,6 +353,121 @@ std::vector<MetricDeclaration> CacheDeclarations() {
   };
 }
 
+std::vector<MetricDeclaration> LeasingDeclarations() {
+  return {
+      {"lease_gateway_journal_open_operations",
+       kMetricGauge,
+       "1",
+       {},
+       "Purchases and terminations that this process works on",
+       [](const Snapshot& s, Samples& out) {
+         if (s.leasing) out.Add({}, static_cast<double>(s.leasing->open));
+       }},
+      {"lease_gateway_oldest_open_operation_seconds",
+       kMetricGauge,
+       "seconds",
+       {},
+       "Time since this process began with the oldest of them; 0: there is none",
+       [](const Snapshot& s, Samples& out) {
+         if (s.leasing) out.Add({}, s.leasing->oldest ? Seconds(*s.leasing->oldest) : 0.0);
+       }},
+      {"lease_gateway_operations_adopted_total",
+       kMetricCounter,
+       "1",
+       {},
+       "Operations that this process went on with, as theirs had ended",
+       [](const Snapshot& s, Samples& out) {
+         if (s.leasing) out.Add({}, static_cast<double>(s.leasing->adopted));
+       }},
+      {"lease_gateway_operations_ownership_lost_total",
+       kMetricCounter,
+       "1",
+       {},
+       "Operations that another replica took over while this process worked on them",
+       [](const Snapshot& s, Samples& out) {
+         if (s.leasing) out.Add({}, static_cast<double>(s.leasing->ownership_lost));
+       }},
+      {"lease_gateway_operations_joined_total",
+       kMetricCounter,
+       "1",
+       {},
+       "Operations that another replica worked on while callers waited here",
+       [](const Snapshot& s, Samples& out) {
+         if (s.leasing) out.Add({}, static_cast<double>(s.leasing->joined));
+       }},
+  };
+}
+
+// Without a database they have no samples.
+std::vector<MetricDeclaration> DatabaseDeclarations() {
+  return {
+      {"lease_gateway_database_up",
+       kMetricGauge,
+       "1",
+       {},
+       "0 while the database that replicas share can't be reached or takes no writes",
+       [](const Snapshot& s, Samples& out) {
+         if (s.database) out.Add({}, s.database->up ? 1 : 0);
+       }},
+      {"lease_gateway_database_connections",
+       kMetricGauge,
+       "1",
+       {},
+       "Connections to it, with that for LISTEN",
+       [](const Snapshot& s, Samples& out) {
+         if (s.database) out.Add({}, s.database->connections);
+       }},
+      {"lease_gateway_database_transactions_total",
+       kMetricCounter,
+       "1",
+       {"result"},
+       "Transactions that were committed, that changed nothing, and of which that isn't known",
+       [](const Snapshot& s, Samples& out) {
+         if (!s.database) return;
+         out.Add({"committed"}, static_cast<double>(s.database->committed));
+         out.Add({"failed"}, static_cast<double>(s.database->failed));
+         out.Add({"unknown"}, static_cast<double>(s.database->unknown));
+       }},
+      {"lease_gateway_replicas",
+       kMetricGauge,
+       "1",
+       {},
+       "Replicas that are alive by the database's clock, this one included",
+       [](const Snapshot& s, Samples& out) {
+         if (s.database) out.Add({}, s.database->replicas);
+       }},
+      {"lease_gateway_replica_heartbeat_age_seconds",
+       kMetricGauge,
+       "seconds",
+       {},
+       "Time since this replica's last heartbeat; beyond ownership_time others take over. None "
+       "yet: "
+       "no sample",
+       [](const Snapshot& s, Samples& out) {
+         if (s.database && s.database->heartbeat_age) {
+           out.Add({}, Seconds(*s.database->heartbeat_age));
+         }
+       }},
+      {"lease_gateway_news_heard_total",
+       kMetricCounter,
+       "1",
+       {},
+       "Changes that replicas, this one included, told of",
+       [](const Snapshot& s, Samples& out) {
+         if (s.database) out.Add({}, static_cast<double>(s.database->news_heard));
+       }},
+      {"lease_gateway_news_gaps_total",
+       kMetricCounter,
+       "1",
+       {},
+       "Times in which some may have been missed, and all was read anew",
+       [](const Snapshot& s, Samples& out) {
+         if (s.database) out.Add({}, static_cast<double>(s.database->news_gaps));
+       }},
+  };
+}
+
+// Of the file.
 std::vector<MetricDeclaration> JournalDeclarations() {
   return {
       {"lease_gateway_journal_operations",
@@ -378,14 +493,6 @@ std::vector<MetricDeclaration> JournalDeclarations() {
          const auto& oldest = s.journal->oldest_unresolved;
          out.Add({},
                  oldest ? std::max(0.0, Seconds(std::chrono::system_clock::now() - *oldest)) : 0.0);
-       }},
-      {"lease_gateway_journal_open_operations",
-       kMetricGauge,
-       "1",
-       {},
-       "Operations that this process works on",
-       [](const Snapshot& s, Samples& out) {
-         if (s.journal) out.Add({}, static_cast<double>(s.open_operations));
        }},
       {"lease_gateway_journal_commits_total",
        kMetricCounter,
@@ -490,8 +597,9 @@ std::vector<MetricDeclaration> ProcessDeclarations() {
 const std::vector<MetricDeclaration>& MetricDeclarations() {
   static const auto* const declarations = [] {
     auto* const all = new std::vector<MetricDeclaration>;
-    for (const auto& group : {CallDeclarations, UpstreamDeclarations, CacheDeclarations,
-                              JournalDeclarations, ProcessDeclarations}) {
+    for (const auto& group :
+         {CallDeclarations, UpstreamDeclarations, CacheDeclarations, LeasingDeclarations,
+          JournalDeclarations, DatabaseDeclarations, ProcessDeclarations}) {
       for (MetricDeclaration& declared : group()) all->push_back(std::move(declared));
     }
     return all;

@@ -12,8 +12,9 @@ MetricSnapshot TakeSnapshot(const CallMetrics& calls, const std::optional<Metric
   snapshot.cache = sources->cache();
   snapshot.search = sources->search();
   snapshot.watchers = sources->watchers();
-  snapshot.journal = sources->journal();
-  snapshot.open_operations = sources->open_operations();
+  snapshot.leasing = sources->leasing();
+  if (sources->journal) snapshot.journal = sources->journal();
+  if (sources->database) snapshot.database = sources->database();
   return snapshot;
 }
 

@@ -1,7 +1,8 @@
 #ifndef LEASE_GATEWAY_SERVICE_ADMIN_METRIC_SNAPSHOT_H_
 #define LEASE_GATEWAY_SERVICE_ADMIN_METRIC_SNAPSHOT_H_
 
-#include <cstddef>
+#include <chrono>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,8 +13,22 @@
 #include "upstream/availability/caching_lease_api.h"
 #include "upstream/lease_api_factory.h"
 #include "upstream/leasing/journal/sqlite/sqlite_journal.h"
+#include "upstream/leasing/recorded_lease_api.h"
 
 namespace leasegateway {
+
+// Of the database that replicas share.
+struct DatabaseStats {
+  bool up = false;
+  int connections = 0;  // open ones, that for LISTEN included
+  std::uint64_t committed = 0;
+  std::uint64_t failed = 0;   // nothing was changed
+  std::uint64_t unknown = 0;  // whether anything was is not known
+  std::optional<std::chrono::steady_clock::duration> heartbeat_age;  // nothing: there was none
+  int replicas = 1;  // that are alive, this one included
+  std::uint64_t news_heard = 0;
+  std::uint64_t news_gaps = 0;  // in which some may have been missed
+};
 
 // What a scrape asks, each from any thread and none of them slow.
 struct MetricSources {
@@ -21,8 +36,10 @@ struct MetricSources {
   std::function<CachingLeaseApi::Stats()> cache;
   std::function<AvailabilitySearch::Stats()> search;
   std::function<int()> watchers;
+  std::function<RecordedLeaseApi::Stats()> leasing;
+  // Null where purchases are written down in the other one.
   std::function<SqliteJournal::Stats()> journal;
-  std::function<std::size_t()> open_operations;
+  std::function<DatabaseStats()> database;
 };
 
 // What is read of UpstreamStats.
@@ -41,8 +58,9 @@ struct MetricSnapshot {
   std::optional<CachingLeaseApi::Stats> cache;
   std::optional<AvailabilitySearch::Stats> search;
   std::optional<SqliteJournal::Stats> journal;
+  std::optional<DatabaseStats> database;
+  std::optional<RecordedLeaseApi::Stats> leasing;
   int watchers = 0;
-  std::size_t open_operations = 0;
 };
 
 // Without sources there are only the calls and the process.

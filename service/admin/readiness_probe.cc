@@ -27,18 +27,18 @@ ReadinessProbe::ReadinessProbe(std::chrono::milliseconds warm_age,
                                boost::asio::any_io_executor executor)
     : warm_age_(warm_age), executor_(std::move(executor)) {}
 
-void ReadinessProbe::Attach(std::shared_ptr<const SqliteJournal> journal,
+void ReadinessProbe::Attach(std::function<absl::Status()> purchases,
                             std::shared_ptr<CachingLeaseApi> api,
                             std::shared_ptr<const UpstreamStats> upstream) {
   const std::lock_guard lock(mutex_);
-  journal_ = std::move(journal);
+  purchases_ = std::move(purchases);
   api_ = std::move(api);
   upstream_ = std::move(upstream);
 }
 
 void ReadinessProbe::Detach() {
   const std::lock_guard lock(mutex_);
-  journal_.reset();
+  purchases_ = nullptr;
   api_.reset();
   upstream_.reset();
 }
@@ -49,9 +49,9 @@ Readiness ReadinessProbe::Look() {
   const std::lock_guard lock(mutex_);
   if (!api_) return {false, "it stops\n"};
   Readiness readiness{true, ""};
-  const absl::Status last_write = journal_->stats().last_write;
-  if (!last_write.ok()) {
-    absl::StrAppend(&readiness.words, "purchases can't be written down: ", last_write.message(),
+  const absl::Status purchases = purchases_();
+  if (!purchases.ok()) {
+    absl::StrAppend(&readiness.words, "purchases can't be written down: ", purchases.message(),
                     "\n");
   }
   if (upstream_->attempts.credentials_rejected.load(std::memory_order_relaxed)) {

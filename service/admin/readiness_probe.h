@@ -4,13 +4,14 @@
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 
+#include "absl/status/status.h"
 #include "service/admin/admin_pages.h"
 #include "upstream/availability/caching_lease_api.h"
 #include "upstream/lease_api_factory.h"
-#include "upstream/leasing/journal/sqlite/sqlite_journal.h"
 
 namespace leasegateway {
 
@@ -26,14 +27,15 @@ class ReadinessProbe {
   void SetPhase(Phase phase) { phase_ = phase; }
 
   // What it looks at, none of it null.
-  void Attach(std::shared_ptr<const SqliteJournal> journal, std::shared_ptr<CachingLeaseApi> api,
+  // `purchases`: OK, or why nothing can be written down, from any thread and without waiting.
+  void Attach(std::function<absl::Status()> purchases, std::shared_ptr<CachingLeaseApi> api,
               std::shared_ptr<const UpstreamStats> upstream);
   // Returns when it looks at nothing any more.
   void Detach();
 
   // A provider that is down does not make a gateway unready: others could do no better, and memory
-  // may have answers. Neither does a journal that can't be written: reads go on, and those who
-  // lease are told why not.
+  // may have answers. Neither does a journal that can't be written, or a database that is away:
+  // reads go on, and those who lease are told why not.
   Readiness Look();
 
  private:
@@ -45,7 +47,7 @@ class ReadinessProbe {
   const boost::asio::any_io_executor executor_;
   std::atomic<Phase> phase_{Phase::kStarting};
   std::mutex mutex_;  // guards all below; held while they are in use
-  std::shared_ptr<const SqliteJournal> journal_;
+  std::function<absl::Status()> purchases_;
   std::shared_ptr<CachingLeaseApi> api_;  // null: not attached
   std::shared_ptr<const UpstreamStats> upstream_;
   std::chrono::steady_clock::time_point asked_;

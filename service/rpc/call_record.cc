@@ -34,17 +34,6 @@ std::string ValueOr(const ErrorMetadata& metadata, const std::string& key) {
   return found == metadata.end() ? "" : found->second;
 }
 
-int PreviousAttempts(const grpc::ServerContextBase& context) {
-  const auto& metadata = context.client_metadata();
-  const auto found = metadata.find(kPreviousAttempts);
-  int attempts = 0;
-  if (found == metadata.end() ||
-      !absl::SimpleAtoi(absl::string_view(found->second.data(), found->second.size()), &attempts)) {
-    return 0;
-  }
-  return attempts;
-}
-
 std::string_view View(const grpc::string_ref& text) { return {text.data(), text.size()}; }
 
 }  // namespace
@@ -76,6 +65,17 @@ std::shared_ptr<const TraceContext> TraceOf(const grpc::ServerContextBase& serve
   return std::make_shared<const TraceContext>(parent ? NewSpan(*parent) : NewTrace());
 }
 
+int PreviousAttempts(const grpc::ServerContextBase& server_context) {
+  const auto& metadata = server_context.client_metadata();
+  const auto found = metadata.find(kPreviousAttempts);
+  int attempts = 0;
+  if (found == metadata.end() ||
+      !absl::SimpleAtoi(absl::string_view(found->second.data(), found->second.size()), &attempts)) {
+    return 0;
+  }
+  return attempts;
+}
+
 void LogCall(const grpc::ServerContextBase& server_context, Method method,
              const absl::Status& status, const CallContext& context, Clock::time_point started,
              int sampled) {
@@ -100,8 +100,10 @@ void LogCall(const grpc::ServerContextBase& server_context, Method method,
   LogAccess(record);
 }
 
-void AddPushback(grpc::ServerContextBase& server_context, const absl::Status& status) {
-  if (status.code() == absl::StatusCode::kAborted) {
+void AddPushback(grpc::ServerContextBase& server_context, const absl::Status& status,
+                 bool may_be_repeated) {
+  if (status.ok()) return;
+  if (status.code() == absl::StatusCode::kAborted || !may_be_repeated) {
     server_context.AddTrailingMetadata(kPushback, "-1");
   } else if (const auto delay = RetryDelayOf(status)) {
     server_context.AddTrailingMetadata(kPushback, absl::StrCat(delay->count()));

@@ -22,14 +22,20 @@ std::string NextCallId();
 // new trace where neither does so by the rules.
 std::shared_ptr<const TraceContext> TraceOf(const grpc::ServerContextBase& server_context);
 
+// How often the client has tried this call before, by its own count (gRFC A6); attempts that it
+// knows to have reached no gateway are not in it.
+int PreviousAttempts(const grpc::ServerContextBase& server_context);
+
 // Leaves a call's line in the access log, which stands for `sampled` calls.
 void LogCall(const grpc::ServerContextBase& server_context, Method method,
              const absl::Status& status, const CallContext& context,
              std::chrono::steady_clock::time_point started, int sampled = 1);
 
 // Tells a client with a retry policy when to try again (gRFC A6, `grpc-retry-pushback-ms`): after
-// RetryInfo's delay; never, where the call may have been done.
-void AddPushback(grpc::ServerContextBase& server_context, const absl::Status& status);
+// RetryInfo's delay; never, where the call may have been done, or the gateway could not tell that
+// it is the same one.
+void AddPushback(grpc::ServerContextBase& server_context, const absl::Status& status,
+                 bool may_be_repeated = true);
 
 // The trailing metadata of every call but a hit that is not logged: its id in the access log.
 inline constexpr char kCallIdMetadata[] = "lease-gateway-call-id";

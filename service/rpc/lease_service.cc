@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "service/rpc/call_bodies.h"
+#include "service/rpc/call_record.h"
 #include "service/rpc/pinned_slice.h"
 #include "service/rpc/raw_request.h"
 #include "service/rpc/validation.h"
@@ -22,6 +23,13 @@ namespace {
 absl::Status UnreadableError() {
   return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidRequest,
                    "the request is no message of this method");
+}
+
+// The attempt before may have been carried out by a gateway that then died.
+absl::Status RepeatedUnnamedError() {
+  return MakeError(absl::StatusCode::kAborted, reason::kOutcomeUnknown,
+                   "the client sends this again without a request_id, so nobody can tell what came "
+                   "of the attempt before; ListOperations may show it");
 }
 
 }  // namespace
@@ -54,8 +62,13 @@ ServerUnaryReactor* LeaseService::Start(CallbackServerContext* context, Method m
   if (!Parse(*bytes, &messages->request)) return Unreadable(context, method);
   UnaryCall::Description description;
   description.method = method;
-  description.request_id = NameRequest(&messages->request);
-  description.valid = Validate(request);
+  description.may_be_repeated = !IsUnnamed(request);
+  if (!description.may_be_repeated && PreviousAttempts(*context) > 0) {
+    description.valid = RepeatedUnnamedError();
+  } else {
+    description.request_id = NameRequest(&messages->request);
+    description.valid = Validate(request);
+  }
   description.max_staleness = MaxStalenessOf(request);
   return UnaryCall::Start(runtime_, context, std::move(description),
                           [this, messages, response](CallContext call) {

@@ -32,6 +32,19 @@ bool Parse(const grpc::ByteBuffer& bytes, Request* request) {
   return grpc::SerializationTraits<Request>::Deserialize(&copy, request).ok();
 }
 
+// Whether it would spend or give up, and has no name by which it could be known again.
+template <typename Request>
+bool IsUnnamed(const Request& request) {
+  if constexpr (requires { request.request_id(); } &&
+                !std::is_same_v<Request, v1::GetOperationRequest>) {
+    if constexpr (requires { request.validate_only(); }) {
+      if (request.validate_only()) return false;
+    }
+    return request.request_id().empty();
+  }
+  return false;
+}
+
 // Names what has to have a name, so that the caller can find out about it whatever it is told; a
 // UUID is the same one in upper and in lower case. Returns the name; empty: none, or not a UUID.
 template <typename Request>

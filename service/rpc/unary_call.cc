@@ -157,7 +157,7 @@ void UnaryCall::End(absl::Status status, const CallContext& context) {
   LogCall(*server_context_, description_.method, status, context, started_);
   metrics_.Handled(description_.method, status.code(), Clock::now() - started_);
   if (context.stats->cache) metrics_.Answered(*context.stats->cache);
-  AddPushback(*server_context_, status);
+  AddPushback(*server_context_, status, description_.may_be_repeated);
   if (context.stats->cache) {
     const std::string cache_status = FormatCacheStatus(*context.stats->cache);
     if (status.ok()) {

@@ -32,6 +32,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
     std::string request_id = {};
     absl::Status valid = {};  // when not OK, the call ends with it at once
     std::optional<std::chrono::milliseconds> max_staleness = {};  // of a read
+    bool may_be_repeated = true;  // false: a retry policy of the client's is told not to
   };
 
   static grpc::ServerUnaryReactor* Start(const CallRuntime& runtime,

@@ -10,9 +10,11 @@ import plan
 class Batch:
     """What is recorded of trials that run at once."""
 
-    def __init__(self, slots, last_entries):
+    def __init__(self, slots, last_entries, last_writes=()):
         self.slots = slots  # the numbers of each trial that can run at once
         self.ledger_start = last_entries[0]["seq"] if last_entries else 0
+        self.writes_start = last_writes[0]["seq"] if last_writes else 0
+        self.sent = ()  # to the provider, by several replicas
         self.wall_start = time.time_ns()
         self.calls = []
         self.intents = []  # (trial, intent)
@@ -47,6 +49,10 @@ class Batch:
     def trial_of_id(self, request_id):
         return self._ids[request_id]
 
+    def forget_warm(self, replica):
+        """It has been started anew."""
+        self.warm_since = {need for need in self.warm_since if need[0] != replica}
+
     def keep(self, path):
         """The three records, for whoever looks into a violation."""
         with open(path, "w", encoding="utf-8") as file:
@@ -54,5 +60,6 @@ class Batch:
                 "calls": [dataclasses.asdict(call) for call in self.calls],
                 "operations": [dataclasses.asdict(each) for each in self.operations],
                 "ledger": [dataclasses.asdict(each) for each in self.ledger],
+                "sent": [dataclasses.asdict(each) for each in self.sent],
                 "trials": [dataclasses.asdict(each) for each in self.trials.values()],
             }, file, indent=1)

@@ -8,6 +8,7 @@ from leasegateway.v1 import resources_pb2 as resources
 import checker
 import messages
 import plan
+import plan_replicas
 from client import CHANNELS
 from provider import POISONED
 
@@ -15,8 +16,8 @@ from provider import POISONED
 class Callers:
     """`warm`: the numbers that are only read; the last of them may be poisoned."""
 
-    def __init__(self, gateway, calls, tally, warm):
-        self.gateway, self.client, self.tally, self.warm = gateway, calls, tally, warm
+    def __init__(self, gateways, calls, tally, warm):
+        self.gateways, self.client, self.tally, self.warm = gateways, calls, tally, warm
 
     async def act(self, batch, trial, steps):
         for step in steps:
@@ -24,12 +25,20 @@ class Callers:
             if step.read:
                 await self.read(batch, trial, step)
                 continue
-            for _ in range(step.attempts if step.intent.request_id else 1):
-                done = await self.write(batch, trial, step.intent, step.deadline, step.ends,
-                                        step.cancel_after)
-                if done.code not in checker.OPEN_CODES:
+            for attempt in range(step.attempts if step.intent.request_id else 1):
+                if await self.attempt(batch, trial, step, attempt):
                     break
                 await asyncio.sleep(step.retry_pause)
+
+    async def attempt(self, batch, trial, step, attempt):
+        """Asks one replica, or several at once. Returns whether one of them knows the outcome."""
+        asked = plan_replicas.targets(step, attempt, len(self.gateways))
+        if not step.intent.request_id:
+            asked = asked[:1]  # each would buy one
+        answers = await asyncio.gather(*[
+            self.write(batch, trial, step.intent, step.deadline, step.ends, step.cancel_after, replica)
+            for replica in asked])
+        return any(not checker.is_open(done) for done in answers)
 
     async def read(self, batch, trial, step, deadline=None):
         number = batch.numbers_of(trial)[step.number]
@@ -100,9 +109,10 @@ class Callers:
         return request, dict(request_id=intent.request_id, number=number, lease_id=lease_id, args=args,
                              validate_only=intent.validate_only)
 
-    async def write(self, batch, trial, intent, deadline, ends, cancel_after=None):
+    async def write(self, batch, trial, intent, deadline, ends, cancel_after=None, replica=None):
         request, sent = self.request_of(batch, trial, intent)
-        done = await self.client.call(trial, intent.method, request, deadline, ends, cancel_after, **sent)
+        done = await self.client.call(trial, intent.method, request, deadline, ends, cancel_after,
+                                      replica, **sent)
         if done.code == "OK":
             result = done.reply.termination if intent.method == "TerminateLease" else done.reply.lease
             done.told_request_id = done.reply.request_id
@@ -124,18 +134,20 @@ class Callers:
             method = "GetNumber" if number else "ListAvailableNumbers"
             request = (service.GetNumberRequest(phone_number=number) if number
                        else service.ListAvailableNumbersRequest(page_size=5))
-            incarnation = self.gateway.incarnation
+            replica = rng.randrange(len(self.gateways))
+            gateway = self.gateways[replica]
+            incarnation = gateway.incarnation
             # Warm by an earlier read, over a connection that has been made since the last restart.
             channel = (self.client.next_channel + 1) % CHANNELS
-            needs = {(incarnation, number), (incarnation, channel)}
+            needs = {(replica, incarnation, number), (replica, incarnation, channel)}
             was_warm = needs <= batch.warm_since
-            done = await self.client.call(-2, method, request, 1.0, "header")
-            still = self.gateway.incarnation == incarnation and not self.gateway.was_down(
-                done.start, done.end)
+            done = await self.client.call(-2, method, request, 1.0, "header", replica=replica)
+            still = gateway.incarnation == incarnation and not gateway.was_down(done.start, done.end)
             if done.code == "OK" and still:
                 batch.warm_since |= needs
             self.tally.violate(
-                checker.check_read(f"{method} ({done.reason})", done.code, was_warm and still))
+                checker.check_read(f"{method} at {gateway.name} ({done.reason})", done.code,
+                                   was_warm and still))
 
     async def read_uncached(self, rng):
         """Traffic without faults, as most is, so that the circuit breaker sees some."""

@@ -1,10 +1,12 @@
 """Leases through faults and killed gateways, and compares the three records of it.
 
-Usage: chaos.py --binaries FOLDER [--trials N] [--seed S] [--jobs J] [--only INDEX [--alone]]
-                [--time-limit SECONDS] [--keep FOLDER]
+Usage: chaos.py --binaries FOLDER [--replicas N] [--trials N] [--seed S] [--jobs J]
+                [--only INDEX [--alone]] [--time-limit SECONDS] [--keep FOLDER]
 
---only INDEX runs the batch of that trial again, --alone only the trial itself. The last line is
-"trials=N kills=N faults=N violations=N"; exit status 1 on any violation.
+--replicas N: so many gateways at one database, all of which is struck too. --only INDEX runs the batch
+of that trial again, --alone only the trial itself. The last line is
+"trials=N kills=N faults=N violations=N", with --replicas also "freezes=N restarts=N failovers=N
+lost_commits=N"; exit status 1 on any violation.
 """
 
 import argparse
@@ -21,7 +23,7 @@ import tempfile
 import threading
 import time
 
-COUNTERS = ("calls", "kills", "caught", "faults", "late")
+COUNTERS = ("calls", "kills", "caught", "faults", "late", "freezes", "blows", "network")
 P99_LATE = 50  # milliseconds
 SHOWN = 10  # violations of each invariant, at once
 
@@ -34,6 +36,7 @@ def parse(arguments):
     parser.add_argument("--trials", type=int, default=300)
     parser.add_argument("--seed", default="1")
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--replicas", type=int, default=1)
     parser.add_argument("--only", type=int)
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--time-limit", type=float)
@@ -41,8 +44,8 @@ def parse(arguments):
     parser.add_argument("--worker", type=int)
     parser.add_argument("--folder")
     options = parser.parse_args(arguments)
-    if options.trials < 1 or options.jobs < 1:
-        parser.error("--trials and --jobs must be 1 or more")
+    if options.trials < 1 or options.jobs < 1 or options.replicas < 1:
+        parser.error("--trials, --jobs and --replicas must be 1 or more")
     if options.keep and os.path.isdir(options.keep) and os.listdir(options.keep):
         parser.error("--keep must be a folder that is empty or not there: an old journal would be read")
     return options
@@ -60,10 +63,10 @@ def batches(options, batch):
 
 
 def work(options):
-    """A worker: one gateway and one sandbox; a line of JSON after each batch."""
+    """A worker: its gateways and one sandbox; a line of JSON after each batch."""
     import driver  # needs the generated messages
 
-    worker = driver.Driver(options.binaries, options.folder, options.seed)
+    worker = driver.Driver(options.binaries, options.folder, options.seed, options.replicas)
 
     async def run():
         async for report in worker.work(batches(options, driver.BATCH)):
@@ -79,7 +82,7 @@ def start_worker(options, number, folder, reports):
     os.makedirs(folder, exist_ok=True)
     command = [sys.executable, os.path.abspath(__file__), "--binaries", options.binaries,
                "--trials", str(options.trials), "--seed", options.seed, "--jobs", str(options.jobs),
-               "--worker", str(number), "--folder", folder]
+               "--replicas", str(options.replicas), "--worker", str(number), "--folder", folder]
     if options.only is not None:
         command += ["--only", str(options.only)] + (["--alone"] if options.alone else [])
     # A session of its own, so that all it has started can be ended.
@@ -103,7 +106,7 @@ def merge(reports):
             total[name].update(report[name])
         total["violations"] += report["violations"]
     for name, join in (("trials", sum), ("gateway_calls", sum), ("requests", sum), ("max_rss", max),
-                       ("max_files", max), ("settled_after", max)):
+                       ("max_files", max), ("settled_after", max), ("longest_orphaned", max)):
         total[name] = join([report[name] for report in reports] or [0])
     return total
 
@@ -124,7 +127,8 @@ def show(title, counter):
 
 
 def replay(options, violation):
-    return f"tests/chaos/run.sh --seed {options.seed} --only {violation['trial']}"
+    replicas = f"--replicas {options.replicas} " if options.replicas > 1 else ""
+    return f"tests/chaos/run.sh {replicas}--seed {options.seed} --only {violation['trial']}"
 
 
 def summarise(options, total, seconds):
@@ -133,6 +137,11 @@ def summarise(options, total, seconds):
     print(f"\nseed {options.seed}, {seconds:.0f} s, {total['trials'] / seconds:.1f} trials a second")
     show("faults", total["faults"])
     show("kills", total["kills"])
+    if options.replicas > 1:
+        show("freezes", total["freezes"])
+        show("to the database", total["blows"])
+        show("between gateways and database", total["network"])
+        print(f"without a living owner: {total['longest_orphaned']:.1f} s at most")
     show("operations caught by a kill", total["caught"])
     methods = collections.defaultdict(collections.Counter)
     for name, count in total["calls"].items():
@@ -167,7 +176,7 @@ def show_violation(options, violation):
 
 def collect(options, workers, reports, started):
     """Until all workers are done or time is over: their last reports, and what went wrong."""
-    limit = options.time_limit or 120 + options.trials * 0.5
+    limit = options.time_limit or 120 + options.trials * (0.5 if options.replicas == 1 else 2)
     latest, ended, broken = {}, set(), []
     shown = 0
     shown_violations = collections.Counter()
@@ -231,7 +240,13 @@ def main(arguments):
         print(f"logs and records: {folder}")
     elif not options.keep:
         shutil.rmtree(folder)
-    print(f"trials={total['trials']} kills={sum(total['kills'].values())} "
+    more = ""
+    if options.replicas > 1:
+        blows = total["blows"]
+        more = (f"freezes={sum(total['freezes'].values())} restarts={blows['restart']} "
+                f"failovers={blows['fail-over'] + blows['fail-over-hung']} "
+                f"lost_commits={total['network']['lost answers to COMMIT']} ")
+    print(f"trials={total['trials']} kills={sum(total['kills'].values())} {more}"
           f"faults={sum(total['faults'].values())} violations={violations}")
     return 1 if violations else 0
 

@@ -16,6 +16,9 @@ INVARIANTS = {
     6: "reads of warm accounts never fail",
     8: "all is resolved within 30 s and the breaker is closed",
     9: "numbers that can't be read open no circuit",
+    10: "no two replicas have a request for one purchase under way",
+    11: "what a dead replica left open has another owner within 15 s",
+    12: "all replicas say the same once it is quiet",
 }
 
 PURCHASES = ("LEASE", "LEASE_ANY")
@@ -27,6 +30,7 @@ OPEN_CODES = ("ABORTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOU
 FINAL_REASONS = ("UPSTREAM_REJECTED", "NUMBER_NOT_AVAILABLE", "NOT_LEASED", "NUMBER_NOT_FOUND",
                  "ALREADY_LEASED", "PRICE_CHANGED", "LEASE_CHANGED")
 LATEST = 0.250
+ADOPTED_WITHIN = 15.0
 
 
 @dataclasses.dataclass
@@ -49,6 +53,12 @@ class Call:
     told_leases: tuple = ()  # (lease_id, number) that a read has shown
     told_state: str = ""  # by GetOperation, with a FAILED one's `reason`
     told_operation_lease_id: str = ""
+    replica: int = 0  # that was asked
+
+
+def is_open(call):
+    """Whether its caller goes on asking."""
+    return call.code in OPEN_CODES or call.reason == "JOURNAL_UNAVAILABLE"
 
 
 @dataclasses.dataclass
@@ -73,6 +83,16 @@ class Entry:
     number: str
     lease_id: str
     amount: int = 0
+
+
+@dataclasses.dataclass
+class Sent:
+    """A request to the provider that spends or gives back, as the provider saw it."""
+    replica: int
+    number: str
+    start: float
+    end: float | None  # None: it was never answered
+    request_id: str = ""  # where it is known
 
 
 @dataclasses.dataclass
@@ -364,3 +384,60 @@ def check_settled(seconds_left_open, read_code):
         found.append(Violation(8, -1, f"a read of the provider failed 30 s after the last fault with "
                                f"{read_code}"))
     return found
+
+
+def check_under_way(sent, limit, trial_of_number):
+    """That of the requests for a number, and of those for a request_id, no two of different replicas overlap.
+
+    `limit`: seconds after which the sender has hung up at the latest, even if it is frozen and can't: what
+    is not answered then is over.
+    """
+    found = []
+    groups = defaultdict(list)
+    for each in sent:
+        groups["number " + each.number].append(each)
+        if each.request_id:
+            groups["request_id " + each.request_id].append(each)
+
+    def over(each):
+        return min(each.start + limit, each.start + limit if each.end is None else each.end)
+
+    for name, requests in groups.items():
+        requests.sort(key=lambda each: each.start)
+        for at, later in enumerate(requests):
+            found += [
+                Violation(10, trial_of_number.get(later.number, -1),
+                          f"two requests for {name}: from {earlier.replica} until {over(earlier):.3f}, "
+                          f"from {later.replica} since {later.start:.3f}")
+                for earlier in requests[:at]
+                if earlier.replica != later.replica and over(earlier) > later.start]
+    return found
+
+
+class Orphans:
+    """Open operations whose owner is not alive, as they are seen now and then."""
+
+    def __init__(self):
+        self.since = {}  # (request_id, owner) → when it was seen first
+        self.longest = 0.0
+
+    def see(self, now, orphans, can_be_adopted):
+        """`can_be_adopted`: the database and some replica could do that all the time since the last look."""
+        self.since = {key: self.since.get(key, now) if can_be_adopted else now for key in orphans}
+        found = []
+        for (request_id, owner), since in list(self.since.items()):
+            self.longest = max(self.longest, now - since)
+            if now - since > ADOPTED_WITHIN:
+                self.since[request_id, owner] = float("inf")  # once
+                found.append(Violation(11, -1, f"operation {request_id} of the dead owner {owner} has no "
+                                       f"other for {now - since:.1f} s"))
+        return found
+
+
+def check_agreement(what, answers):
+    """`answers`: what each replica says by name, once nothing is under way."""
+    names = sorted({name for answer in answers for name in answer}, key=str)
+    differ = [name for name in names if len({repr(answer.get(name)) for answer in answers}) > 1]
+    return [Violation(12, -1, f"{what} {name} is " + ", ".join(
+        f"{answer.get(name)} at replica {replica}" for replica, answer in enumerate(answers)))
+            for name in differ]

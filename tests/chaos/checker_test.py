@@ -5,7 +5,7 @@ import unittest
 
 import checker
 import world
-from checker import Call, Entry, Operation
+from checker import Call, Entry, Operation, Sent
 
 NUMBER, OTHER = "+13050000001", "+13050000002"
 
@@ -223,6 +223,61 @@ class CheckerTest(unittest.TestCase):
         self.assertEqual(checker.check_journal_file(rows, dict(rows)), [])
         for listed in ({"a": rows["a"]}, {**rows, "b": ("SENT", "")}, {**rows, "c": ("SENT", "")}):
             self.assertEqual([v.invariant for v in checker.check_journal_file(rows, listed)], [2])
+
+    def test_10_finds_two_replicas_at_work(self):
+        def check(*sent, limit=1.5):
+            found = checker.check_under_way(list(sent), limit, {NUMBER: 0})
+            return [violation.invariant for violation in found]
+
+        first = Sent(0, NUMBER, 10.0, 10.4)
+        self.assertEqual(check(first, Sent(1, NUMBER, 10.5, 10.6)), [])
+        self.assertEqual(check(first, Sent(0, NUMBER, 10.3, 10.6)), [])
+        self.assertEqual(check(first, Sent(1, OTHER, 10.3, 10.6)), [])
+        self.assertEqual(check(first, Sent(1, NUMBER, 10.3, 10.6)), [10])
+        self.assertEqual(check(Sent(1, NUMBER, 10.3, 10.6), first), [10])
+        # One that does not end does so for its sender, in its time.
+        for end in (None, 99.0):
+            endless = Sent(0, NUMBER, 10.0, end)
+            self.assertEqual(check(endless, Sent(1, NUMBER, 11.4, 11.5)), [10])
+            self.assertEqual(check(endless, Sent(1, NUMBER, 11.6, 11.7)), [])
+        # One between them does not hide the first.
+        self.assertEqual(check(Sent(0, NUMBER, 10.0, 11.0), Sent(0, NUMBER, 10.1, 10.2),
+                               Sent(1, NUMBER, 10.5, 10.6)), [10])
+        # LeaseAnyNumber may go on with another number, but not while the first is under way.
+        a, b = Sent(0, NUMBER, 10.0, 10.4, "a"), Sent(1, OTHER, 10.3, 10.6, "a")
+        self.assertEqual(check(a, b), [10])
+        self.assertEqual(check(a, dataclasses.replace(b, request_id="b")), [])
+
+    def test_11_finds_what_nobody_adopts(self):
+        orphans, key = checker.Orphans(), ("a", 7)
+        self.assertEqual(orphans.see(100.0, {key}, True), [])
+        self.assertEqual(orphans.see(114.9, {key}, True), [])
+        self.assertEqual([v.invariant for v in orphans.see(115.1, {key}, True)], [11])
+        self.assertEqual(orphans.see(115.2, {key}, True), [])  # said once
+        # Adopted, and its new owner dead later: it counts anew.
+        orphans = checker.Orphans()
+        orphans.see(100.0, {key}, True)
+        orphans.see(110.0, set(), True)
+        self.assertEqual(orphans.see(120.0, {key}, True), [])
+        self.assertEqual(orphans.see(134.0, {key}, True), [])
+        self.assertEqual([v.invariant for v in orphans.see(135.1, {key}, True)], [11])
+        # As long as nobody could, nobody had to.
+        orphans = checker.Orphans()
+        orphans.see(100.0, {key}, True)
+        orphans.see(114.0, {key}, False)
+        self.assertEqual(orphans.see(128.0, {key}, True), [])
+        self.assertEqual([v.invariant for v in orphans.see(129.1, {key}, True)], [11])
+
+    def test_12_finds_replicas_that_differ(self):
+        self.assertEqual(checker.check_agreement("x", [{"a": 1}, {"a": 1}, {"a": 1}]), [])
+        for answers in ([{"a": 1, "b": 2}, {"a": 1, "b": 2}, {"b": 2}], [{"a": 2}, {"a": 1}, {"a": 1}]):
+            self.assertEqual([v.invariant for v in checker.check_agreement("x", answers)], [12])
+
+    def test_a_caller_goes_on_until_it_knows(self):
+        self.assertTrue(checker.is_open(call(code="ABORTED", reason="OUTCOME_UNKNOWN")))
+        self.assertTrue(checker.is_open(call(code="FAILED_PRECONDITION", reason="JOURNAL_UNAVAILABLE")))
+        self.assertFalse(checker.is_open(call(code="FAILED_PRECONDITION", reason="NUMBER_NOT_AVAILABLE")))
+        self.assertFalse(checker.is_open(call()))
 
     def test_late_callers_get_the_same_answer(self):
         self.assertEqual(checker.check_reply_to_late(call(), purchase()), [])

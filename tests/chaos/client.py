@@ -1,6 +1,8 @@
 """A client of the gateway: each call, what came of it and whether it ended in time."""
 
 import asyncio
+import itertools
+import random
 import time
 
 import grpc
@@ -18,36 +20,36 @@ WATCHDOG = 3.0  # seconds past its deadline at which a call is given up
 class Client:
     """Trial -1 in a call is the driver itself; -2 a caller that belongs to no trial."""
 
-    def __init__(self, gateway, tally):
-        self.gateway, self.tally = gateway, tally
+    def __init__(self, gateways, tally):
+        self.gateways, self.tally = gateways, tally
         self.lag = world.Lag()
-        self.channels, self.stubs = [], {}
-        self.next_channel = 0
+        self.channels, self.stubs = [], {}  # by gateway; by method, then by gateway
+        self.next_channel = self.next_gateway = 0
 
     def open(self):
         options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1),
                    ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50),
                    ("grpc.max_reconnect_backoff_ms", 200), ("grpc.enable_http_proxy", 0)]
-        self.channels = [grpc.aio.insecure_channel(f"127.0.0.1:{self.gateway.port}", options=options)
-                         for _ in range(CHANNELS)]
+        self.channels = [[grpc.aio.insecure_channel(f"127.0.0.1:{gateway.port}", options=options)
+                          for _ in range(CHANNELS)] for gateway in self.gateways]
         self.next_channel = 0
         self.stubs = {}
         for method in service.DESCRIPTOR.services_by_name["LeaseService"].methods:
             if not method.server_streaming:
                 response = getattr(service, method.output_type.name)
-                self.stubs[method.name] = [
+                self.stubs[method.name] = [[
                     channel.unary_unary(f"/leasegateway.v1.LeaseService/{method.name}",
                                         request_serializer=lambda request: request.SerializeToString(),
                                         response_deserializer=response.FromString)
-                    for channel in self.channels]
+                    for channel in channels] for channels in self.channels]
 
     async def close(self):
-        for channel in self.channels:
+        for channel in itertools.chain.from_iterable(self.channels):
             await channel.close()
 
     async def ready(self):
         """Until each channel has a connection."""
-        for channel in self.channels:
+        for channel in itertools.chain.from_iterable(self.channels):
             await asyncio.wait_for(channel.channel_ready(), 10)
 
     async def measure_lag(self):
@@ -57,10 +59,23 @@ class Client:
             now = time.monotonic()
             self.lag.add(now, now - before - 0.005)
 
-    async def call(self, trial, method, request, deadline, ends="client", cancel_after=None, **sent):
-        """One call, and what came of it as a checker.Call with `reply`."""
+    def next_replica(self):
+        """The gateway whose turn it is, that one that is not there is left out."""
+        self.next_gateway = (self.next_gateway + 1) % len(self.gateways)
+        for _ in self.gateways:
+            if self.gateways[self.next_gateway].up:
+                break
+            self.next_gateway = (self.next_gateway + 1) % len(self.gateways)
+        return self.next_gateway
+
+    async def call(self, trial, method, request, deadline, ends="client", cancel_after=None,
+                   replica=None, **sent):
+        """One call, of one replica or of the next, and what came of it as a checker.Call with `reply`."""
+        if replica is None:
+            replica = self.next_replica()
+        gateway = self.gateways[replica]
         self.next_channel = (self.next_channel + 1) % CHANNELS
-        stub = self.stubs[method][self.next_channel]
+        stub = self.stubs[method][replica][self.next_channel]
         start = time.monotonic()
         watchdog = cancel = None
         left = []  # whether this has cancelled the call, and not somebody the task
@@ -69,15 +84,19 @@ class Client:
             left.append(True)
             running.cancel()
 
+        traced = ()
+        if sent.get("request_id"):
+            span = f"{random.getrandbits(64) or 1:016x}"
+            traced = (("traceparent", f"00-{messages.trace_of(sent['request_id'])}-{span}-01"),)
         if ends == "client":
-            running = stub(request, timeout=deadline)
+            running = stub(request, timeout=deadline, metadata=traced)
         else:
             # The library would end a call with a timeout by itself, and not show whether the gateway
             # does. So only the gateway is told.
             if ends == "default":
                 deadline = world.DEFAULT_DEADLINE
             metadata = (("grpc-timeout", f"{deadline * 1000:.0f}m"),) if ends == "header" else ()
-            running = stub(request, metadata=metadata)
+            running = stub(request, metadata=metadata + traced)
             watchdog = asyncio.get_running_loop().call_later(deadline + WATCHDOG, leave)
         if cancel_after is not None:
             cancel = asyncio.get_running_loop().call_later(cancel_after, leave)
@@ -100,9 +119,11 @@ class Client:
             self.tally.calls[f"{method} {code}{' ' + reason if reason else ''}"] += 1
             if plan.is_poisoned(self.tally.first):
                 self.tally.violate(checker.check_poisoned(trial, method, reason))
-            if ends != "client" and not self.gateway.was_down(start, end):
-                await self.count_lateness(trial, f"{method} ({ends}, {code})", start, end, deadline)
-        done = checker.Call(trial, method, code, reason=reason, start=start, end=end, **sent)
+            if ends != "client" and not gateway.was_down(start, end):
+                what = f"{method} ({ends}, {code}) at {gateway.name}"
+                await self.count_lateness(trial, what, start, end, deadline)
+        done = checker.Call(trial, method, code, reason=reason, start=start, end=end, replica=replica,
+                            **sent)
         done.reply = reply
         return done
 

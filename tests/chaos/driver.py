@@ -1,4 +1,4 @@
-"""Runs batches of trials at once on one gateway and one sandbox, and judges them."""
+"""Runs batches of trials at once on a gateway, or several, and one sandbox, and judges them."""
 
 import asyncio
 import os
@@ -8,13 +8,16 @@ from leasegateway.v1 import lease_service_pb2 as service
 
 import checker
 import plan
+import plan_replicas
 import provider
 import world
 from batch import Batch
 from callers import Callers
 from client import Client
+from database import Database
 from judge import Judge
 from killer import Killer
+from storm import Storm
 from tally import Tally
 
 BATCH = plan.BATCH
@@ -24,15 +27,20 @@ WARM = 12  # numbers that are only read
 class Driver:
     """One worker: its processes, and who acts on them."""
 
-    def __init__(self, binaries, folder, seed):
-        self.folder, self.seed = folder, seed
+    def __init__(self, binaries, folder, seed, replicas=1):
+        """With several `replicas` there is a database, and what strikes it."""
+        self.folder, self.seed, self.replicas = folder, seed, replicas
         self.sandbox = world.Sandbox(os.path.join(binaries, "lease-sandbox"), folder, 1,
-                                     BATCH * plan.NUMBERS + WARM)
-        self.gateway = world.Gateway(os.path.join(binaries, "lease-gateway"), folder, self.sandbox)
+                                     BATCH * plan.NUMBERS + WARM, replicas)
+        self.database = Database(folder, replicas) if replicas > 1 else None
+        self.gateways = [world.Gateway(os.path.join(binaries, "lease-gateway"), folder, self.sandbox,
+                                       index, self.database) for index in range(replicas)]
         self.tally = Tally()
-        self.client = Client(self.gateway, self.tally)
+        self.client = Client(self.gateways, self.tally)
 
     async def set_up(self):
+        if self.database:
+            await world.off_loop(self.database.start)
         numbers = sorted({entry for entry in await self.inventory()})
         warm = numbers[:WARM]
         self.slots = [numbers[WARM + i * plan.NUMBERS:WARM + (i + 1) * plan.NUMBERS]
@@ -45,37 +53,42 @@ class Driver:
                     "carrier": f"slot-{i}", "pricing": {
                         "currency": "USD", "monthly_rate": 2 + j + i % 7, "upfront_fee": j}})
         self.faults = provider.Faults(self.sandbox, self.tally, warm)
-        self.callers = Callers(self.gateway, self.client, self.tally, warm)
-        self.killer = Killer(self.gateway, self.sandbox, self.client, self.tally)
-        self.judge = Judge(self.gateway, self.sandbox, self.callers, self.tally, warm)
-        await world.off_loop(self.gateway.start)
+        self.callers = Callers(self.gateways, self.client, self.tally, warm)
+        self.killer = Killer(self.gateways, self.sandbox, self.client, self.tally, self.database)
+        self.judge = Judge(self.gateways, self.sandbox, self.callers, self.tally, warm)
+        self.storm = Storm(self.gateways, self.database, self.killer, self.tally)
+        await self.start()
+
+    async def start(self):
+        await asyncio.gather(*[world.off_loop(gateway.start) for gateway in self.gateways])
         self.client.open()
 
     async def inventory(self):
         """By way of a gateway that is started for that: the driver needs no TLS of its own."""
-        await world.off_loop(self.gateway.start)
-        self.client.open()
+        await self.start()
         call = await self.client.call(-1, "ListAvailableNumbers",
                                       service.ListAvailableNumbersRequest(), 10)
         if call.code != "OK":
             raise RuntimeError(f"the numbers can't be listed: {call.code} {call.reason}")
         await self.client.close()
-        if await world.off_loop(self.gateway.stop) != 0:
-            self.tally.violate(
-                [checker.Violation(5, -1, "the gateway did not end with 0 at SIGTERM")])
+        for gateway in self.gateways:
+            if await world.off_loop(gateway.stop) != 0:
+                self.tally.violate(
+                    [checker.Violation(5, -1, f"{gateway.name} did not end with 0 at SIGTERM")])
         return [number.phone_number for number in call.reply.numbers]
 
     async def run_batch(self, first, indexes):
         """`first` names the batch; of its trials only `indexes` run."""
         self.tally.first = first
         rng = random.Random(f"{self.seed}:batch:{first}")
-        batch = Batch(self.slots, (await world.off_loop(self.sandbox.ledger))[-1:])
-        trials = [plan.draw_trial(self.seed, index) for index in indexes]
+        batch = Batch(self.slots, (await world.off_loop(self.sandbox.ledger))[-1:],
+                      (await world.off_loop(self.sandbox.writes))[-1:])
+        trials = [self.draw_trial(index) for index in indexes]
         for trial in trials:
             batch.add(trial)
         violations_before = len(self.tally.violations)
         if plan.is_poisoned(first):
-            await self.killer.restart()  # or a circuit could still be open from before
+            await self.killer.restart_all()  # or a circuit could still be open from before
             weather = self.faults.draw_poison(rng)
         else:
             weather = self.faults.draw_weather(rng)
@@ -87,22 +100,40 @@ class Driver:
             readers += [asyncio.create_task(self.callers.read_poison(random.Random(rng.random())))
                         for _ in range(2)]
         try:
-            await asyncio.gather(*[self.run_trial(batch, trial) for trial in trials])
+            storm = asyncio.create_task(self.storm.strike(
+                batch, plan_replicas.draw_blows(self.seed, first, self.replicas)
+                if self.database else []))
+            try:
+                await asyncio.gather(*[self.run_trial(batch, trial) for trial in trials])
+                await storm
+            finally:
+                await self.end([storm])
             await self.faults.end()
+            if self.database:
+                await self.storm.end()
             await self.judge.settle()
         finally:
             await self.end(readers)
         if plan.is_limited(first):
-            await self.killer.restart()  # or what follows would have no more than is left of the rate
+            await self.killer.restart_all()  # or what follows would have no more than is left of the rate
         operations = await self.judge.operations(batch.wall_start)
         await self.judge.come_back(
             batch, {operation.request_id: operation for operation in operations}, rng)
+        if self.database:
+            await self.judge.agree()
         await self.judge.give_all_back(batch)
+        if self.database:
+            await self.judge.agree()
         await self.judge.judge(batch)
-        self.tally.violate(checker.check_resources(self.gateway.max_rss, self.gateway.max_files,
-                                                   world.RSS_LIMIT, world.FILES_LIMIT))
+        for gateway in self.gateways:
+            self.tally.violate(checker.check_resources(gateway.max_rss, gateway.max_files,
+                                                       world.RSS_LIMIT, world.FILES_LIMIT))
         if len(self.tally.violations) > violations_before:
             batch.keep(os.path.join(self.folder, f"batch-{first}.json"))
+
+    def draw_trial(self, index):
+        trial = plan.draw_trial(self.seed, index)
+        return plan_replicas.spread(trial, self.seed, self.replicas) if self.database else trial
 
     async def run_trial(self, batch, trial):
         await asyncio.sleep(trial.start)
@@ -120,15 +151,22 @@ class Driver:
     async def work(self, batches):
         await self.set_up()
         tasks = [asyncio.create_task(self.client.measure_lag()),
-                 asyncio.create_task(self.killer.watch_gateway())]
+                 asyncio.create_task(self.killer.watch_gateways())]
+        if self.database:
+            tasks.append(asyncio.create_task(self.storm.watch_orphans()))
         try:
             for first, indexes in batches:
                 await self.run_batch(first, indexes)
-                yield self.tally.report(self.gateway)
+                yield self.report()
         finally:
             await self.end(tasks)
         await self.judge.finish()
-        yield self.tally.report(self.gateway)
+        yield self.report()
+
+    def report(self):
+        if self.database:
+            self.tally.network = self.database.proxy.counts
+        return self.tally.report(self.gateways)
 
     @staticmethod
     async def end(tasks):
@@ -139,7 +177,10 @@ class Driver:
                 raise result
 
     def tear_down(self):
-        if self.gateway.process and self.gateway.process.poll() is None:
-            self.gateway.kill()
-            self.gateway.buried()
+        for gateway in self.gateways:
+            if gateway.process and gateway.process.poll() is None:
+                gateway.kill()
+                gateway.buried()
         self.sandbox.stop()
+        if self.database:
+            self.database.stop()

@@ -12,10 +12,12 @@ import messages
 import plan
 import world
 
+LEASES_AGREE_WITHIN = 5.0  # seconds
+
 
 class Judge:
-    def __init__(self, gateway, sandbox, callers, tally, warm):
-        self.gateway, self.sandbox, self.callers, self.tally = gateway, sandbox, callers, tally
+    def __init__(self, gateways, sandbox, callers, tally, warm):
+        self.gateways, self.sandbox, self.callers, self.tally = gateways, sandbox, callers, tally
         self.client, self.warm = callers.client, warm
         self.listed = {}  # request_id → (state, lease_id), as ListOperations had it at the end
 
@@ -39,21 +41,46 @@ class Judge:
             if (await world.off_loop(self.sandbox.ask, "GET", "requests"))["in_flight"] == 0:
                 break
             await asyncio.sleep(0.01)
-        while time.monotonic() < start + 30:
-            request = service.GetNumberRequest(phone_number=self.warm[0])
-            request.max_staleness.SetInParent()
-            code = (await self.client.call(-1, "GetNumber", request, 5)).code
-            if code == "OK":
-                break
-            await asyncio.sleep(0.1)
-        self.tally.violate(checker.check_settled(open_for, code))
+        for replica in range(len(self.gateways)):
+            while time.monotonic() < start + 30:
+                request = service.GetNumberRequest(phone_number=self.warm[0])
+                request.max_staleness.SetInParent()
+                code = (await self.client.call(-1, "GetNumber", request, 5, replica=replica)).code
+                if code == "OK":
+                    break
+                await asyncio.sleep(0.1)
+            self.tally.violate(checker.check_settled(open_for, code))
 
-    async def operations(self, since):
+    async def agree(self):
+        """Invariant 12."""
+        replicas = range(len(self.gateways))
+        listed = []
+        for replica in replicas:
+            listed.append({each.request_id: each for each in await self.operations(0, replica)})
+        self.tally.violate(checker.check_agreement("the listed operation", listed))
+        # What is in memory is heard of soon, not at once.
+        end = time.monotonic() + LEASES_AGREE_WITHIN
+        while True:
+            leases = [await self.leases(replica) for replica in replicas]
+            found = checker.check_agreement("the lease of", leases)
+            if not found or time.monotonic() > end:
+                break
+            await asyncio.sleep(0.05)
+        self.tally.violate(found)
+
+    async def leases(self, replica):
+        """Number → lease_id, as the replica has it in memory."""
+        done = await self.client.call(-1, "ListLeases", service.ListLeasesRequest(), 10, replica=replica)
+        if done.code != "OK":
+            return {"all": f"{done.code} {done.reason}"}
+        return {lease.phone_number: lease.lease_id for lease in done.reply.leases}
+
+    async def operations(self, since, replica=None):
         """All since this time, in nanoseconds, by ListOperations; the newest come first."""
         found, token = [], ""
         while True:
             request = service.ListOperationsRequest(page_size=1000, page_token=token)
-            done = await self.client.call(-1, "ListOperations", request, 10)
+            done = await self.client.call(-1, "ListOperations", request, 10, replica=replica)
             if done.code != "OK":
                 raise RuntimeError(f"the journal can't be listed: {done.code} {done.reason}")
             for message in done.reply.operations:
@@ -113,29 +140,43 @@ class Judge:
         operations = await self.operations(batch.wall_start)
         for operation in operations:
             request = service.GetOperationRequest(request_id=operation.request_id)
-            done = await self.client.call(-1, "GetOperation", request, 10)
-            shown = messages.to_operation(done.reply.operation) if done.code == "OK" else done.code
-            if shown != operation:
-                trial = batch.trial_of_number.get(operation.number, -1)
-                self.tally.violate(
-                    [checker.Violation(2, trial, f"{operation} is shown as {shown}")])
+            for replica, gateway in enumerate(self.gateways):
+                done = await self.client.call(-1, "GetOperation", request, 10, replica=replica)
+                shown = messages.to_operation(done.reply.operation) if done.code == "OK" else done.code
+                if shown != operation:
+                    trial = batch.trial_of_number.get(operation.number, -1)
+                    self.tally.violate([checker.Violation(
+                        2, trial, f"{operation} is shown as {shown} by {gateway.name}")])
         entries = await world.off_loop(self.sandbox.ledger, batch.ledger_start)
         ledger = [checker.Entry(entry["kind"], entry["number"], entry["lease_id"],
                                 round(float(entry["amount"]) * 1_000_000)) for entry in entries]
         batch.operations, batch.ledger = operations, ledger
         self.tally.violate(checker.check(batch.calls, operations, ledger, batch.trial_of_number,
                                          batch.anonymous))
+        if len(self.gateways) > 1:
+            batch.sent = await self.sent(batch)
+            self.tally.violate(
+                checker.check_under_way(batch.sent, world.REQUEST_LIMIT, batch.trial_of_number))
+
+    async def sent(self, batch):
+        """What replicas have sent to the provider in this batch, with the request_id where its trace tells."""
+        by_trace = {messages.trace_of(request_id): request_id for request_id in batch.ids() if request_id}
+        writes = await world.off_loop(self.sandbox.writes, batch.writes_start)
+        return [checker.Sent(self.sandbox.replica_of(write["port"]), write["number"],
+                             write["from_us"] / 1e6, write["to_us"] / 1e6 if write["to_us"] else None,
+                             by_trace.get(write["traceparent"].split("-")[1], ""))
+                for write in writes if write["route"] in (plan.LEASE, plan.TERMINATE)]
 
     async def finish(self):
-        """The gateway ends, and its file says what it said."""
+        """The gateways end, and the journal says what they said."""
         self.tally.requests = (await world.off_loop(self.sandbox.ask, "GET", "requests"))["total"]
         await self.operations(0)
         await self.client.close()
-        code = await world.off_loop(self.gateway.stop)
-        if code != 0:
-            self.tally.violate(
-                [checker.Violation(5, -1, f"the gateway ended with {code} at SIGTERM")])
-        rows = await world.off_loop(self.gateway.journal_rows, resources.Operation)
-        rows = [messages.to_operation(row) for row in rows]
+        for gateway in self.gateways:
+            code = await world.off_loop(gateway.stop)
+            if code != 0:
+                self.tally.violate(
+                    [checker.Violation(5, -1, f"{gateway.name} ended with {code} at SIGTERM")])
+        rows = await world.off_loop(self.gateways[0].journal_rows, messages.parse_operation)
         self.tally.violate(checker.check_journal_file(
             {row.request_id: (row.state, row.lease_id) for row in rows}, self.listed))

@@ -1,59 +1,100 @@
-"""The gateway's ends and restarts: killed at the moment of a trial, stopped, or by itself."""
+"""The gateways' ends and restarts: killed or frozen at the moment of a trial, stopped, or by themselves."""
 
 import asyncio
 import signal
 import time
 
 from leasegateway.v1 import lease_service_pb2 as service
-from leasegateway.v1 import resources_pb2 as resources
 
 import checker
 import messages
 import plan
 import world
 
+# The state in which the journal has to have an operation for a moment to have come.
+ORDER = ("INTENDED", "SENT", "UNKNOWN", "SUCCEEDED", "FAILED")
+
 
 class Killer:
-    def __init__(self, gateway, sandbox, calls, tally):
-        self.gateway, self.sandbox, self.client, self.tally = gateway, sandbox, calls, tally
-        self.kill_lock = asyncio.Lock()  # one end at a time
+    """`database`: what several gateways share; None: there is one, with a file."""
+
+    def __init__(self, gateways, sandbox, calls, tally, database=None):
+        self.gateways, self.sandbox, self.client, self.tally = gateways, sandbox, calls, tally
+        self.database = database
 
     async def kill_at(self, batch, trial, number):
-        """kill -9 at the moment that the trial is about, then a new gateway on the same journal."""
-        booked = "terminate" if trial.kill_route == plan.TERMINATE else "charge"
-        intent = trial.callers[0][-1].intent
-        async with self.kill_lock:
-            if trial.kill == "random":
-                await asyncio.sleep(trial.kill_delay * 5)
-            elif trial.kill in ("apply-answer", "answer-journal"):
-                await world.off_loop(self.kill_when_booked, batch, number, booked, trial.kill_delay)
-            else:
-                # The provider stands still: what is intended can't be sent, at first because the look
-                # at the number gets no answer, then because no connection comes about.
-                stands = trial.kill == "journal-send" and trial.index % 2 == 0
-                if stands:
-                    self.sandbox.process.send_signal(signal.SIGSTOP)
-                try:
-                    await self.wait_for_state(intent, "INTENDED" if stands else "SENT")
-                    if trial.kill == "send-apply" or stands:
-                        await asyncio.sleep(trial.kill_delay)
-                    self.kill_now()
-                finally:
-                    if stands:
-                        self.sandbox.process.send_signal(signal.SIGCONT)
-            self.kill_now()
+        """kill -9, or SIGSTOP, at the moment that the trial is about, and a gateway that goes on."""
+        gateway = self.gateways[trial.replica]
+        async with gateway.lock:
+            await self.await_moment(batch, trial, number, gateway)
+            if trial.freeze:
+                await self.freeze(gateway, trial.freeze, trial.kill)
+                return
+            self.kill_now(gateway)
             self.tally.kills[trial.kill] += 1
-            await world.off_loop(self.gateway.buried)
-            await self.look_at_the_dead(batch)
-            idle = "0ms" if trial.index % 3 == 0 else "30s"
-            await world.off_loop(self.gateway.start, idle)
-            batch.warm_since.clear()
+            await self.bury(batch, gateway)
+            await asyncio.sleep(trial.restart_after)
+            await self.start(batch, gateway, "0ms" if trial.index % 3 == 0 else "30s")
 
-    def kill_now(self):
-        if self.gateway.up:
-            self.gateway.kill()
+    async def await_moment(self, batch, trial, number, gateway):
+        booked = "terminate" if trial.kill_route == plan.TERMINATE else "charge"
+        intent = trial.callers[0][1 if trial.kill_route == plan.TERMINATE else 0].intent
 
-    def kill_when_booked(self, batch, number, booked, delay):
+        def strike():
+            if trial.freeze:
+                gateway.freeze()
+            else:
+                self.kill_now(gateway)
+
+        if trial.kill == "random":
+            await asyncio.sleep(trial.kill_delay * 5)
+        elif trial.kill in ("apply-answer", "answer-journal"):
+            await world.off_loop(self.strike_when_booked, batch, number, booked, trial.kill_delay, strike)
+        elif trial.kill == "journal-send" and self.database:
+            # It is granted to send, but does not hear of it.
+            await self.wait_for_state(intent, "INTENDED")
+            await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=2))
+            await self.wait_for_state(intent, "SENT")
+            strike()
+            await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=0))
+        else:
+            # The provider stands still: what is intended can't be sent, at first because the look
+            # at the number gets no answer, then because no connection comes about.
+            stands = trial.kill == "journal-send" and trial.index % 2 == 0
+            if stands:
+                self.sandbox.process.send_signal(signal.SIGSTOP)
+            try:
+                await self.wait_for_state(intent, "INTENDED" if stands else "SENT")
+                if trial.kill == "send-apply" or stands:
+                    await asyncio.sleep(trial.kill_delay)
+                strike()
+            finally:
+                if stands:
+                    self.sandbox.process.send_signal(signal.SIGCONT)
+
+    @staticmethod
+    def kill_now(gateway):
+        if gateway.up or gateway.frozen:
+            gateway.kill()
+
+    async def freeze(self, gateway, seconds, why):
+        """Or it is frozen already."""
+        if gateway.frozen or gateway.freeze():
+            self.tally.freezes[why] += 1
+            try:
+                await asyncio.sleep(seconds)
+            finally:
+                gateway.thaw()
+
+    async def bury(self, batch, gateway):
+        await world.off_loop(gateway.buried)
+        await self.look_at_the_dead(batch, gateway)
+
+    async def start(self, batch, gateway, idle_timeout="30s"):
+        await world.off_loop(gateway.start, idle_timeout)
+        batch.forget_warm(gateway.index)
+
+    def strike_when_booked(self, batch, number, booked, delay, strike):
         end = time.monotonic() + 4
         after = batch.ledger_start
         while time.monotonic() < end:
@@ -61,28 +102,28 @@ class Killer:
             if any(entry["number"] == number and entry["kind"] == booked for entry in entries):
                 time.sleep(delay)
                 break
-        self.kill_now()
+        strike()
 
     async def wait_for_state(self, intent, least):
         """Until the journal has the operation in this state, or a later one; 2 s at most."""
-        order = ("INTENDED", "SENT", "UNKNOWN", "SUCCEEDED", "FAILED")
         end = time.monotonic() + 2
         request = service.GetOperationRequest(request_id=intent.request_id)
         while time.monotonic() < end:
-            done = await self.client.call(-1, "GetOperation", request, 0.5)
-            if done.code == "OK":
-                state = messages.to_operation(done.reply.operation).state
-                if order.index(state) >= order.index(least):
-                    return
+            if self.database:
+                state = await world.off_loop(self.database.state_of, intent.request_id)
+            else:
+                done = await self.client.call(-1, "GetOperation", request, 0.5)
+                state = done.code == "OK" and messages.to_operation(done.reply.operation).state
+            if state and ORDER.index(state) >= ORDER.index(least):
+                return
             await asyncio.sleep(0.001)
 
-    async def look_at_the_dead(self, batch):
+    async def look_at_the_dead(self, batch, gateway):
         """What the killed gateway left in its journal: binds what comes after it."""
-        rows = await world.off_loop(self.gateway.journal_rows, resources.Operation, batch.wall_start)
-        claimed = {row.lease_id for row in rows if row.state == resources.OPERATION_STATE_SUCCEEDED}
+        rows = await world.off_loop(gateway.journal_rows, messages.parse_operation, batch.wall_start)
+        claimed = {operation.lease_id for operation in rows if operation.state == "SUCCEEDED"}
         entries = await world.off_loop(self.sandbox.ledger, batch.ledger_start)
-        for message in rows:
-            operation = messages.to_operation(message)
+        for operation in rows:
             if operation.request_id in batch.ids():
                 look = checker.Call(batch.trial_of_id(operation.request_id), "GetOperation", "OK",
                                     operation.request_id, reason=operation.reason,
@@ -96,27 +137,32 @@ class Killer:
                     for entry in entries)
                 self.tally.caught[f"{operation.state}{', applied' if applied else ''}"] += 1
 
-    async def restart(self):
+    async def restart(self, gateway):
         """As its operators would."""
-        async with self.kill_lock:
-            code = await world.off_loop(self.gateway.stop)
+        async with gateway.lock:
+            code = await world.off_loop(gateway.stop)
             if code != 0:
                 self.tally.violate(
-                    [checker.Violation(5, -1, f"the gateway ended with {code} at SIGTERM")])
-            await world.off_loop(self.gateway.start)
-            await self.client.ready()
+                    [checker.Violation(5, -1, f"{gateway.name} ended with {code} at SIGTERM")])
+            await world.off_loop(gateway.start)
 
-    async def watch_gateway(self):
+    async def restart_all(self):
+        for gateway in self.gateways:
+            await self.restart(gateway)
+        await self.client.ready()
+
+    async def watch_gateways(self):
         while True:
             await asyncio.sleep(0.1)
-            if self.gateway.up:
-                await world.off_loop(self.gateway.observe)
-            if self.gateway.exited():
-                code = self.gateway.process.returncode
+            for gateway in self.gateways:
+                if gateway.up:
+                    await world.off_loop(gateway.observe)
+                if not gateway.exited():
+                    continue
+                code = gateway.process.returncode
                 self.tally.violate(
-                    [checker.Violation(5, -1, f"the gateway ended by itself with {code}")])
-                async with self.kill_lock:
-                    if self.gateway.exited():
-                        self.gateway.up = False
-                        self.gateway.downs.append([time.monotonic(), float("inf")])
-                        await world.off_loop(self.gateway.start)
+                    [checker.Violation(5, -1, f"{gateway.name} ended by itself with {code}")])
+                async with gateway.lock:
+                    if gateway.exited():
+                        gateway.mark_ended()
+                        await world.off_loop(gateway.start)

@@ -1,5 +1,7 @@
 """The gateway's messages as what the checker compares."""
 
+import hashlib
+
 from google.rpc import error_details_pb2, status_pb2
 from leasegateway.v1 import resources_pb2 as resources
 
@@ -10,6 +12,11 @@ OPEN_STATES = ("INTENDED", "SENT", "UNKNOWN")
 
 def name_of(enum, prefix, value):
     return enum.Name(value).removeprefix(prefix)
+
+
+def trace_of(request_id):
+    """The trace of every call with this request_id, so that what is sent for it can be told."""
+    return hashlib.sha256(request_id.encode()).hexdigest()[:32]
 
 
 def micros(pricing):
@@ -42,3 +49,8 @@ def to_operation(message):
         name_of(resources.OperationSettlement, "OPERATION_SETTLEMENT_", message.settlement), reason,
         result.lease_id, result.phone_number,
         micros(message.price) if message.HasField("price") else None)
+
+
+def parse_operation(data):
+    """As the journal's file has it."""
+    return to_operation(resources.Operation.FromString(data))

@@ -44,6 +44,9 @@ class Step:
     attempts: int = 1
     retry_pause: float = 0.1
     cancel_after: float | None = None
+    # With several replicas: which one it asks first, and whom then ("turn", "stay", "all" at once).
+    replica: int = 0
+    habit: str = "stay"
 
 
 @dataclasses.dataclass
@@ -56,6 +59,10 @@ class Trial:
     kill: str = ""
     kill_route: str = LEASE
     kill_delay: float = 0.0
+    # With several replicas: which one is killed, or frozen for so many seconds, and when it is back.
+    replica: int = 0
+    freeze: float = 0.0
+    restart_after: float = 0.0
 
 
 def is_limited(index):

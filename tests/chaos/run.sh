@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Leases through every fault of the sandbox and killed gateways, and compares what callers were told,
 # the journal and the ledger. tests/README.md, "Chaos".
-#   tests/chaos/run.sh [--trials N] [--seed S] [--jobs J] [--only INDEX [--alone]] [--keep FOLDER]
+#   tests/chaos/run.sh [--replicas N] [--trials N] [--seed S] [--jobs J] [--only INDEX [--alone]] [--keep FOLDER]
 script_name=tests/chaos/run.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../deploy/common.sh"
 
@@ -9,11 +9,12 @@ if [ "${1:-}" = --help ] || [ "${1:-}" = -h ]; then
   exec /usr/bin/python3 "$root/tests/chaos/chaos.py" --help
 fi
 
-step "Test the checker"
-/usr/bin/python3 "$root/tests/chaos/checker_test.py"
-
 step "Install"
 "$root/deploy/install.sh" --tests
+
+step "Test the checker, and what stands between gateways and database"
+for test in checker_test tcp_proxy_test plan_replicas_test; do /usr/bin/python3 "$root/tests/chaos/$test.py"; done
+
 build release lease-gateway lease-sandbox
 
 step "Generate the messages"

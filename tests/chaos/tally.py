@@ -9,6 +9,10 @@ class Tally:
         self.trials = 0
         self.calls = collections.Counter()
         self.kills = collections.Counter()
+        self.freezes = collections.Counter()
+        self.blows = collections.Counter()  # to the database
+        self.network = {}  # what became of connections between gateways and database
+        self.longest_orphaned = 0.0  # seconds
         self.caught = collections.Counter()
         self.faults = collections.Counter()
         self.posted = collections.Counter()
@@ -24,14 +28,16 @@ class Tally:
             self.violations.append({"invariant": violation.invariant, "trial": trial,
                                     "batch": violation.trial < 0, "text": violation.text})
 
-    def report(self, gateway):
+    def report(self, gateways):
         faults = collections.Counter(self.faults)
         for kind, count in self.posted.items():
             faults[kind] += count
         return {
             "trials": self.trials, "calls": self.calls, "kills": self.kills, "caught": self.caught,
+            "freezes": self.freezes, "blows": self.blows, "network": self.network,
+            "longest_orphaned": self.longest_orphaned,
             "faults": faults, "late": self.late, "settled_after": self.settled_after,
-            "violations": self.violations, "max_rss": gateway.max_rss,
-            "max_files": gateway.max_files, "gateway_calls": self.gateway_calls,
+            "violations": self.violations, "max_rss": max(each.max_rss for each in gateways),
+            "max_files": max(each.max_files for each in gateways), "gateway_calls": self.gateway_calls,
             "requests": self.requests,
         }

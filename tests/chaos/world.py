@@ -1,4 +1,4 @@
-"""The processes: a sandbox that stays, a gateway that is killed, and what can be seen of them."""
+"""The processes: a sandbox that stays, gateways that are killed, and what can be seen of them."""
 
 import asyncio
 import collections
@@ -28,6 +28,12 @@ OPTIONS = {
     "log-level": "info",
 }
 DEFAULT_DEADLINE = 2.0
+# How long a replica that is not heard of counts as alive.
+OWNERSHIP_TIME = 2.0
+# A request is over, whatever becomes of it, so many seconds after its first byte at the latest, because
+# its sender's time-outs end it: send, response, read.
+REQUEST_LIMIT = 1.5
+CATCHING_UP = 0.5  # seconds after a freeze in which no deadline is held against a gateway
 RSS_LIMIT = 512 << 20
 FILES_LIMIT = 600
 
@@ -38,21 +44,25 @@ def off_loop(function, *arguments):
 
 
 class Sandbox:
-    def __init__(self, binary, folder, seed, numbers):
+    """`ports`: of the provider. By the one that a request came in its sender can be told."""
+
+    def __init__(self, binary, folder, seed, numbers, ports=1):
         self.ca_file = os.path.join(folder, "ca.pem")
         self.log = open(os.path.join(folder, "sandbox.log"), "wb")
         self.process = subprocess.Popen(
             [binary, "--port", "0", "--control-port", "0", "--ca-out", self.ca_file,
-             "--numbers", str(numbers), "--seed", str(seed)],
+             "--numbers", str(numbers), "--seed", str(seed), "--more-ports", str(ports - 1)],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
-        said = {}
+        said, self.urls = {}, []
         while len(said) < 3:
             line = self.process.stdout.readline()
             if not line:
                 raise RuntimeError("the sandbox did not start")
             key, _, value = line.strip().partition(": ")
             said[key] = value
-        self.url, self.key = said["url"], said["key"]
+            if key == "url":
+                self.urls.append(value)
+        self.key = said["key"]
         self.control = urllib.parse.urlparse(said["control"])
         self.local = threading.local()
 
@@ -81,6 +91,13 @@ class Sandbox:
     def ledger(self, after=0):
         return self.ask("GET", f"ledger?after={after}")["entries"]
 
+    def writes(self, after=0):
+        return self.ask("GET", f"writes?after={after}")["writes"]
+
+    def replica_of(self, port):
+        """The index of the gateway that calls the provider by this port."""
+        return [urllib.parse.urlparse(url).port for url in self.urls].index(port)
+
     def stop(self):
         self.process.send_signal(signal.SIGCONT)
         self.process.terminate()
@@ -104,53 +121,103 @@ def free_port():
 
 
 class Gateway:
-    def __init__(self, binary, folder, sandbox):
+    """One of `replicas` that share a database; without a database, the only one, with a file."""
+
+    def __init__(self, binary, folder, sandbox, index=0, database=None):
         self.binary, self.folder, self.sandbox = binary, folder, sandbox
+        self.index, self.database = index, database
+        self.name = f"gateway {index}" if database else "the gateway"
         self.journal = os.path.join(folder, "journal.db")
-        self.log = open(os.path.join(folder, "gateway.log"), "ab")
+        self.log = open(os.path.join(folder, f"gateway-{index}.log" if database else "gateway.log"), "ab")
         self.port = free_port()
         self.process = None
         self.incarnation = 0
         self.up = False
+        self.frozen = False
+        self.lock = asyncio.Lock()  # one end, or freeze, at a time
         self.downs = []  # [from, to] in which it was not there
         self.max_rss = 0
         self.max_files = 0
 
+    def command(self, idle_timeout):
+        options = {**OPTIONS, "listen": f"127.0.0.1:{self.port}",
+                   "upstream-url": self.sandbox.urls[self.index],
+                   "upstream-ca-file": self.sandbox.ca_file, "idle-timeout": idle_timeout}
+        if self.database:
+            options |= {"database-url": self.database.url(self.index),
+                        "ownership-time": f"{OWNERSHIP_TIME:.0f}s"}
+        else:
+            options["journal"] = self.journal
+        return [self.binary] + [f"--{key}={value}" for key, value in options.items()]
+
     def start(self, idle_timeout="30s"):
-        """Blocks until it takes calls."""
-        options = {**OPTIONS, "listen": f"127.0.0.1:{self.port}", "upstream-url": self.sandbox.url,
-                   "upstream-ca-file": self.sandbox.ca_file, "journal": self.journal,
-                   "idle-timeout": idle_timeout}
-        arguments = [self.binary] + [f"--{key}={value}" for key, value in options.items()]
-        self.process = subprocess.Popen(
-            arguments, stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
-            env={"PATH": os.environ.get("PATH", ""), "CONTIGUITY_API_KEY": self.sandbox.key})
-        end = time.monotonic() + 20
+        """Blocks until it takes calls. One that finds no database to start with is started again."""
+        environment = {"PATH": os.environ.get("PATH", ""), "CONTIGUITY_API_KEY": self.sandbox.key}
+        if self.database:
+            environment["LEASE_GATEWAY_DATABASE_PASSWORD"] = self.database.password
+        end = time.monotonic() + (60 if self.database else 20)
+        self.process = None
         while True:
-            if self.process.poll() is not None:
-                raise RuntimeError(f"the gateway did not start: exit status {self.process.returncode}")
+            if self.process is None:
+                self.process = subprocess.Popen(self.command(idle_timeout), stdin=subprocess.DEVNULL,
+                                                stdout=self.log, stderr=self.log, env=environment)
+            code = self.process.poll()
+            if code is not None and (not self.database or code < 0 or time.monotonic() > end):
+                raise RuntimeError(f"{self.name} did not start: exit status {code}")
+            if code is not None:
+                self.process = None
+                time.sleep(0.2)
+                continue
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
                 break
             except OSError:
                 if time.monotonic() > end:
-                    raise RuntimeError("the gateway takes no calls after 20 s") from None
+                    raise RuntimeError(f"{self.name} takes no calls in time") from None
                 time.sleep(0.01)
         self.incarnation += 1
+        self._mark_up()
+
+    def _mark_down(self):
+        self.up = False
+        if not self.downs or self.downs[-1][1] < float("inf"):
+            self.downs.append([time.monotonic(), float("inf")])
+
+    def _mark_up(self):
+        self.up, self.frozen = True, False
         if self.downs:
             self.downs[-1][1] = time.monotonic()
-        self.up = True
+
+    def freeze(self):
+        """SIGSTOP. Returns whether it was there to be frozen."""
+        if not self.up or self.process.poll() is not None:
+            return False
+        self._mark_down()
+        self.frozen = True
+        self.process.send_signal(signal.SIGSTOP)
+        return True
+
+    def thaw(self):
+        if self.frozen:
+            self.process.send_signal(signal.SIGCONT)
+            self._mark_up()
+            # What it has slept through, it has to catch up with.
+            self.downs[-1][1] += CATCHING_UP
 
     def kill(self):
         """kill -9, at once; it may be awaited elsewhere."""
         self.observe()
-        self.up = False
-        self.downs.append([time.monotonic(), float("inf")])
+        self._mark_down()
+        self.frozen = False
         self.process.send_signal(signal.SIGKILL)
 
     def buried(self):
         """Blocks until the killed process is gone."""
         self.process.wait()
+
+    def mark_ended(self):
+        """It has ended by itself."""
+        self._mark_down()
 
     def exited(self):
         return self.up and self.process.poll() is not None
@@ -171,8 +238,7 @@ class Gateway:
     def stop(self):
         """SIGTERM; returns the exit status."""
         self.observe()
-        self.up = False
-        self.downs.append([time.monotonic(), float("inf")])
+        self._mark_down()
         self.process.terminate()
         try:
             return self.process.wait(40)
@@ -180,8 +246,10 @@ class Gateway:
             self.process.kill()
             return self.process.wait()
 
-    def journal_rows(self, operation_class, since=0):
-        """The operations in a copy of the file: what a process that comes after this one finds."""
+    def journal_rows(self, parse, since=0):
+        """The operations in a copy of the file, or in the database: what comes after this one finds."""
+        if self.database:
+            return self.database.journal_rows(since)
         copy = os.path.join(self.folder, "copy.db")
         for suffix in ("", "-wal"):
             if os.path.exists(copy + suffix):
@@ -192,7 +260,7 @@ class Gateway:
             rows = database.execute("SELECT operation FROM operation WHERE create_time >= ?",
                                     (since,)).fetchall()
         database.close()
-        return [operation_class.FromString(row[0]) for row in rows]
+        return [parse(row[0]) for row in rows]
 
 
 class Lag:

@@ -1,15 +1,13 @@
 // The programs as processes: leasectl's commands and exit codes, SIGTERM under load, and what the
 // log says and keeps to itself.
-#include <fcntl.h>
+#include "tests/support/programs.h"
+
 #include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 
 #include <algorithm>
 #include <atomic>
 #include <boost/json/parse.hpp>
 #include <filesystem>
-#include <sstream>
 #include <thread>
 #include <vector>
 
@@ -20,82 +18,8 @@ namespace {
 
 constexpr char kSecret[] = "contiguity_sk_not_for_anybodys_eyes";
 
-std::string ReadAll(const std::string& path) {
-  std::ostringstream content;
-  content << std::ifstream(path).rdbuf();
-  return content.str();
-}
-
-class ProgramsTest : public testing::Test {
+class ProgramsTest : public testing::Test, protected Programs {
  protected:
-  ProgramsTest() {
-    std::string pattern = testing::TempDir() + "programs_testXXXXXX";
-    folder_ = mkdtemp(pattern.data());
-  }
-  ~ProgramsTest() override {
-    for (const pid_t pid : running_) {
-      kill(pid, SIGKILL);
-      waitpid(pid, nullptr, 0);
-    }
-    std::filesystem::remove_all(folder_);
-  }
-
-  std::string Path(const std::string& name) const { return folder_ + "/" + name; }
-
-  // Starts a program; its output goes to the files NAME.out and NAME.err, its input is NAME.in
-  // where there is one.
-  pid_t Start(const std::string& name, const std::string& program,
-              const std::vector<std::string>& arguments,
-              const std::vector<std::string>& environment = {}) {
-    const std::string path = std::string(BINARY_DIR "/") + program;
-    std::vector<char*> argv = {const_cast<char*>(path.c_str())};
-    for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
-    argv.push_back(nullptr);
-    std::vector<char*> envp;
-    for (char** variable = environ; *variable != nullptr; ++variable) envp.push_back(*variable);
-    for (const auto& variable : environment) envp.push_back(const_cast<char*>(variable.c_str()));
-    envp.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    const int flags = O_WRONLY | O_CREAT | O_TRUNC;
-    if (std::filesystem::exists(Path(name + ".in"))) {
-      posix_spawn_file_actions_addopen(&actions, 0, Path(name + ".in").c_str(), O_RDONLY, 0);
-    }
-    posix_spawn_file_actions_addopen(&actions, 1, Path(name + ".out").c_str(), flags, 0600);
-    posix_spawn_file_actions_addopen(&actions, 2, Path(name + ".err").c_str(), flags, 0600);
-    pid_t pid = -1;
-    EXPECT_EQ(posix_spawn(&pid, path.c_str(), &actions, nullptr, argv.data(), envp.data()), 0);
-    posix_spawn_file_actions_destroy(&actions);
-    running_.insert(pid);
-    return pid;
-  }
-
-  // The exit status of a program that ends within 30 s; -1 when it does not, or is killed.
-  int Wait(pid_t pid) {
-    for (int i = 0; i < 3000; ++i) {
-      int status = 0;
-      if (waitpid(pid, &status, WNOHANG) == pid) {
-        running_.erase(pid);
-        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return -1;
-  }
-
-  // The text that follows `mark` in a file, up to `end`; waits for it up to 30 s.
-  std::string After(const std::string& file, const std::string& mark, const std::string& end) {
-    for (int i = 0; i < 3000; ++i) {
-      const std::string text = ReadAll(Path(file));
-      const auto at = text.find(mark);
-      const auto stop = at == text.npos ? at : text.find_first_of(end, at + mark.size());
-      if (stop != text.npos) return text.substr(at + mark.size(), stop - at - mark.size());
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    ADD_FAILURE() << "no \"" << mark << "\" in " << ReadAll(Path(file));
-    return "";
-  }
-
   pid_t StartGateway(std::vector<std::string> arguments) {
     arguments.insert(arguments.end(), {"--sandbox", "--listen", "127.0.0.1:0"});
     const pid_t pid = Start("gateway", "lease-gateway", arguments);
@@ -130,8 +54,6 @@ class ProgramsTest : public testing::Test {
     return Start(name, "leasectl", arguments);
   }
 
-  std::string folder_;
-  std::set<pid_t> running_;
   std::string target_;
   std::string out_, err_;
 };

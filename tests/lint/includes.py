@@ -32,10 +32,13 @@ ROOMS = {
     "service/config": ["service/process", "upstream/postgres"],
     "service/rpc": ["service/process", "upstream", "upstream/availability", "upstream/leasing"],
     "service/admin": ["service/process", "service/rpc", "upstream", "upstream/availability",
-                      "upstream/leasing/journal/sqlite", "upstream/lease_api_factory"],
+                      "upstream/leasing", "upstream/leasing/journal/sqlite",
+                      "upstream/lease_api_factory"],
     "service": ["service/process", "service/config", "service/rpc", "service/admin", "upstream",
-                "upstream/leasing", "upstream/leasing/journal/sqlite",
-                "upstream/lease_api_factory", "upstream/sandbox"],
+                "upstream/leasing", "upstream/leasing/journal",
+                "upstream/leasing/journal/sqlite", "upstream/leasing/journal/postgres",
+                "upstream/cluster", "upstream/postgres", "upstream/lease_api_factory",
+                "upstream/sandbox"],
     "service/leasectl": [],  # a client: it shares only the contract
 }
 

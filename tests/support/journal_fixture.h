@@ -31,6 +31,7 @@
 #include <vector>
 
 #include "tests/support/failing_disk.h"
+#include "tests/support/journal_entries.h"
 #include "upstream/leasing/journal/sqlite/sqlite_journal.h"
 #include "upstream/upstream_error.h"
 
@@ -73,44 +74,6 @@ class Callers {
     return threads;
   }();
 };
-
-inline OperationJournal::Entry MakeEntry(const std::string& id,
-                                         const std::string& account = "acme") {
-  OperationJournal::Entry entry;
-  entry.fingerprint = std::string(32, id.empty() ? '?' : id.back());
-  entry.operation.set_account(account);
-  entry.operation.set_request_id(id);
-  entry.operation.set_kind(v1::OPERATION_KIND_LEASE);
-  entry.operation.set_state(v1::OPERATION_STATE_INTENDED);
-  entry.operation.set_phone_number("+13059478667");
-  entry.operation.set_caller("caller of " + id);
-  return entry;
-}
-
-inline OperationJournal::Query QueryOf(const std::string& account,
-                                       const std::string& phone_number = "",
-                                       std::optional<v1::OperationState> state = std::nullopt,
-                                       const std::string& after = "", int limit = 100) {
-  OperationJournal::Query query;
-  query.account = account;
-  query.phone_number = phone_number;
-  query.state = state;
-  query.after = after;
-  query.limit = limit;
-  return query;
-}
-
-inline v1::Operation WithState(v1::Operation operation, v1::OperationState state) {
-  operation.set_state(state);
-  return operation;
-}
-
-inline OperationJournal::Change ChangeTo(v1::Operation operation, std::int64_t revision = 0) {
-  OperationJournal::Change change;
-  change.operation = std::move(operation);
-  change.revision = revision;
-  return change;
-}
 
 inline std::string Read(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);

@@ -28,11 +28,12 @@ json::value Result::Json() const {
   return json::parse(body, ignored);
 }
 
-Client::Client(const Sandbox& sandbox, std::string key) : key_(std::move(key)) {
+Client::Client(const Sandbox& sandbox, std::string key, const std::string& url)
+    : key_(std::move(key)) {
   tls_.add_certificate_authority(net::buffer(sandbox.ca_certificate()), error_);
   stream_.set_verify_mode(net::ssl::verify_peer);
   stream_.set_verify_callback(net::ssl::host_name_verification("localhost"));
-  stream_.next_layer().connect({net::ip::address_v4::loopback(), PortOf(sandbox.url())}, error_);
+  stream_.next_layer().connect({net::ip::address_v4::loopback(), PortOf(url)}, error_);
   // A broken sandbox fails a test instead of hanging it.
   timeval timeout{10, 0};
   setsockopt(stream_.next_layer().native_handle(), SOL_SOCKET, SO_RCVTIMEO, &timeout,

@@ -10,6 +10,7 @@
 #include <boost/system/error_code.hpp>
 #include <cstdint>
 #include <string>
+#include <utility>
 
 #include "upstream/sandbox/sandbox.h"
 
@@ -31,7 +32,10 @@ struct Result {
 // A plain synchronous client with one connection.
 class Client {
  public:
-  Client(const Sandbox& sandbox, std::string key);
+  Client(const Sandbox& sandbox, std::string key)
+      : Client(sandbox, std::move(key), sandbox.url()) {}
+  // By one of its ports.
+  Client(const Sandbox& sandbox, std::string key, const std::string& url);
 
   const boost::system::error_code& error() const { return error_; }
   long verify_result();

@@ -6,6 +6,7 @@
   tests/systems/kubernetes.py metrics SCRAPE           a file with what /metrics said
   tests/systems/kubernetes.py prometheus ADDRESS       of a Prometheus that scrapes the gateway
   tests/systems/kubernetes.py client ADDRESS           of a gateway
+  tests/systems/kubernetes.py retries LANGUAGE…        python, grpc-js: as found by node
 
 Ends with a line "N passed, N failed".
 """
@@ -23,6 +24,7 @@ from kubernetes_checks.checks import check, read
 from kubernetes_checks.metrics import alert_test_errors, metrics, prometheus
 from kubernetes_checks.mutations import MUTATIONS
 from kubernetes_checks.rendered import Gateway, Rendered
+from kubernetes_checks.retries import retries
 from kubernetes_checks.rules import RULES, violations
 
 # The npm package that has the types, by the end of the API group's name.
@@ -35,7 +37,8 @@ def rules(folder, program):
     for path in sorted(glob.glob(os.path.join(folder, "*.yaml"))):
         overlay = os.path.basename(path)[:-5]
         rendered[overlay] = list(yaml.safe_load_all(read(path)))
-    check("three overlays", [] if set(rendered) == {"sandbox", "production", "mesh"} else [str(set(rendered))])
+    overlays = {"sandbox", "single", "trial", "production", "mesh"}
+    check("all overlays", [] if set(rendered) == overlays else [str(set(rendered))])
     for overlay, objects in rendered.items():
         check(f"overlay {overlay}, {len(objects)} objects, {len(RULES)} rules",
               violations(Rendered(overlay, objects, gateway)))
@@ -47,7 +50,7 @@ def rules(folder, program):
         if not any(expected in error for error in found):
             missed.append(f"{overlay}: {expected!r} is not noticed, but {found}")
     check(f"the rules refuse each of {len(MUTATIONS)} broken manifests", missed)
-    check("service-config.json", service_config_errors())
+    check("service_config.json", service_config_errors())
     check("envoy-routes.yaml", envoy_errors())
     check("each alert has a test that fires and one that is silent", alert_test_errors())
 
@@ -70,7 +73,7 @@ def typescript(folder):
 def main():
     command, *arguments = sys.argv[1:]
     {"rules": rules, "typescript": typescript, "metrics": metrics, "prometheus": prometheus,
-     "client": client}[command](*arguments)
+     "client": client, "retries": retries}[command](*arguments)
     if command != "typescript":
         print(f"{checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Checks what is in deploy/ for Kubernetes and Prometheus without a cluster: kustomize renders every overlay, the
 # objects have the types of the Kubernetes API and keep to rules of our own (tests/systems/kubernetes.py), promtool
-# checks and tests the alerts, and a real Prometheus scrapes a running gateway, which has every metric
-# that alerts and dashboard name. Ends with a line "N passed, N failed".
+# checks and tests the alerts, and a real Prometheus scrapes a running gateway with a PostgreSQL, which has
+# every metric that alerts and dashboard name. Ends with a line "N passed, N failed".
 #   tests/systems/kubernetes.sh [FOLDER]   FOLDER has the programs; default: build/release/bin
 script_name=tests/systems/kubernetes.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../deploy/common.sh"
+. "$root/deploy/postgres.sh"
 bin=${1:-$root/build/release/bin}
 for program in lease-gateway leasectl; do
   [ -x "$bin/$program" ] || fail "$bin/$program is missing: build it first"
@@ -18,8 +19,11 @@ passed=0
 failed=0
 gateway=
 prometheus=
+database=$(mktemp -d)
 cleanup() {
   for pid in $prometheus $gateway; do stop_process "$pid" 30 || true; done
+  stop_postgres
+  rm -rf "$database"
 }
 trap cleanup EXIT
 trap 'exit 130' INT
@@ -44,7 +48,7 @@ python() {
     failed=$((failed + ${counts#* }))
   fi
 }
-overlays=(sandbox production mesh)
+overlays=(sandbox single trial production mesh)
 
 step "Render every overlay"
 rendered=
@@ -92,6 +96,14 @@ if [ -n "$rendered" ]; then
   fi
 fi
 
+step "Clients with the service config"
+languages=(python)
+if npm_packages @grpc/grpc-js@1; then
+  languages+=(grpc-js)
+  export NODE_PATH=$root/build/npm/node_modules
+fi
+python retries "${languages[@]}"
+
 if ! command -v promtool >/dev/null; then
   echo "skipped: promtool is missing: run deploy/install.sh --kubernetes"
 else
@@ -101,11 +113,17 @@ else
   check "promtool test rules" tested alerts_test.yaml
 fi
 
+step "Migrate, as the Job does" "$out/migration.log"
+start_postgres "$database/server" "$out/postgres.log" || fail "PostgreSQL does not start (log: $out/postgres.log)"
+migrate() { LEASE_GATEWAY_DATABASE_URL=$database_url timeout 30 "$bin/lease-gateway" --migrate >>"$step_log" 2>&1; }
+check "the schema is applied" migrate
+check "a second time, nothing is left to do" migrate
+
 step "A running gateway" "$out/gateway.log"
 port=$(free_port 23051)
 admin=$(free_port $((port + 1)))
-"$bin/lease-gateway" --sandbox --listen "127.0.0.1:$port" --admin-listen "127.0.0.1:$admin" \
-  --drain-wait 5s >"$step_log" 2>&1 &
+LEASE_GATEWAY_DATABASE_URL=$database_url "$bin/lease-gateway" --sandbox --listen "127.0.0.1:$port" \
+  --admin-listen "127.0.0.1:$admin" --drain-wait 5s >"$step_log" 2>&1 &
 gateway=$!
 leasectl() { timeout 20 "$bin/leasectl" --target "127.0.0.1:$port" "$@"; }
 if ! wait_for 20 "$gateway" leasectl health; then

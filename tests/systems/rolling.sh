@@ -21,4 +21,4 @@ fi
 build release lease-gateway lease-sandbox rolling
 step "Replace gateways under load"
 timeout $((120 + calls / 500)) "$root/build/release/tests/rolling" "$root/build/release/bin" \
-  "$root/deploy/clients/service-config.json" "$calls" "${callers[@]}"
+  "$root/proto/leasegateway/v1/service_config.json" "$calls" "${callers[@]}"

@@ -205,6 +205,7 @@ Cluster::Stats Cluster::stats() const {
     stats.listening = state_->listener && state_->listener->is_connected();
   }
   stats.up = state_->gate->is_up();
+  stats.connections = state_->pool->connections() + (stats.listening ? 1 : 0);
   stats.transactions = state_->gate->counts();
   stats.news = state_->news->stats();
   stats.replicas = state_->heartbeat->alive();

@@ -65,6 +65,7 @@ class Cluster {
     bool up = false;         // a transaction could be tried now
     bool brought_up = false;  // since the start, once
     bool listening = false;  // LISTEN is in force
+    int connections = 0;     // with that for LISTEN
     Gate::Counts transactions;
     SharedNews::Stats news;
     int replicas = 1;                                                     // alive

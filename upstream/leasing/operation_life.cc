@@ -327,11 +327,6 @@ asio::awaitable<std::optional<Settled>> OperationLife::SettleOpen() {
 }
 
 asio::awaitable<Settled> OperationLife::Try(std::string phone_number) {
-  while (parts_->environment.now() < record_.quiet_at()) {
-    if (!flight_->IsWanted()) co_return NotSent(flight_->WhyNotSent());
-    auto waiting = Flight::NapUntil(flight_, std::min(record_.quiet_at(), flight_->deadline()));
-    co_await std::move(waiting);
-  }
   auto looking = requests_.Look(phone_number);
   const auto look = co_await std::move(looking);
   if (!look.ok()) co_return NotSent(NotSentError(look.status()));

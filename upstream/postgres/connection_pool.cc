@@ -50,6 +50,11 @@ void ConnectionPool::Remove(const std::shared_ptr<Request>& request) {
   queue_.Remove(request);
 }
 
+int ConnectionPool::connections() const {
+  const std::lock_guard lock(mutex_);
+  return static_cast<int>(connected_.size());
+}
+
 bool ConnectionPool::is_up() const {
   const std::lock_guard lock(mutex_);
   return !connected_.empty() || last_try_.ok();

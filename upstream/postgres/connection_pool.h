@@ -28,6 +28,7 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
   absl::Status Add(std::shared_ptr<Request> request);
   void Remove(const std::shared_ptr<Request>& request);
   bool is_up() const;
+  int connections() const;
   void Stop();
 
   // For the coroutine of a connection. A wakeup names it.

@@ -61,6 +61,8 @@ asio::awaitable<absl::StatusOr<Rows>> PooledDatabase::RunShared(
 
 bool PooledDatabase::is_up() const { return pool_->is_up(); }
 
+int PooledDatabase::connections() const { return pool_->connections(); }
+
 void PooledDatabase::Stop() { pool_->Stop(); }
 
 }  // namespace leasegateway::postgres

@@ -30,6 +30,8 @@ class PooledDatabase final : public Database {
   boost::asio::awaitable<absl::StatusOr<Rows>> RunShared(
       Query query, std::chrono::steady_clock::time_point deadline) override;
   bool is_up() const override;
+  // That are connected.
+  int connections() const;
 
   // What waits is UNAVAILABLE, what was sent gets its answer, then connections are closed. Doesn't
   // wait for that. Thread-safe.

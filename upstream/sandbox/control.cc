@@ -50,12 +50,24 @@ std::string_view QueryValue(std::string_view target, std::string_view key) {
   return {};
 }
 
+// The sequence number in the query; 0: there is none.
+absl::StatusOr<std::size_t> After(std::string_view target) {
+  std::size_t after = 0;
+  const std::string_view text = QueryValue(target, "after");
+  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), after);
+  if (!text.empty() && (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size())) {
+    return BadField("after", json::value(ToJson(text)), "must be a sequence number");
+  }
+  return after;
+}
+
 }  // namespace
 
 const Control::Row Control::kRoutes[] = {
     {"GET", kIndexPath, &Control::Index},
     {"GET", "/_sandbox/ledger", &Control::ReadLedger},
     {"GET", "/_sandbox/requests", &Control::ReadTraffic},
+    {"GET", "/_sandbox/writes", &Control::ReadWrites},
     {"GET", "/_sandbox/faults", &Control::ReadFaults},
     {"POST", "/_sandbox/faults", &Control::AddFaults, true},
     {"DELETE", "/_sandbox/faults", &Control::ClearFaults},
@@ -110,16 +122,18 @@ Control::Answer Control::Index(const Request&) {
 }
 
 Control::Answer Control::ReadLedger(const Request& request) {
-  std::size_t after = 0;
-  const std::string_view text = QueryValue(request.target, "after");
-  const auto parsed = std::from_chars(text.data(), text.data() + text.size(), after);
-  if (!text.empty() && (parsed.ec != std::errc() || parsed.ptr != text.data() + text.size())) {
-    return BadField("after", json::value(ToJson(text)), "must be a sequence number");
-  }
-  return provider_->LedgerJson(after);
+  const absl::StatusOr<std::size_t> after = After(request.target);
+  if (!after.ok()) return after.status();
+  return provider_->LedgerJson(*after);
 }
 
 Control::Answer Control::ReadTraffic(const Request&) { return traffic_->ToJson(); }
+
+Control::Answer Control::ReadWrites(const Request& request) {
+  const absl::StatusOr<std::size_t> after = After(request.target);
+  if (!after.ok()) return after.status();
+  return traffic_->WritesToJson(*after);
+}
 
 Control::Answer Control::ReadFaults(const Request&) { return faults_->ToJson(); }
 

@@ -38,6 +38,7 @@ class Control {
   Answer Index(const Request& request);
   Answer ReadLedger(const Request& request);
   Answer ReadTraffic(const Request& request);
+  Answer ReadWrites(const Request& request);
   Answer ReadFaults(const Request& request);
   Answer AddFaults(const Request& request);
   Answer ClearFaults(const Request& request);

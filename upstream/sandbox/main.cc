@@ -34,6 +34,11 @@ void AddOptions(CLI::App& app, leasegateway::sandbox::SandboxOptions& options,
                 std::string& key_file, std::string& ca_out) {
   app.add_option("--address", options.address, "IP address to listen on")->capture_default_str();
   app.add_option("--port", options.port, "HTTPS port; 0: any free one")->capture_default_str();
+  app.add_option("--more-ports", options.more_ports,
+                 "how many more HTTPS ports, any free ones: what comes in by which one is among "
+                 "the control routes' writes")
+      ->check(CLI::Range(0, 1000))
+      ->capture_default_str();
   app.add_option("--control-port", options.control_port,
                  "plain HTTP port of the control routes; 0: any free one")
       ->capture_default_str();
@@ -94,8 +99,8 @@ int main(int argc, char** argv) {
       return kExitFailed;
     }
   }
-  std::cout << "url: " << (*sandbox)->url() << "\n"
-            << "control: " << (*sandbox)->control_url() << "/\n"
+  for (const std::string& url : (*sandbox)->urls()) std::cout << "url: " << url << "\n";
+  std::cout << "control: " << (*sandbox)->control_url() << "/\n"
             << "key: " << (*sandbox)->key() << std::endl;
   int signal = 0;
   sigwait(&signals, &signal);

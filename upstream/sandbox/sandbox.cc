@@ -35,7 +35,8 @@ absl::StatusOr<std::unique_ptr<Sandbox>> Sandbox::Start(const SandboxOptions& op
 Sandbox::Sandbox(std::unique_ptr<Server> server) : server_(std::move(server)) {}
 Sandbox::~Sandbox() = default;
 
-std::string Sandbox::url() const { return server_->url(); }
+std::string Sandbox::url() const { return server_->urls().front(); }
+std::vector<std::string> Sandbox::urls() const { return server_->urls(); }
 std::string Sandbox::control_url() const { return server_->control_url(); }
 std::string Sandbox::ca_certificate() const { return server_->ca_certificate(); }
 std::string Sandbox::key() const { return server_->key(); }

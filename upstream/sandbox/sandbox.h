@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "upstream/sandbox/options.h"
@@ -22,10 +23,11 @@ class Sandbox {
   Sandbox(const Sandbox&) = delete;
   Sandbox& operator=(const Sandbox&) = delete;
 
-  std::string url() const;             // "https://localhost:PORT/numbers"
-  std::string control_url() const;     // "http://127.0.0.1:PORT/_sandbox"
-  std::string ca_certificate() const;  // PEM of the throw-away CA; its key never leaves memory
-  std::string key() const;             // the first accepted API key
+  std::string url() const;                // "https://localhost:PORT/numbers"
+  std::vector<std::string> urls() const;  // the same, then those of the other ports
+  std::string control_url() const;        // "http://127.0.0.1:PORT/_sandbox"
+  std::string ca_certificate() const;     // PEM of the throw-away CA; its key never leaves memory
+  std::string key() const;                // the first accepted API key
 
   // A control request without the network: `method` and `path` as on the control port
   // ("POST", "/_sandbox/faults"). Returns the JSON body; INVALID_ARGUMENT for a bad request.

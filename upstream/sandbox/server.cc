@@ -82,20 +82,28 @@ absl::Status Server::Start() {
         Cat("can't listen on ", options_.address, ": it is not an IP address"));
   }
   if (absl::Status status = SetUpTls(address); !status.ok()) return status;
-  absl::StatusOr<tcp::acceptor> provider = Open(address, options_.port);
-  if (!provider.ok()) return provider.status();
+  std::vector<tcp::acceptor> providers;
+  for (int i = 0; i <= options_.more_ports; ++i) {
+    absl::StatusOr<tcp::acceptor> provider = Open(address, i == 0 ? options_.port : 0);
+    if (!provider.ok()) return provider.status();
+    providers.push_back(*std::move(provider));
+  }
   absl::StatusOr<tcp::acceptor> control = Open(address, options_.control_port);
   if (!control.ok()) return control.status();
 
   // The name that the certificate was made for, where it leads here.
   const bool local = address.is_unspecified() || address == net::ip::address_v4::loopback();
   std::string host = address.is_v6() ? Cat("[", address.to_string(), "]") : address.to_string();
-  url_ = Cat("https://", local ? "localhost" : host, ":", provider->local_endpoint(error).port(),
-             "/numbers");
+  for (const tcp::acceptor& provider : providers) {
+    urls_.push_back(Cat("https://", local ? "localhost" : host, ":",
+                        provider.local_endpoint(error).port(), "/numbers"));
+  }
   if (address.is_unspecified()) host = "127.0.0.1";
   control_url_ = Cat("http://", host, ":", control->local_endpoint(error).port(), "/_sandbox");
 
-  net::co_spawn(context_, Accept(*std::move(provider), false), [](std::exception_ptr) {});
+  for (tcp::acceptor& provider : providers) {
+    net::co_spawn(context_, Accept(std::move(provider), false), [](std::exception_ptr) {});
+  }
   net::co_spawn(context_, Accept(*std::move(control), true), [](std::exception_ptr) {});
   thread_ = std::thread([this] { context_.run(); });
   return absl::OkStatus();

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -36,7 +37,8 @@ class Server {
   // As Sandbox::Control. Waits for the thread.
   absl::StatusOr<std::string> HandleControl(const std::string& method, const std::string& path,
                                             const std::string& body);
-  const std::string& url() const { return url_; }
+  // That of `port`, then those of `more_ports`.
+  const std::vector<std::string>& urls() const { return urls_; }
   const std::string& control_url() const { return control_url_; }
   const std::string& ca_certificate() const { return certificates_.ca; }
   const std::string& key() const { return options_.keys.front(); }
@@ -53,7 +55,7 @@ class Server {
   Traffic traffic_;
   Control control_{&provider_, &faults_, &traffic_};
   Certificates certificates_;
-  std::string url_;
+  std::vector<std::string> urls_;
   std::string control_url_;
   boost::asio::ssl::context tls_{boost::asio::ssl::context::tls_server};
   std::thread thread_;

@@ -173,6 +173,13 @@ net::awaitable<bool> ProviderSession::Answer(Request request) {
   const Route route = MatchRoute(View(request.method_string()), View(request.target()));
   const auto in_flight =
       traffic_->CountRequest(route.name, View(request["traceparent"]), View(request["tracestate"]));
+  std::optional<Traffic::UnderWay> under_way;
+  if (request.method() != http::verb::get && request.method() != http::verb::head) {
+    boost::system::error_code error;
+    const std::uint16_t port = lowest().socket().local_endpoint(error).port();
+    under_way.emplace(traffic_->NoteWrite(
+        {route.name, route.number, std::string(View(request["traceparent"])), port}));
+  }
   if (request.method() == http::verb::head) {
     // An answer to HEAD has no body, and this one says so by ending the connection.
     auto sent = Send(ApiReply{405, "", "application/json", ""}, {request.version(), false});

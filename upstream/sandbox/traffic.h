@@ -2,10 +2,13 @@
 #define LEASE_GATEWAY_UPSTREAM_SANDBOX_TRAFFIC_H_
 
 #include <boost/json/object.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace leasegateway::sandbox {
 
@@ -30,11 +33,37 @@ class Traffic {
     Gauge* gauge_;
   };
 
+  // A request that is no GET: by when it came in and when it was answered, by the steady clock. One
+  // that is carried out although its sender has gone is under way until that is done.
+  struct Write {
+    std::string route;
+    std::string number;
+    std::string traceparent;
+    std::uint16_t port = 0;  // by which it came in: what tells apart senders that are alike
+    std::int64_t from_us = 0;
+    std::int64_t to_us = 0;  // 0: it is under way
+  };
+  // A write is under way for as long as this lives.
+  class UnderWay {
+   public:
+    explicit UnderWay(std::shared_ptr<Write> write);
+    ~UnderWay();
+    UnderWay(UnderWay&&) = default;
+    UnderWay& operator=(UnderWay&&) = delete;
+
+   private:
+    std::shared_ptr<Write> write_;
+  };
+
   [[nodiscard]] Counted CountConnection();
   // `traceparent` and `tracestate` as they came.
   [[nodiscard]] Counted CountRequest(const std::string& route, std::string_view traceparent,
                                      std::string_view tracestate);
+  // `from_us` and `to_us` are set here.
+  [[nodiscard]] UnderWay NoteWrite(Write write);
   boost::json::object ToJson() const;
+  // The writes with a greater `seq` than `after`; that of the first is 1.
+  boost::json::object WritesToJson(std::size_t after) const;
   // Forgets all but what is there now.
   void Reset();
 
@@ -46,6 +75,7 @@ class Traffic {
   Gauge in_flight_;
   std::string traceparent_;  // of the latest request
   std::string tracestate_;
+  std::vector<std::shared_ptr<Write>> writes_;
 };
 
 }  // namespace leasegateway::sandbox

@@ -5,7 +5,7 @@ import re
 
 import yaml
 
-from .checks import LEASING, ROOT, SAFE_RETRIES, SERVICE, WRITES, check, methods, read, seconds
+from .checks import LEASING, ROOT, SAFE_RETRIES, SERVICE, SERVICE_CONFIG, WRITES, check, methods, read, seconds
 
 
 def route_errors(routes):
@@ -19,7 +19,7 @@ def route_errors(routes):
             routed[method] = name
             if method in WRITES and attempts:
                 errors.append(f"route {name}: {method} is retried")
-            if (method in LEASING) != (target == "lease-gateway-leasing"):
+            if target != "lease-gateway":
                 errors.append(f"route {name}: {method} goes to {target}")
         if attempts and not set(retried) <= SAFE_RETRIES:
             errors.append(f"route {name}: retries on {sorted(set(retried) - SAFE_RETRIES)}")
@@ -28,7 +28,7 @@ def route_errors(routes):
 
 
 def service_config_errors():
-    config = json.loads(read(os.path.join(ROOT, "deploy/clients/service-config.json")))
+    config = json.loads(read(SERVICE_CONFIG))
     errors = []
     listed = {}
     for entry in config["methodConfig"]:
@@ -40,8 +40,10 @@ def service_config_errors():
     errors += [f"{method} is not in it" for method in methods() - set(listed) - {"WatchAvailability"}]
     for method, entry in listed.items():
         policy = entry.get("retryPolicy", {})
-        if method in WRITES and policy:
-            errors.append(f"{method} is retried, with whatever request_id the gateway makes")
+        if method in WRITES - LEASING and policy:
+            errors.append(f"{method} is retried, and has no request_id to be known again by")
+        if method not in WRITES - LEASING and not policy:
+            errors.append(f"{method} is not retried")
         if not set(policy.get("retryableStatusCodes", [])) <= {"UNAVAILABLE", "RESOURCE_EXHAUSTED"}:
             errors.append(f"{method}: retries what must not be retried")
         if not seconds(entry.get("timeout", "")):
@@ -65,7 +67,7 @@ def envoy_errors():
 
 def client(address):
     import grpc  # pylint: disable=import-outside-toplevel
-    text = read(os.path.join(ROOT, "deploy/clients/service-config.json"))
+    text = read(SERVICE_CONFIG)
 
     def call(config, method, request=b"", timeout=5):
         options = [("grpc.service_config", config), ("grpc.enable_retries", 1)]
@@ -76,7 +78,7 @@ def client(address):
                 return error
 
     answer = call(text, f"/{SERVICE}/ListAvailableNumbers")
-    check("a client with service-config.json gets numbers", [] if isinstance(answer, bytes) and answer else [str(answer)])
+    check("a client with service_config.json gets numbers", [] if isinstance(answer, bytes) and answer else [str(answer)])
     broken = call(text.replace('"maxAttempts": 3', '"maxAttempts": 1'), f"/{SERVICE}/ListAvailableNumbers")
     check("gRPC does read it: it refuses a broken one", ["it was taken"] if isinstance(broken, bytes) else [])
     for name in ("", "liveness", SERVICE):

@@ -4,11 +4,13 @@ import re
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../../.."))
 SERVICE = "leasegateway.v1.LeaseService"
-LEASING = {"CreateLease", "LeaseAnyNumber", "TerminateLease", "GetOperation", "ListOperations"}
+# Those that have a request_id: the same request again has the answer of the first, at any replica.
+LEASING = {"CreateLease", "LeaseAnyNumber", "TerminateLease"}
 WRITES = {"CreateLease", "LeaseAnyNumber", "TerminateLease", "ConfigureFailover", "EnableCallForwarding",
           "DisableCallForwarding"}
 # After these nothing has begun at the gateway, so even a write could go out again.
 SAFE_RETRIES = {"connect-failure", "refused-stream"}
+SERVICE_CONFIG = os.path.join(ROOT, "proto/leasegateway/v1/service_config.json")
 ALERTS = os.path.join(ROOT, "deploy/prometheus/alerts.yaml")
 DASHBOARD = os.path.join(ROOT, "deploy/grafana/dashboard.json")
 

@@ -64,8 +64,14 @@ class Rendered:
         return next((item for item in self.all(kind) if item["metadata"]["name"] == name), None)
 
     @property
+    def workloads(self):
+        """What makes pods, by name."""
+        return {item["metadata"]["name"]: item for kind in ("Deployment", "StatefulSet", "Job")
+                for item in self.all(kind)}
+
+    @property
     def workload(self):
-        return (self.all("Deployment") + self.all("StatefulSet"))[0]
+        return self.workloads["lease-gateway"]
 
     @property
     def pod(self):
@@ -75,19 +81,28 @@ class Rendered:
     def container(self):
         return self.pod["containers"][0]
 
+    def selected(self, selector):
+        """The names of the workloads whose pods it selects."""
+        return [name for name, item in self.workloads.items()
+                if matches(selector, item["spec"]["template"]["metadata"]["labels"])]
+
+    def environment(self, name="lease-gateway"):
+        """Variable → what it is set from, of a workload."""
+        container = self.workloads[name]["spec"]["template"]["spec"]["containers"][0]
+        return {item["name"]: item.get("valueFrom", item.get("value")) for item in container.get("env", [])}
+
     @property
-    def labels(self):
-        labels = dict(self.workload["spec"]["template"]["metadata"]["labels"])
-        if self.workload["kind"] == "StatefulSet":
-            labels["statefulset.kubernetes.io/pod-name"] = self.workload["metadata"]["name"] + "-0"
-        return labels
+    def has_database(self):
+        return "LEASE_GATEWAY_DATABASE_URL" in self.environment()
 
     @property
     def ports(self):
         return {port["name"]: port["containerPort"] for port in self.container["ports"]}
 
-    def port(self, port):
-        return self.ports.get(port, port if port in self.ports.values() else None)
+    def port(self, port, workload="lease-gateway"):
+        container = self.workloads[workload]["spec"]["template"]["spec"]["containers"][0]
+        ports = {item["name"]: item["containerPort"] for item in container.get("ports", [])}
+        return ports.get(port, port if port in ports.values() else None)
 
     @property
     def config_text(self):

@@ -5,14 +5,17 @@ import re
 
 import yaml
 
+from . import purchases
 from .callers import route_errors
 from .checks import ALERTS, DASHBOARD, SERVICE, read, seconds
 from .rendered import matches
 
 
-def rule_one_workload(r):
-    count = len(r.all("Deployment")) + len(r.all("StatefulSet"))
-    return [] if count == 1 and len(r.pod["containers"]) == 1 else [f"{count} workloads, one is expected"]
+def rule_workloads(r):
+    errors = [f"{name}: more than one container" for name, item in r.workloads.items()
+              if len(item["spec"]["template"]["spec"]["containers"]) != 1]
+    unknown = set(r.workloads) - {"lease-gateway", "lease-gateway-migration", "lease-gateway-postgres"}
+    return errors + [f"workload {name} is not known here" for name in unknown]
 
 
 def rule_namespace(r):
@@ -67,61 +70,80 @@ def rule_probes(r):
     return errors
 
 
-def rule_security(r):
-    errors = []
-    pod, own = r.pod.get("securityContext", {}), r.container.get("securityContext", {})
+def pod_security_errors(pod):
+    container = pod["containers"][0]
+    shared, own = pod.get("securityContext", {}), container.get("securityContext", {})
     wanted = [
-        (pod.get("runAsNonRoot") is True and pod.get("runAsUser", 0) > 0, "runs as root"),
-        (pod.get("seccompProfile", {}).get("type") == "RuntimeDefault", "no seccomp profile"),
+        (shared.get("runAsNonRoot") is True and shared.get("runAsUser", 0) > 0, "runs as root"),
+        (shared.get("seccompProfile", {}).get("type") == "RuntimeDefault", "no seccomp profile"),
         (own.get("readOnlyRootFilesystem") is True, "the root file system is writable"),
         (own.get("allowPrivilegeEscalation") is False, "may gain privileges"),
         (own.get("capabilities") == {"drop": ["ALL"]}, "keeps capabilities"),
         (not own.get("privileged"), "is privileged"),
-        (not any(r.pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")), "shares the host's name spaces"),
-        (not any("hostPath" in volume for volume in r.pod["volumes"]), "mounts a folder of the host"),
-        (r.pod.get("automountServiceAccountToken") is False, "the pod mounts a token"),
-        (r.pod.get("enableServiceLinks") is False, "environment variables of Services reach the gateway"),
+        (not any(pod.get(key) for key in ("hostNetwork", "hostPID", "hostIPC")), "shares the host's name spaces"),
+        (not any("hostPath" in volume for volume in pod["volumes"]), "mounts a folder of the host"),
+        (pod.get("automountServiceAccountToken") is False, "the pod mounts a token"),
+        (pod.get("enableServiceLinks") is False, "environment variables of Services reach the program"),
     ]
-    errors += [message for good, message in wanted if not good]
+    errors = [message for good, message in wanted if not good]
+    return errors + [f"volume {volume['name']}: everybody may read the secret" for volume in pod["volumes"]
+                     if "secret" in volume and volume["secret"].get("defaultMode", 0o644) & 0o007]
+
+
+def rule_security(r):
+    errors = []
+    for name, item in r.workloads.items():
+        errors += [f"{name}: {error}" for error in pod_security_errors(item["spec"]["template"]["spec"])]
     account = r.one("ServiceAccount", r.pod.get("serviceAccountName"))
     if account is None or account.get("automountServiceAccountToken") is not False:
         errors.append("the ServiceAccount is missing or mounts a token")
-    for volume in r.pod["volumes"]:
-        if "secret" in volume and volume["secret"].get("defaultMode", 0o644) & 0o007:
-            errors.append(f"volume {volume['name']}: everybody may read the secret")
     return errors
 
 
 def rule_selectors(r):
     errors = []
-    labels = r.labels
 
-    def expect(place, selector):
-        if not matches(selector, labels):
-            errors.append(f"{place}: {selector} does not select the pods")
+    def expect(place, selector, names=("lease-gateway",)):
+        if set(r.selected(selector)) != set(names):
+            errors.append(f"{place}: {selector} selects {r.selected(selector)}, not {list(names)}")
 
-    expect("workload", r.workload["spec"]["selector"]["matchLabels"])
+    for name, item in r.workloads.items():
+        if "selector" in item["spec"]:
+            expect(f"workload {name}", item["spec"]["selector"]["matchLabels"], [name])
     for constraint in r.pod.get("topologySpreadConstraints", []):
         expect("topologySpreadConstraints", constraint["labelSelector"]["matchLabels"])
     if {c["topologyKey"] for c in r.pod.get("topologySpreadConstraints", [])} != {
             "kubernetes.io/hostname", "topology.kubernetes.io/zone"}:
         errors.append("topologySpreadConstraints: not over hosts and zones")
     for service in r.all("Service"):
-        expect(f"Service {service['metadata']['name']}", service["spec"]["selector"])
-    for kind, key in (("PodDisruptionBudget", "selector"), ("NetworkPolicy", "podSelector")):
-        if not r.all(kind):
-            errors.append(f"{kind} is missing")
-        for item in r.all(kind):
-            expect(kind, item["spec"][key]["matchLabels"])
+        name = service["metadata"]["name"]
+        expect(f"Service {name}", service["spec"]["selector"], [name.removesuffix("-headless")])
+    budget = r.one("PodDisruptionBudget")
+    if budget is None:
+        errors.append("PodDisruptionBudget is missing")
+    else:
+        expect("PodDisruptionBudget", budget["spec"]["selector"]["matchLabels"])
+    headless = [s for s in r.all("Service") if s["spec"].get("clusterIP") == "None"]
+    if len(headless) != 1 or r.one("Service") is None or r.one("Service") in headless:
+        errors.append("there is not an ordinary and one headless Service")
+    for item in r.all("PeerAuthentication"):
+        expect("PeerAuthentication", item["spec"]["selector"]["matchLabels"])
+    return errors
+
+
+def rule_autoscaler(r):
+    errors = []
     for item in r.all("HorizontalPodAutoscaler"):
         target = item["spec"]["scaleTargetRef"]
         if (target["kind"], target["name"]) != (r.workload["kind"], r.workload["metadata"]["name"]):
             errors.append(f"HorizontalPodAutoscaler: there is no {target['kind']} {target['name']}")
         if "replicas" in r.workload["spec"]:
             errors.append("replicas is set, and undoes at every roll-out what the autoscaler did")
-    headless = [s for s in r.all("Service") if s["spec"].get("clusterIP") == "None"]
-    if len(headless) != 1 or not any(s["spec"].get("clusterIP") != "None" for s in r.all("Service")):
-        errors.append("there is not an ordinary and one headless Service")
+    return errors
+
+
+def rule_scraped(r):
+    errors = []
     for item in r.all("ServiceMonitor"):
         selected = [s for s in r.all("Service")
                     if matches(item["spec"]["selector"]["matchLabels"], s["metadata"].get("labels", {}))]
@@ -133,8 +155,26 @@ def rule_selectors(r):
                 errors.append(f"ServiceMonitor: the Service has no port {endpoint['port']}")
         if selected[0]["metadata"]["labels"].get(item["spec"].get("jobLabel")) != "lease-gateway":
             errors.append('ServiceMonitor: the job is not "lease-gateway", which the alerts ask for')
-    for item in r.all("PeerAuthentication"):
-        expect("PeerAuthentication", item["spec"]["selector"]["matchLabels"])
+    return errors
+
+
+def rule_network_policies(r):
+    """Both directions of each pod are closed but for what a policy names."""
+    errors = []
+    for name in r.workloads:
+        types = {way for policy in r.all("NetworkPolicy") for way in policy["spec"]["policyTypes"]
+                 if name in r.selected(policy["spec"]["podSelector"]["matchLabels"])}
+        if types != {"Ingress", "Egress"}:
+            errors.append(f"NetworkPolicy is missing for {name}")
+    if r.one("NetworkPolicy") is None:
+        errors.append("NetworkPolicy is missing, so nobody reaches the gateway")
+    for policy in r.all("NetworkPolicy"):
+        selected = r.selected(policy["spec"]["podSelector"]["matchLabels"])
+        if not selected:
+            errors.append(f"NetworkPolicy {policy['metadata']['name']}: selects no pods")
+        errors += [f"NetworkPolicy: {name} has no container port {port['port']}" for name in selected
+                   for entry in policy["spec"].get("ingress", []) for port in entry["ports"]
+                   if r.port(port["port"], name) is None]
     return errors
 
 
@@ -147,14 +187,9 @@ def rule_ports(r):
         if str(r.config.get(key, "")).startswith(("127.", "localhost", "[::1]")):
             errors.append(f"{key}: nobody outside the pod reaches it")
     for service in r.all("Service"):
-        for port in service["spec"]["ports"]:
-            if r.port(port["targetPort"]) is None:
-                errors.append(f"Service {service['metadata']['name']}: no container port {port['targetPort']}")
-    for policy in r.all("NetworkPolicy"):
-        for entry in policy["spec"]["ingress"]:
-            for port in entry["ports"]:
-                if r.port(port["port"]) is None:
-                    errors.append(f"NetworkPolicy: no container port {port['port']}")
+        for name in r.selected(service["spec"]["selector"]):
+            errors += [f"Service {service['metadata']['name']}: no container port {port['targetPort']}"
+                       for port in service["spec"]["ports"] if r.port(port["targetPort"], name) is None]
     for item in r.all("PeerAuthentication"):
         for port in item["spec"].get("portLevelMtls", {}):
             if int(port) not in r.ports.values():
@@ -210,49 +245,36 @@ def rule_drain(r):
 
 
 def rule_images(r):
-    image = r.container["image"]
-    name, _, tag = image.rpartition("/")[2].partition(":")
-    return [] if "@sha256:" in image or (tag and tag != "latest" and name) else [f"image {image}: no fixed version"]
+    errors = []
+    for item in r.workloads.values():
+        image = item["spec"]["template"]["spec"]["containers"][0]["image"]
+        name, _, tag = image.rpartition("/")[2].partition(":")
+        if "@sha256:" not in image and not (tag and tag != "latest" and name):
+            errors.append(f"image {image}: no fixed version")
+    return errors
 
 
 def rule_no_secret_values(r):
-    errors = [f"there is a Secret {item['metadata']['name']}" for item in r.all("Secret")]
+    # But for the trial's own, of a database that has nothing of worth.
+    errors = [f"there is a Secret {item['metadata']['name']}" for item in r.all("Secret") if r.overlay != "trial"]
     text = yaml.safe_dump_all(r.objects)
     errors += [f"there is what looks like a secret: {found[:20]}…"
                for found in re.findall(r"contiguity_sk_\w+|BEGIN [A-Z ]*PRIVATE KEY|eyJ[\w-]{20,}", text)]
-    errors += [f"environment {item['name']} has a value" for item in r.container.get("env", [])
-               if re.search("KEY|TOKEN|SECRET|PASSWORD", item["name"]) and "value" in item]
+    errors += [f"{name}: environment {variable} has a value" for name in r.workloads
+               for variable, source in r.environment(name).items()
+               if re.search("KEY|TOKEN|SECRET|PASSWORD|URL", variable) and isinstance(source, str)]
     return errors
 
 
 def rule_resources(r):
-    errors = [f"resources: no {kind} of {what}" for kind in ("requests", "limits") for what in ("cpu", "memory")
-              if what not in r.container.get("resources", {}).get(kind, {})]
+    errors = []
+    for name, item in r.workloads.items():
+        resources = item["spec"]["template"]["spec"]["containers"][0].get("resources", {})
+        errors += [f"{name}: no {kind} of {what}" for kind in ("requests", "limits") for what in ("cpu", "memory")
+                   if what not in resources.get(kind, {})]
     for budget in r.all("PodDisruptionBudget"):
         if budget["spec"].get("maxUnavailable") != 1:
             errors.append("PodDisruptionBudget: not one pod at a time")
-    return errors
-
-
-def rule_journals(r):
-    """A journal belongs to one replica, and a request_id must find its own again."""
-    spec = r.workload["spec"]
-    if r.config.get("sandbox"):
-        good = spec.get("replicas") == 1 and not r.all("HorizontalPodAutoscaler")
-        return [] if good else ["sandbox: each replica has an inventory of its own, so there must be one"]
-    errors = []
-    if r.workload["kind"] != "StatefulSet" or not spec.get("volumeClaimTemplates"):
-        return ["replicas that lease have no volume each"]
-    if spec.get("persistentVolumeClaimRetentionPolicy") != {"whenDeleted": "Retain", "whenScaled": "Retain"}:
-        errors.append("the journals go with their pods")
-    headless = r.one("Service", spec.get("serviceName"))
-    if headless is None or headless["spec"].get("clusterIP") != "None":
-        errors.append("serviceName is not the headless Service")
-    leasing = r.one("Service", "lease-gateway-leasing")
-    if leasing is None or leasing["spec"]["selector"].get("statefulset.kubernetes.io/pod-name") != "lease-gateway-0":
-        errors.append("lease-gateway-leasing does not select the one pod that leases")
-    if not r.all("HorizontalPodAutoscaler"):
-        errors.append("HorizontalPodAutoscaler is missing")
     return errors
 
 
@@ -282,7 +304,7 @@ def rule_mesh_routes(r):
 
 
 def rule_monitoring(r):
-    if r.config.get("sandbox"):
+    if r.overlay in ("sandbox", "trial"):
         return []
     errors = []
     alerts = r.one("PrometheusRule")
@@ -296,7 +318,8 @@ def rule_monitoring(r):
     return errors
 
 
-RULES = [value for name, value in list(globals().items()) if name.startswith("rule_")]
+RULES = [value for module in (globals(), vars(purchases)) for name, value in list(module.items())
+         if name.startswith("rule_")]
 
 
 def violations(rendered):

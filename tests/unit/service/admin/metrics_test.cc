@@ -45,7 +45,18 @@ MetricSources Sources() {
   };
   sources.watchers = [] { return 7; };
   sources.journal = [] { return SqliteJournal::Stats(); };
-  sources.open_operations = [] { return std::size_t{4}; };
+  sources.leasing = [] {
+    return RecordedLeaseApi::Stats{
+        .open = 4, .oldest = std::chrono::seconds(11), .adopted = 12, .ownership_lost = 13};
+  };
+  sources.database = [] {
+    return DatabaseStats{.up = true,
+                         .connections = 5,
+                         .committed = 14,
+                         .unknown = 15,
+                         .heartbeat_age = milliseconds(500),
+                         .replicas = 3};
+  };
   return sources;
 }
 
@@ -92,6 +103,14 @@ TEST(MetricsTest, EveryDeclaredMetricIsInTheText) {
   EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_evicted_total 10\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_watchers 7\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_journal_open_operations 4\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_oldest_open_operation_seconds 11\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_operations_adopted_total 12\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_operations_ownership_lost_total 13\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_database_up 1\n"));
+  EXPECT_THAT(text,
+              HasSubstr("lease_gateway_database_transactions_total{result=\"unknown\"} 15\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_replica_heartbeat_age_seconds 0.5\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_replicas 3\n"));
 }
 
 TEST(MetricsTest, LabelsAreTheDeclaredOnesAndFew) {

@@ -94,6 +94,28 @@ TEST_F(SandboxTest, CountsRequestsAndConnections) {
   EXPECT_EQ(counts.at("open_connections"), 0);
 }
 
+TEST_F(SandboxTest, NotesFromWhenToWhenEachWriteIsUnderWay) {
+  Control("POST", "faults",
+          R"({"route":"POST /lease/{number}","kind":"delay","delay_ms":50,"when":"after"})");
+  Call("GET", "/" + number_);
+  Lease();
+  Call("DELETE", "/leased/" + number_);
+  const json::value all = Control("GET", "writes").at("writes");
+  ASSERT_EQ(all.as_array().size(), 2U);
+  const json::value& lease = all.at(0);
+  const json::value& end = all.at(1);
+  EXPECT_EQ(lease.at("seq"), 1);
+  EXPECT_EQ(lease.at("route"), "POST /lease/{number}");
+  EXPECT_EQ(end.at("route"), "DELETE /leased/{number}");
+  EXPECT_EQ(lease.at("number").as_string(), number_);
+  EXPECT_EQ(lease.at("port"), PortOf(sandbox_->url()));
+  EXPECT_GE(lease.at("to_us").as_int64() - lease.at("from_us").as_int64(), 50'000);
+  EXPECT_GE(end.at("from_us").as_int64(), lease.at("to_us").as_int64());
+  const auto later = sandbox_->Control("GET", "/_sandbox/writes?after=1", "");
+  ASSERT_TRUE(later.ok());
+  EXPECT_EQ(json::parse(*later).at("writes").as_array().size(), 1U);
+}
+
 TEST_F(SandboxTest, ResetForgetsEverything) {
   Lease();
   Control("POST", "accounts", R"({"contract":true})");
@@ -104,6 +126,7 @@ TEST_F(SandboxTest, ResetForgetsEverything) {
   EXPECT_NE(Call("GET", "/" + number_).Data().at("carrier"), "Twilio");
   EXPECT_EQ(Control("GET", "accounts").at("accounts").at(0).at("contract"), false);
   EXPECT_TRUE(Control("GET", "ledger").at("entries").as_array().empty());
+  EXPECT_TRUE(Control("GET", "writes").at("writes").as_array().empty());
 }
 
 TEST_F(SandboxTest, ControlPortSpeaksPlainHttp) {

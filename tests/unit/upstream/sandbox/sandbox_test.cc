@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 #include <openssl/x509_vfy.h>
 
+#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
 #include <chrono>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/support/sandbox_fixture.h"
 
@@ -43,6 +45,27 @@ TEST(SandboxStartTest, EmptyInventoryIsNotFound) {
   const Result result = client.Call("GET", "/leases");
   EXPECT_EQ(result.status, 404);
   EXPECT_EQ(result.Json().at("object"), "error");
+}
+
+TEST(SandboxStartTest, OneProviderAtSeveralPorts) {
+  SandboxOptions options;
+  options.numbers = 1;
+  options.more_ports = 2;
+  auto sandbox = Sandbox::Start(options);
+  ASSERT_TRUE(sandbox.ok());
+  const std::vector<std::string> urls = (*sandbox)->urls();
+  ASSERT_EQ(urls.size(), 3U);
+  EXPECT_EQ(urls[0], (*sandbox)->url());
+  const std::string number = MakeInventory(1, 1)[0].e164;
+  Client first(**sandbox, (*sandbox)->key(), urls[1]);
+  EXPECT_EQ(first.Call("POST", "/lease/" + number).status, 200);
+  Client second(**sandbox, (*sandbox)->key(), urls[2]);
+  EXPECT_EQ(second.Call("DELETE", "/leased/" + number).status, 200);
+  const auto writes = (*sandbox)->Control("GET", "/_sandbox/writes", "");
+  ASSERT_TRUE(writes.ok());
+  const json::value all = json::parse(*writes).at("writes");
+  EXPECT_EQ(all.at(0).at("port"), PortOf(urls[1]));
+  EXPECT_EQ(all.at(1).at("port"), PortOf(urls[2]));
 }
 
 TEST(SandboxStartTest, TheSeedMakesTheInventoryAndTheKey) {

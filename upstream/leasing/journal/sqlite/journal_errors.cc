@@ -1,27 +1,19 @@
 #include "upstream/leasing/journal/sqlite/journal_errors.h"
 
 #include "absl/strings/str_cat.h"
-#include "upstream/upstream_error.h"
+#include "upstream/leasing/journal/journal_words.h"
 
 namespace leasegateway {
 
 absl::Status JournalUnavailable(std::string_view message) {
-  auto status =
-      MakeError(absl::StatusCode::kFailedPrecondition, reason::kJournalUnavailable, message);
-  AddPrecondition(status, "JOURNAL", "operation journal",
-                  "The operator of the gateway must see to the file that it keeps its record of "
-                  "purchases in.");
-  return status;
+  return JournalError(message,
+                      "The operator of the gateway must see to the file that it keeps its record "
+                      "of purchases in.");
 }
 
 absl::Status DamagedEntryError() {
   return JournalUnavailable(
       "the operation journal: an entry is damaged, its contents don't match its checksum");
-}
-
-absl::Status NoSuchOperation() {
-  return MakeError(absl::StatusCode::kNotFound, reason::kInternal,
-                   "the operation journal has no such operation");
 }
 
 absl::Status JournalFailed(const SqliteDatabase& database, int code, std::string_view doing) {

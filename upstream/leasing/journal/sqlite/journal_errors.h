@@ -18,8 +18,6 @@ inline constexpr std::string_view kRestoreAdvice =
 // FAILED_PRECONDITION, JOURNAL_UNAVAILABLE. Callers see it.
 absl::Status JournalUnavailable(std::string_view message);
 absl::Status DamagedEntryError();
-// NOT_FOUND: a mistake of the caller's.
-absl::Status NoSuchOperation();
 // The latest call of the database failed with `code`. Callers see it: without the path.
 absl::Status JournalFailed(const SqliteDatabase& database, int code, std::string_view doing);
 

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "upstream/leasing/journal/journal_words.h"
 #include "upstream/leasing/journal/sqlite/journal_errors.h"
 #include "upstream/leasing/journal/sqlite/journal_schema.h"
 #include "upstream/upstream_error.h"

@@ -5,13 +5,11 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
-#include <limits>
 #include <string_view>
 #include <utility>
 
-#include "absl/strings/escaping.h"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "upstream/leasing/journal/journal_words.h"
 #include "upstream/leasing/journal/sqlite/journal_errors.h"
 #include "upstream/upstream_error.h"
 
@@ -27,27 +25,6 @@ namespace {
 constexpr std::string_view kColumns =
     "account, request_id, fingerprint, kind, state, phone_number, create_time, update_time, "
     "operation, checksum";
-
-constexpr int kMaxPage = 1'000;
-
-std::int64_t ToNanos(SystemTime time) {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(time.time_since_epoch()).count();
-}
-
-SystemTime FromNanos(std::int64_t nanos) {
-  return SystemTime(
-      std::chrono::duration_cast<SystemTime::duration>(std::chrono::nanoseconds(nanos)));
-}
-
-std::int64_t ToNanos(const google::protobuf::Timestamp& time) {
-  return time.seconds() * 1'000'000'000 + time.nanos();
-}
-
-void SetNanos(std::int64_t nanos, google::protobuf::Timestamp& time) {
-  const std::int64_t part = ((nanos % 1'000'000'000) + 1'000'000'000) % 1'000'000'000;
-  time.set_nanos(static_cast<int>(part));
-  time.set_seconds((nanos - part) / 1'000'000'000);
-}
 
 // Against damage, not against malice.
 std::int64_t Checksum(std::string_view fingerprint, std::string_view operation) {
@@ -77,32 +54,6 @@ absl::StatusOr<Entry> Decode(const SqliteStatement& row) {
   return entry;
 }
 
-// Where a page ended.
-struct Position {
-  std::int64_t create_time = std::numeric_limits<std::int64_t>::max();
-  std::string request_id;
-};
-
-std::string EncodePosition(const Position& position) {
-  return absl::WebSafeBase64Escape(absl::StrCat(position.create_time, ":", position.request_id));
-}
-
-absl::StatusOr<Position> DecodePosition(const std::string& text) {
-  Position position;
-  if (text.empty()) return position;
-  std::string plain;
-  if (absl::WebSafeBase64Unescape(text, &plain)) {
-    const auto colon = plain.find(':');
-    if (colon != std::string::npos && colon + 1 < plain.size() &&
-        absl::SimpleAtoi(plain.substr(0, colon), &position.create_time)) {
-      position.request_id = plain.substr(colon + 1);
-      if (EncodePosition(position) == text) return position;
-    }
-  }
-  return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidPageToken,
-                   "the position in the list of operations is none that the journal gave out");
-}
-
 // The parameters of insert_ and update_; `bytes` must live until the statement is reset.
 void BindEntry(SqliteStatement& statement, const Entry& entry, const std::string& bytes) {
   const auto& operation = entry.operation;
@@ -119,10 +70,6 @@ void BindEntry(SqliteStatement& statement, const Entry& entry, const std::string
 }
 
 }  // namespace
-
-bool IsSettled(v1::OperationState state) {
-  return state == v1::OPERATION_STATE_SUCCEEDED || state == v1::OPERATION_STATE_FAILED;
-}
 
 OperationTable::OperationTable(SqliteDatabase& database, std::function<SystemTime()> now,
                                std::chrono::milliseconds settle_limit)
@@ -194,7 +141,7 @@ absl::StatusOr<std::optional<Entry>> OperationTable::Find(const std::string& acc
 absl::StatusOr<Page> OperationTable::List(const OperationJournal::Query& query) {
   const auto position = DecodePosition(query.after);
   if (!position.ok()) return position.status();
-  const int limit = std::clamp(query.limit, 1, kMaxPage);
+  const int limit = PageLimit(query.limit);
   SqliteStatement& list = list_[query.phone_number.empty() ? 0 : 1][query.state ? 1 : 0];
   const SqliteResetter reset(list);
   list.BindText(1, query.account);

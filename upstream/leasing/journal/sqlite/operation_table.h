@@ -19,9 +19,6 @@
 
 namespace leasegateway {
 
-// SUCCEEDED or FAILED.
-bool IsSettled(v1::OperationState state);
-
 // A Begin or an Update.
 struct OperationWrite {
   bool is_update = false;

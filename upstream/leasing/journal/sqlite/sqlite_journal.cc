@@ -4,7 +4,7 @@
 #include <memory>
 #include <utility>
 
-#include "upstream/leasing/journal/sqlite/journal_errors.h"
+#include "upstream/leasing/journal/journal_words.h"
 #include "upstream/leasing/journal/sqlite/journal_queue.h"
 #include "upstream/leasing/journal/sqlite/journal_thread.h"
 #include "upstream/wakeup.h"

@@ -1,0 +1,62 @@
+#ifndef LEASE_GATEWAY_SERVICE_PURCHASE_JOURNAL_H_
+#define LEASE_GATEWAY_SERVICE_PURCHASE_JOURNAL_H_
+
+#include <boost/asio/any_io_executor.hpp>
+#include <chrono>
+#include <memory>
+
+#include "absl/status/status.h"
+#include "absl/status/statusor.h"
+#include "service/config/config.h"
+#include "upstream/rate_share.h"
+
+namespace leasegateway {
+
+class Cluster;
+class OperationJournal;
+class PostgresJournal;
+class SqliteJournal;
+struct MetricSources;
+
+// Where purchases are written down: a file of this process's own, or a database that replicas
+// share, with what else they share there. Thread-safe.
+class PurchaseJournal {
+ public:
+  // Blocks; `executor`, which must outlive this, runs already. A database that does not answer is
+  // waited for in the background. FAILED_PRECONDITION in one line for what cannot be used, and
+  // names its key.
+  static absl::StatusOr<std::unique_ptr<PurchaseJournal>> Open(
+      const Config& config, const boost::asio::any_io_executor& executor);
+  // Of a database: leaves the other replicas, so that they need not wait for `ownership_time`.
+  // Blocks, for a few seconds at most. Whoever writes has ended.
+  ~PurchaseJournal();
+  PurchaseJournal(const PurchaseJournal&) = delete;
+  PurchaseJournal& operator=(const PurchaseJournal&) = delete;
+
+  std::shared_ptr<OperationJournal> journal() const;
+  // Null: a file.
+  Cluster* cluster() const { return cluster_.get(); }
+  // With other replicas; by itself where it is a file.
+  RateShare rate_share() const;
+  // Between two looks for what dead replicas have left; 0: nobody else has this journal.
+  std::chrono::milliseconds adopt_interval() const;
+
+  // OK, or why nothing can be written down now. Never waits.
+  absl::Status writable() const;
+  // Sets the sources of its metrics, which must not be asked after its end.
+  void Describe(MetricSources& sources) const;
+
+ private:
+  PurchaseJournal();
+
+  std::unique_ptr<Cluster> cluster_;
+  std::shared_ptr<PostgresJournal> shared_;  // either this
+  std::shared_ptr<SqliteJournal> file_;      // or this
+};
+
+// Brings the schema of `database_url` up to date. Blocks. The error is one line that names the key.
+absl::Status MigrateDatabase(const Config& config);
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_PURCHASE_JOURNAL_H_

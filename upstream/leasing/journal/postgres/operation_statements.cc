@@ -1,0 +1,237 @@
+#include "upstream/leasing/journal/postgres/operation_statements.h"
+
+#include <string>
+
+#include "absl/strings/str_replace.h"
+
+namespace leasegateway {
+
+namespace {
+
+// The text of a statement, where {row} stands for the columns of a row `o` of an operation, {alive}
+// for whether its owner is.
+std::string Sql(const std::string& text) {
+  const std::string row =
+      "o.account, o.request_id, o.fingerprint, o.kind::bigint, o.state::bigint, o.phone_number,"
+      " o.lease_id, o.caller, round(extract(epoch FROM o.create_time) * 1000000)::bigint,"
+      " round(extract(epoch FROM o.update_time) * 1000000)::bigint, o.operation, o.revision,"
+      " o.attempt, CASE WHEN o.owner IS NULL THEN 0 WHEN o.owner = $1::bigint THEN 1"
+      " WHEN {alive} THEN 2 ELSE 3 END::bigint,"
+      " coalesce(round(extract(epoch FROM o.send_until - clock_timestamp()) * 1000000), 0)::bigint";
+  const std::string alive =
+      "EXISTS (SELECT FROM lease_gateway.replica r WHERE r.id = o.owner"
+      " AND r.alive_until > clock_timestamp())";
+  return absl::StrReplaceAll(absl::StrReplaceAll(text, {{"{row}", row}}), {{"{alive}", alive}});
+}
+
+const std::string kBeginSql = Sql(R"sql(
+  WITH known AS (
+    SELECT * FROM lease_gateway.operation WHERE account = $2::text AND request_id = $3::text
+  ), turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(hashtextextended($2::text || E'\n' || $3::text, 1)) AS ours,
+           clock_timestamp() AS now
+     WHERE NOT EXISTS (SELECT FROM known)
+  ), fresh AS (
+    INSERT INTO lease_gateway.operation
+           (account, request_id, fingerprint, kind, state, phone_number, lease_id, caller,
+            operation, owner, revision, attempt, create_time, update_time)
+    SELECT $2::text, $3::text, $4::bytea, $5::bigint, $6::bigint, $7::text, $8::text, $9::text,
+           $10::bytea, $1::bigint, 1, $11::bigint, now, now
+      FROM turn WHERE ours
+    ON CONFLICT (account, request_id) DO NOTHING
+    RETURNING *
+  ), number_turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(hashtextextended(account || E'\n' || phone_number, 2)) AS ours
+      FROM fresh WHERE $12::bigint > 0 AND phone_number <> ''
+  ), claimed AS (
+    INSERT INTO lease_gateway.number_claim AS held
+           (account, phone_number, request_id, revision, attempt)
+    SELECT account, phone_number, request_id, revision, $12::bigint
+      FROM fresh, number_turn WHERE number_turn.ours
+    ON CONFLICT (account, phone_number) DO UPDATE
+       SET request_id = excluded.request_id, revision = excluded.revision,
+           attempt = excluded.attempt, free_at = NULL
+     WHERE held.free_at <= clock_timestamp() OR held.request_id = excluded.request_id
+    RETURNING 1
+  )
+  SELECT {row}, true, EXISTS (SELECT FROM claimed) FROM fresh o
+  UNION ALL
+  SELECT {row}, false,
+         EXISTS (SELECT FROM lease_gateway.number_claim c
+                  WHERE c.account = o.account AND c.phone_number = o.phone_number
+                    AND c.request_id = o.request_id AND c.free_at IS NULL)
+    FROM known o)sql");
+
+const std::string kReadSql = Sql(R"sql(
+  SELECT {row} FROM lease_gateway.operation o
+   WHERE o.account = $2::text AND o.request_id = $3::text)sql");
+
+// What has come to its end has no owner, and nothing of it is on its way any more.
+const std::string kUpdateSql = Sql(R"sql(
+  WITH changed AS (
+    UPDATE lease_gateway.operation
+       SET kind = $7::bigint, state = $8::bigint, phone_number = $9::text, lease_id = $10::text,
+           caller = $11::text, operation = $12::bytea, revision = $5::bigint,
+           attempt = $6::bigint,
+           owner = CASE WHEN $8::bigint NOT IN (3, 4) THEN $1::bigint END,
+           send_until = CASE WHEN $8::bigint IN (3, 4) THEN NULL
+                             WHEN $13::bigint > 0
+                             THEN clock_timestamp() + $13::bigint * interval '1 microsecond'
+                             ELSE send_until END,
+           update_time = greatest(clock_timestamp(), update_time)
+     WHERE account = $2::text AND request_id = $3::text AND revision = $4::bigint
+       AND (owner = $1::bigint OR $16::bigint = 1 AND owner IS NULL)
+    RETURNING 1
+  ), gone AS (
+    DELETE FROM lease_gateway.number_claim
+     WHERE account = $2::text AND request_id = $3::text AND free_at IS NULL
+       AND $14::bigint = 1 AND $15::bigint = 0 AND EXISTS (SELECT FROM changed)
+  ), freed AS (
+    UPDATE lease_gateway.number_claim
+       SET free_at = clock_timestamp() + $15::bigint * interval '1 microsecond'
+     WHERE account = $2::text AND request_id = $3::text AND free_at IS NULL
+       AND $14::bigint = 1 AND $15::bigint > 0 AND EXISTS (SELECT FROM changed)
+  )
+  SELECT count(*) FROM changed)sql");
+
+const std::string kRestoreSql = Sql(R"sql(
+  WITH restored AS (
+    INSERT INTO lease_gateway.operation
+           (account, request_id, fingerprint, kind, state, phone_number, lease_id, caller,
+            operation, owner, revision, attempt, create_time, update_time)
+    SELECT $2::text, $3::text, $4::bytea, $7::bigint, $8::bigint, $9::text, $10::text, $11::text,
+           $12::bytea, CASE WHEN $8::bigint NOT IN (3, 4) THEN $1::bigint END, $5::bigint,
+           $6::bigint, to_timestamp($13::bigint / 1000000.0), clock_timestamp()
+    ON CONFLICT (account, request_id) DO NOTHING
+    RETURNING *
+  ), held AS (
+    INSERT INTO lease_gateway.number_claim (account, phone_number, request_id, revision, attempt)
+    SELECT account, phone_number, request_id, revision, $14::bigint
+      FROM restored WHERE owner IS NOT NULL AND phone_number <> ''
+    ON CONFLICT (account, phone_number) DO NOTHING
+  )
+  SELECT count(*) FROM restored)sql");
+
+const std::string kTakeSql = Sql(R"sql(
+  UPDATE lease_gateway.operation o
+     SET owner = $1::bigint, revision = o.revision + 1, attempt = $5::bigint
+   WHERE o.account = $2::text AND o.request_id = $3::text AND o.revision = $4::bigint
+     AND (o.owner IS NULL OR o.owner = $1::bigint OR NOT {alive})
+  RETURNING {row})sql");
+
+const std::string kAdoptSql = Sql(R"sql(
+  WITH orphan AS (
+    SELECT o.account, o.request_id FROM lease_gateway.operation o
+     WHERE o.account = $2::text AND o.state NOT IN (3, 4)
+       AND (o.owner IS NULL OR o.owner <> $1::bigint AND NOT {alive})
+     ORDER BY o.create_time, o.request_id LIMIT $4::bigint
+       FOR UPDATE SKIP LOCKED
+  )
+  UPDATE lease_gateway.operation o
+     SET owner = $1::bigint, revision = o.revision + 1, attempt = $3::bigint
+    FROM orphan
+   WHERE o.account = orphan.account AND o.request_id = orphan.request_id
+  RETURNING {row})sql");
+
+const std::string kAdoptedSql = Sql(R"sql(
+  SELECT {row} FROM lease_gateway.operation o
+   WHERE o.account = $2::text AND o.state NOT IN (3, 4) AND o.owner = $1::bigint
+     AND o.attempt = $3::bigint)sql");
+
+const std::string kOwnSql = Sql(R"sql(
+  SELECT o.request_id, o.revision FROM lease_gateway.operation o
+   WHERE o.account = $2::text AND o.state NOT IN (3, 4) AND o.owner = $1::bigint
+   ORDER BY o.create_time, o.request_id LIMIT $3::bigint)sql");
+
+// A copy of this that arrives late must not end a later claim of the same operation.
+const std::string kClaimSql = Sql(R"sql(
+  WITH operation AS (
+    SELECT owner, revision, attempt FROM lease_gateway.operation
+     WHERE account = $2::text AND request_id = $3::text
+  ), turn AS MATERIALIZED (
+    SELECT pg_try_advisory_xact_lock(hashtextextended($2::text || E'\n' || $5::text, 2)) AS ours
+      FROM operation WHERE owner = $1::bigint AND revision = $4::bigint
+  ), granted AS (
+    INSERT INTO lease_gateway.number_claim AS held
+           (account, phone_number, request_id, revision, attempt)
+    SELECT $2::text, $5::text, $3::text, $4::bigint, $6::bigint FROM turn WHERE ours
+    ON CONFLICT (account, phone_number) DO UPDATE
+       SET request_id = excluded.request_id, revision = excluded.revision,
+           attempt = excluded.attempt, free_at = NULL
+     WHERE held.free_at <= clock_timestamp() OR held.request_id = excluded.request_id
+    RETURNING 1
+  ), gone AS (
+    DELETE FROM lease_gateway.number_claim
+     WHERE account = $2::text AND request_id = $3::text AND phone_number <> $5::text
+       AND free_at IS NULL AND (revision, attempt) < ($4::bigint, $6::bigint)
+       AND EXISTS (SELECT FROM granted)
+  )
+  SELECT coalesce(operation.owner = $1::bigint, false), operation.revision, operation.attempt,
+         coalesce((SELECT ours FROM turn), false), EXISTS (SELECT FROM granted), held.request_id,
+         round(extract(epoch FROM held.free_at - clock_timestamp()) * 1000000)::bigint
+    FROM operation LEFT JOIN lease_gateway.number_claim held
+      ON held.account = $2::text AND held.phone_number = $5::text)sql");
+
+std::string ListSql(const std::string& filter) {
+  const std::string text = R"sql(
+    SELECT {row} FROM lease_gateway.operation o
+     WHERE o.account = $2::text {filter}
+       AND (o.create_time, o.request_id) < (CASE WHEN $3::bigint = 9223372036854775807
+                                                 THEN 'infinity'::timestamptz
+                                                 ELSE to_timestamp($3::bigint / 1000000.0) END,
+                                            $4::text COLLATE "C")
+     ORDER BY o.create_time DESC, o.request_id DESC LIMIT $5::bigint)sql";
+  return Sql(absl::StrReplaceAll(text, {{"{filter}", filter}}));
+}
+
+const std::string kListSql = ListSql("");
+const std::string kListStateSql = ListSql("AND o.state = $6::bigint");
+const std::string kListNumberSql = ListSql("AND o.phone_number = $6::text");
+const std::string kListBothSql = ListSql("AND o.phone_number = $6::text AND o.state = $7::bigint");
+
+const std::string kPruneSql = Sql(R"sql(
+  WITH old AS (
+    SELECT o.account, o.request_id FROM lease_gateway.operation o
+     WHERE o.state IN (3, 4)
+       AND o.update_time < clock_timestamp() - $1::bigint * interval '1 microsecond'
+       AND (o.owner IS NULL OR NOT {alive})
+     ORDER BY o.update_time LIMIT $2::bigint
+       FOR UPDATE SKIP LOCKED
+  ), gone AS (
+    DELETE FROM lease_gateway.operation o USING old
+     WHERE o.account = old.account AND o.request_id = old.request_id
+    RETURNING 1
+  )
+  SELECT count(*) FROM gone)sql");
+
+}  // namespace
+
+const postgres::Statement kBeginOperation{"journal_begin", kBeginSql.c_str()};
+const postgres::Statement kReadOperation{"journal_read", kReadSql.c_str()};
+const postgres::Statement kUpdateOperation{"journal_update", kUpdateSql.c_str()};
+const postgres::Statement kRestoreOperation{"journal_restore", kRestoreSql.c_str()};
+const postgres::Statement kTakeOperation{"journal_take", kTakeSql.c_str()};
+const postgres::Statement kAdoptOperations{"journal_adopt", kAdoptSql.c_str()};
+const postgres::Statement kAdoptedOperations{"journal_adopted", kAdoptedSql.c_str()};
+const postgres::Statement kOwnOperations{"journal_own", kOwnSql.c_str()};
+const postgres::Statement kClaimNumber{"journal_claim", kClaimSql.c_str()};
+const postgres::Statement kListOperations{"journal_list", kListSql.c_str()};
+const postgres::Statement kListOperationsOfState{"journal_list_state", kListStateSql.c_str()};
+const postgres::Statement kListOperationsOfNumber{"journal_list_number", kListNumberSql.c_str()};
+const postgres::Statement kListOperationsOfNumberAndState{"journal_list_both",
+                                                          kListBothSql.c_str()};
+const postgres::Statement kPruneOperations{"journal_prune", kPruneSql.c_str()};
+const postgres::Statement kPruneClaims{"journal_prune_claims", R"sql(
+  WITH gone AS (
+    DELETE FROM lease_gateway.number_claim
+     WHERE (account, phone_number) IN (
+             SELECT account, phone_number FROM lease_gateway.number_claim
+              WHERE free_at <= clock_timestamp() LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
+    RETURNING 1
+  )
+  SELECT count(*) FROM gone)sql"};
+const postgres::Statement kCountOpenOperations{"journal_open", R"sql(
+  SELECT count(*), round(extract(epoch FROM min(create_time)) * 1000000)::bigint
+    FROM lease_gateway.operation WHERE state NOT IN (3, 4))sql"};
+
+}  // namespace leasegateway
