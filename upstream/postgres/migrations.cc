@@ -152,9 +152,12 @@ asio::awaitable<absl::StatusOr<int>> Migrate(Connection& connection,
   state = co_await std::move(looking_again);
   if (!state.ok()) co_return state.status();
   if (auto status = Check(*state, program); !status.ok()) co_return status;
-  auto applying = migrating.Do("applying", ScriptFor(*state, migrations));
-  auto applied = co_await std::move(applying);
-  if (!applied.ok()) co_return applied.status();
+  // Nothing, where another replica has applied it meanwhile.
+  if (std::string script = ScriptFor(*state, migrations); !script.empty()) {
+    auto applying = migrating.Do("applying", std::move(script));
+    auto applied = co_await std::move(applying);
+    if (!applied.ok()) co_return applied.status();
+  }
   auto committing = migrating.Do("committing", "COMMIT");
   auto committed = co_await std::move(committing);
   if (!committed.ok()) co_return committed.status();
