@@ -139,7 +139,8 @@ void Server::MakeService() {
   runtime_->log_hits = config_.access_log_hits;
   const CacheEnvironment environment = MakeCacheEnvironment(io_->executor(), PinInMemory);
   search_ = std::make_unique<AvailabilitySearch>(
-      environment.now, environment.after, static_cast<std::size_t>(config_.cache_history_bytes));
+      environment.now, environment.after, static_cast<std::size_t>(config_.cache_history_bytes),
+      [this] { return api_->account().SharedKey(); });
   watches_ = std::make_unique<WatchHub>(
       *runtime_, *api_,
       WatchOptions{.heartbeat = config_.watch_heartbeat, .max_watchers = config_.max_watchers});

@@ -20,9 +20,7 @@ class CachedAccountLogTest : public SharedCacheTest {
     for (std::uint64_t i = 1; i <= 3; ++i) Join();
   }
   ~CachedAccountLogTest() override { StopAll(); }
-  Replica& Join() {
-    return Add(std::make_shared<FakeSharedLists>(&log_, replicas_.size() + 1));
-  }
+  Replica& Join() { return Add(std::make_shared<FakeSharedLists>(&log_, replicas_.size() + 1)); }
   Replica& At(std::size_t i) { return *replicas_[i]; }
 
   SharedLog log_;
