@@ -16,8 +16,7 @@ CREATE TABLE lease_gateway.operation (
   send_until timestamptz,   -- a request to the provider may be on its way until then; NULL: none is
   create_time timestamptz NOT NULL,
   update_time timestamptz NOT NULL,
-  operation bytea NOT NULL, -- leasegateway.v1.Operation without the times above
-  PRIMARY KEY (account, request_id)
+  operation bytea NOT NULL -- leasegateway.v1.Operation without the times above
 );
 CREATE INDEX operation_list ON lease_gateway.operation (account, create_time, request_id);
 CREATE INDEX operation_list_state
@@ -27,6 +26,9 @@ CREATE INDEX operation_list_number
 CREATE INDEX operation_open
   ON lease_gateway.operation (account, create_time, request_id) WHERE state NOT IN (3, 4);
 CREATE INDEX operation_settled ON lease_gateway.operation (update_time) WHERE state IN (3, 4);
+-- The last one: of indexes that cost the same, as all do while the table is thought to be empty, the
+-- server takes the newest. With an older key it looked for one operation among all of the account.
+ALTER TABLE lease_gateway.operation ADD PRIMARY KEY (account, request_id);
 
 -- One operation at a time works on a number.
 CREATE TABLE lease_gateway.number_claim (
