@@ -24,7 +24,7 @@ packages="g++ cmake ninja-build ccache pkg-config ca-certificates curl
   libboost$boost-dev libboost-json$boost-dev libboost-url$boost-dev"
 postgres="postgresql postgresql-client pgbouncer python3-psycopg2"
 tests="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf openssl procps $postgres"
-bench="nghttp2-client"
+bench="nghttp2-client zstd"
 kubernetes="prometheus python3-yaml"
 # Debian 12's own kubectl is too old for the manifests: tests/systems/kubernetes.sh says so and goes on without.
 if [ "$VERSION_ID" = 13 ] && ! command -v kubectl >/dev/null; then kubernetes="$kubernetes kubernetes-client"; fi

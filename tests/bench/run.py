@@ -17,15 +17,16 @@ import sys
 
 from figures import print_table, write
 from programs import OUT, ROOT, BenchError
+from replicas import ReplicaBench
 from servers import check_needs
-from workloads import Bench
 
 
 def parse(arguments):
     parser = argparse.ArgumentParser(prog="tests/bench/run.sh", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, help="medians of so many (default: 5)")
     parser.add_argument("--quick", action="store_true", help="3 shorter rounds, for a first look")
-    parser.add_argument("--only", action="append", choices=Bench.WORKLOADS, help="this workload; repeatable")
+    parser.add_argument("--only", action="append", choices=[*ReplicaBench.WORKLOADS, ReplicaBench.GROUP],
+                        help="this workload, or all with a database; repeatable")
     parser.add_argument("--gateway-flag", action="append", default=[], metavar="--FLAG=VALUE",
                         help="one more flag of the gateway's; repeatable")
     parser.add_argument("--nginx", default="nginx", help="the program")
@@ -40,7 +41,7 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(130))
-    bench = Bench(options)
+    bench = ReplicaBench(options)
     try:
         check_needs(options)
         shutil.rmtree(bench.logs, ignore_errors=True)

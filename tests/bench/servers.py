@@ -177,15 +177,17 @@ http {{
 
 
 def check_needs(options):
+    compared = (
+        ("node (Debian package nodejs)", shutil.which("node")),
+        ("nginx", shutil.which(options.nginx)),
+        ("@grpc/grpc-js in build/npm", (programs.GRPC_JS / "@grpc/grpc-js").is_dir()))
     for name, found in (
+            *(compared if not options.only or "hit" in options.only else ()),
             ("h2load (Debian package nghttp2-client)", shutil.which("h2load")),
             ("curl", shutil.which("curl")),
             ("openssl", shutil.which("openssl")),
-            ("node (Debian package nodejs)", shutil.which("node")),
-            ("nginx", shutil.which(options.nginx)),
-            ("@grpc/grpc-js in build/npm", (programs.GRPC_JS / "@grpc/grpc-js").is_dir()),
             *((f"{path.relative_to(programs.ROOT)}", path.is_file()) for path in (
                 programs.BIN / "lease-gateway", programs.BIN / "lease-sandbox",
-                *(programs.BENCH / f"bench_{name}" for name in ("client", "floor", "https", "refresh", "typed"))))):
+                *(programs.BENCH / f"bench_{name}" for name in ("client", "floor", "https", "leases", "refresh", "typed"))))):
         if not found:
             raise BenchError(f"{name} is missing; tests/bench/run.sh brings it")
