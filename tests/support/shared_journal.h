@@ -145,7 +145,9 @@ class SharedJournal final : public OperationJournal {
     if (!failure.ok()) co_return failure;
     const auto at = records_->rows.find(request_id);
     if (at == records_->rows.end()) co_return std::optional<Record>();
-    co_return std::optional<Record>(ToRecord(at->second));
+    Record record = ToRecord(at->second);
+    if (blind) record.owner = Owner::kAnother;
+    co_return std::optional<Record>(std::move(record));
   }
 
   boost::asio::awaitable<void> AwaitChange(std::string, std::string, TimePoint until) override {
@@ -160,6 +162,7 @@ class SharedJournal final : public OperationJournal {
 
   absl::Status failure;                                  // of all but AwaitChange
   bool hears = true;                                     // what others tell; else it polls
+  bool blind = false;                                    // Find takes all for another's
   TimePoint frozen = TimePoint::min();                   // answers to writes come after that
   std::function<void(v1::OperationState)> after_update;  // before the answer
 

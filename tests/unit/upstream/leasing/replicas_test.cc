@@ -318,6 +318,19 @@ TEST_F(ReplicasTest, WhatNobodyWorksOnIsFoundAgainByItsOwner) {
   EXPECT_EQ(Row().state(), v1::OPERATION_STATE_SUCCEEDED);
 }
 
+TEST_F(ReplicasTest, WhatAFlightThatEndsDoesNotGoOnWithIsResumedWithTheNextLook) {
+  AnswerAfter(seconds(1'000));
+  LeaseAt(0, kId, kNumber, seconds(2'000));
+  // It takes the operation for another's while that is adopted, until its callers leave.
+  const auto second = LeaseAt(1, kId, kNumber, milliseconds(1'500));
+  journals_[1]->blind = true;
+  Die(0);
+  Advance(seconds(2));
+  EXPECT_EQ(second->reason(), "OUTCOME_UNKNOWN");
+  Advance(seconds(2));
+  EXPECT_EQ(Row().state(), v1::OPERATION_STATE_SUCCEEDED);
+}
+
 TEST_F(ReplicasTest, DatabaseThatIsAwayStopsLeasingAndNothingElse) {
   for (const auto& journal : journals_) {
     journal->failure = MakeError(absl::StatusCode::kFailedPrecondition, reason::kJournalUnavailable,
