@@ -86,7 +86,7 @@ TEST_F(ReplicasTest, EndedOnceAndToldEverywhere) {
   for (const auto& status : statuses) EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(responses[0].termination().SerializeAsString(),
             responses[1].termination().SerializeAsString());
-  EXPECT_EQ(CountInLedger("termination", number), 1);
+  EXPECT_EQ(CountInLedger("terminate", number), 1);
 }
 
 TEST_F(ReplicasTest, OperationsAreTheSameAtEveryReplica) {

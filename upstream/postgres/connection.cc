@@ -64,8 +64,9 @@ struct BoundParameters {
 std::string OneLine(const char* message) {
   std::string line(message == nullptr ? "" : message);
   line.erase(std::min(line.find("LOCATION: "), line.size()));
-  absl::StripAsciiWhitespace(&line);
-  std::replace(line.begin(), line.end(), '\n', ' ');
+  absl::RemoveExtraAsciiWhitespace(&line);
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return c < ' '; }, ' ');
   return line;
 }
 
@@ -155,9 +156,13 @@ void Connection::TakeIn() {
 asio::awaitable<void> Connection::WaitForMore(TimePoint deadline) {
   auto waiting = WaitForSocket(false, deadline);
   co_await std::move(waiting);
+  TakeInIdle();
+}
+
+void Connection::TakeInIdle() {
   TakeIn();
-  // Nothing is under way: this only sees what a server says before it closes.
-  PQisBusy(connection_);
+  PQisBusy(connection_);  // parses
+  if (!given_up_) TakeIn();
 }
 
 bool Connection::TakeNotification(std::string& payload) {
@@ -192,7 +197,7 @@ asio::awaitable<Outcome> Connection::Run(std::vector<Query> queries, TimePoint d
 }
 
 asio::awaitable<Outcome> Connection::RunOnce(std::vector<Query> queries, TimePoint deadline) {
-  TakeIn();
+  TakeInIdle();
   if (!usable() || !Send(queries)) co_return Lost(Fate::kNothingChanged);
   // From here on the transaction may be committed.
   auto flushing = Flush(deadline);
@@ -322,7 +327,7 @@ asio::awaitable<Outcome> Connection::RunScript(std::string sql, TimePoint deadli
     if (result == nullptr) break;
     Rows rows(result);
     const auto status = PQresultStatus(result);
-    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY) {
       outcome.rows.clear();
       outcome.rows.push_back(std::move(rows));
     } else if (!failed) {

@@ -89,6 +89,8 @@ class Connection {
   boost::asio::awaitable<Outcome> Collect(TimePoint deadline);
   boost::asio::awaitable<void> WaitForSocket(bool to_write, TimePoint deadline);
   void TakeIn();
+  // While nothing is under way: also sees the end of a session behind the server's last words.
+  void TakeInIdle();
   // The time is over: what runs on the server is to be cancelled, the answer is not waited for.
   Outcome OutOfTime();
   Outcome Lost(Fate fate) const;

@@ -45,13 +45,20 @@ constexpr std::string_view kVersion =
     "SELECT COALESCE(pg_catalog.max(version), 0)::bigint, "
     "COALESCE(pg_catalog.max(oldest_program), 0)::bigint FROM lease_gateway.schema_version";
 
+// What to do about missing rights.
+constexpr const char* kGrantTables =
+    "GRANT USAGE ON SCHEMA lease_gateway, and all rights on its tables";
+constexpr const char* kMigrateAsAnother =
+    "run lease-gateway --migrate as a role that may, or GRANT CREATE ON DATABASE";
+
 // One migrating, with what it is about to do for messages.
 class Migrating {
  public:
   Migrating(Connection& connection, Connection::TimePoint deadline)
       : connection_(connection), deadline_(deadline) {}
 
-  asio::awaitable<absl::StatusOr<Rows>> Do(std::string what, std::string sql) {
+  asio::awaitable<absl::StatusOr<Rows>> Do(std::string what, std::string sql,
+                                           const char* advice = kGrantTables) {
     auto running = connection_.RunScript(std::move(sql), deadline_);
     auto outcome = co_await std::move(running);
     if (outcome.fate == Fate::kCommitted) {
@@ -65,7 +72,7 @@ class Migrating {
       co_return absl::UnavailableError(message);
     }
     if (outcome.error.sqlstate == sqlstate::kNoRights) {
-      co_return absl::FailedPreconditionError(message);
+      co_return absl::FailedPreconditionError(absl::StrCat(message, "; ", advice));
     }
     co_return absl::InternalError(message);
   }
@@ -152,7 +159,7 @@ asio::awaitable<absl::StatusOr<int>> Migrate(Connection& connection,
   state = co_await std::move(looking_again);
   if (!state.ok()) co_return state.status();
   if (auto status = Check(*state, program); !status.ok()) co_return status;
-  auto applying = migrating.Do("applying", ScriptFor(*state, migrations));
+  auto applying = migrating.Do("applying", ScriptFor(*state, migrations), kMigrateAsAnother);
   auto applied = co_await std::move(applying);
   if (!applied.ok()) co_return applied.status();
   auto committing = migrating.Do("committing", "COMMIT");
