@@ -16,8 +16,8 @@ namespace asio = boost::asio;
 
 namespace {
 
-// It keeps out what is garbled and what is another account's, not who would forge it: they could ask
-// the provider as well.
+// It keeps out what is garbled and what is another account's, not who would forge it: they could
+// ask the provider as well.
 std::uint64_t ChecksumOf(const WritesSeen& seen, std::string_view account) {
   std::string bytes = "consistency 1 ";
   AppendInteger(seen.origin, &bytes);

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "service/rpc/call_bodies.h"
-#include "service/rpc/consistency.h"
 #include "service/rpc/call_record.h"
+#include "service/rpc/consistency.h"
 #include "service/rpc/pinned_slice.h"
 #include "service/rpc/raw_request.h"
 #include "service/rpc/validation.h"
@@ -116,12 +116,11 @@ ServerUnaryReactor* LeaseService::Start(CallbackServerContext* context, Method m
   description.max_staleness = MaxStalenessOf(request);
   const auto missing = MissingOf(*context, request);
   if (description.valid.ok()) description.valid = missing.status();
-  return UnaryCall::Start(
-      runtime_, context, std::move(description),
-      [this, messages, missing = missing.ok() ? *missing : std::nullopt, context,
-       response](CallContext call) {
-        return Answer(std::move(call), missing, *messages, context, response);
-      });
+  return UnaryCall::Start(runtime_, context, std::move(description),
+                          [this, messages, missing = missing.ok() ? *missing : std::nullopt,
+                           context, response](CallContext call) {
+                            return Answer(std::move(call), missing, *messages, context, response);
+                          });
 }
 
 ServerUnaryReactor* LeaseService::Hit(CallbackServerContext* context, Method method,
@@ -145,8 +144,7 @@ ServerUnaryReactor* LeaseService::Unreadable(CallbackServerContext* context, Met
 ByteBuffer LeaseService::Searched(const AvailabilitySearch::Query& query,
                                   const AvailabilityAnswer& answer) {
   // Unless there is a next page, nobody asks for the entry.
-  const auto entry =
-      query.page_size > 0 ? api_.account().EntryOf(answer.version) : std::nullopt;
+  const auto entry = query.page_size > 0 ? api_.account().EntryOf(answer.version) : std::nullopt;
   return ToByteBuffer(search_.Answer(query, answer.numbers, entry));
 }
 
@@ -237,11 +235,11 @@ ServerUnaryReactor* LeaseService::ListAvailableNumbers(CallbackServerContext* co
     }
   }
   UnaryCall::Description description{.method = kMethod, .max_staleness = max_staleness};
-  return UnaryCall::Start(runtime_, context, std::move(description),
-                          [this, missing = *missing, plain, query = *std::move(query),
-                           response](CallContext call) {
-                            return FindNumbers(std::move(call), missing, plain, query, response);
-                          });
+  return UnaryCall::Start(
+      runtime_, context, std::move(description),
+      [this, missing = *missing, plain, query = *std::move(query), response](CallContext call) {
+        return FindNumbers(std::move(call), missing, plain, query, response);
+      });
 }
 
 ServerUnaryReactor* LeaseService::GetNumber(CallbackServerContext* context, const ByteBuffer* bytes,
@@ -262,12 +260,12 @@ ServerUnaryReactor* LeaseService::GetNumber(CallbackServerContext* context, cons
   if (!no_bound && !*missing) hit = api_.PeekNumber(request.phone_number(), max_staleness);
   if (hit) return Hit(context, kMethod, *hit, started, response);
   UnaryCall::Description description{.method = kMethod, .max_staleness = max_staleness};
-  return UnaryCall::Start(runtime_, context, std::move(description),
-                          [this, missing = *missing,
-                           phone_number = std::move(*request.mutable_phone_number()),
-                           response](CallContext call) {
-                            return FindNumber(std::move(call), missing, phone_number, response);
-                          });
+  return UnaryCall::Start(
+      runtime_, context, std::move(description),
+      [this, missing = *missing, phone_number = std::move(*request.mutable_phone_number()),
+       response](CallContext call) {
+        return FindNumber(std::move(call), missing, phone_number, response);
+      });
 }
 
 ServerUnaryReactor* LeaseService::ListLeases(CallbackServerContext* context,

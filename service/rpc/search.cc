@@ -76,8 +76,8 @@ absl::StatusOr<AvailabilitySearch::Query> AvailabilitySearch::Prepare(
 }
 
 absl::Status AvailabilitySearch::ReadToken(std::string_view token, Query* query) {
-  // An entry of the log: its id, its number, the fingerprint, the offset; or a snapshot's id and the
-  // latter two.
+  // An entry of the log: its id, its number, the fingerprint, the offset; or a snapshot's id and
+  // the latter two.
   auto values = DecodeToken(token, 5);
   const bool is_shared = values && shared_key_;
   if (!is_shared) values = DecodeToken(token, 4);
