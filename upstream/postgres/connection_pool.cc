@@ -8,7 +8,6 @@
 #include <boost/asio/strand.hpp>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
 
 namespace leasegateway::postgres {
 
