@@ -142,7 +142,8 @@ asio::awaitable<bool> NewsTeller::State::Send(CallEnvironment::TimePoint deadlin
     co_return true;
   }
   // Of a database that is away there is a word in the log already.
-  if (!absl::IsUnavailable(sent.status()) && !std::exchange(said_failed, true)) {
+  const bool is_away = absl::IsUnavailable(sent.status()) || absl::IsUnknown(sent.status());
+  if (!is_away && !std::exchange(said_failed, true)) {
     spdlog::warn("news can't be told to other replicas: {}", std::string(sent.status().message()));
   }
   has_gap = has_gap || tells_gap;
