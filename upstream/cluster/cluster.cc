@@ -181,10 +181,9 @@ void Cluster::Stop() {
     const auto within = [&state, wait](asio::awaitable<void> step) {
       asio::co_spawn(state->strand, std::move(step), asio::use_future).wait_for(wait);
     };
-    if (brought_up) {
-      within(state->news->Finish(std::chrono::steady_clock::now() + wait));
-      within(state->heartbeat->Leave(std::chrono::steady_clock::now() + wait));
-    }
+    // Also where there was never a database: what waits for something to tell would wait for ever.
+    within(state->news->Finish(std::chrono::steady_clock::now() + wait));
+    if (brought_up) within(state->heartbeat->Leave(std::chrono::steady_clock::now() + wait));
     state->pool->Stop();
   });
 }
