@@ -182,6 +182,7 @@ class JournalDatabase {
 
   std::vector<std::string> Sql(const std::string& sql) const { return server_.Query(name_, sql); }
   std::string url() const { return server_.Url(name_); }
+  PostgresServer& server() { return server_; }
 
   // By the heartbeat that a test makes by hand.
   void Live(std::int64_t id, int seconds = 3'600) const {

@@ -77,10 +77,16 @@ class SharedJournal final : public OperationJournal {
     co_return begun;
   }
 
-  boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string,
-                                                          std::string request_id) override {
+  boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string, std::string request_id,
+                                                          std::int64_t revision) override {
     if (!failure.ok()) co_return failure;
+    if (before_take) before_take();
     auto& row = records_->rows.at(request_id);
+    if (row.revision != revision) {
+      Record record = ToRecord(row);
+      if (record.owner == Owner::kUs) record.owner = Owner::kNobody;
+      co_return record;
+    }
     if (!IsAnothers(row) && row.owner != replica_) Take(row);
     Record record = ToRecord(row);
     if (row.owner == replica_) record.owner = Owner::kUs;
@@ -165,6 +171,7 @@ class SharedJournal final : public OperationJournal {
   bool blind = false;                                    // Find takes all for another's
   TimePoint frozen = TimePoint::min();                   // answers to writes come after that
   std::function<void(v1::OperationState)> after_update;  // before the answer
+  std::function<void()> before_take;
 
  private:
   static bool IsSettled(const SharedRecords::Row& row) {

@@ -3,9 +3,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
+#include <chrono>
 #include <set>
+#include <stdexcept>
 #include <string>
+#include <thread>
+#include <vector>
 
+#include "absl/strings/str_cat.h"
 #include "tests/support/two_replicas_fixture.h"
 
 namespace leasegateway {
@@ -207,6 +213,74 @@ TEST_F(TwoReplicasTest, LateWriteOfAFormerOwnerIsRefused) {
   ExpectLost(Update(a_, sent).status());
   EXPECT_TRUE(Get(a_.lossy->RunLate()).ok());
   EXPECT_EQ(RowOf("x", "state, owner, send_until"), "INTENDED|2|");
+}
+
+// --- a server that fails -------------------------------------------------------------------------
+
+TEST_F(TwoReplicasTest, HungServerIsSaidInTimeAndFoundOutAfterwards) {
+  PostgresJournal::Options options;
+  options.call_limit = std::chrono::milliseconds(300);
+  JournalReplica c{database_, 3, options};
+  const auto record = MustBegin(c, "x");
+  database_.server().Freeze();
+  const auto before = std::chrono::steady_clock::now();
+  ExpectUnavailable(Update(c, record, v1::OPERATION_STATE_SENT).status());
+  ExpectUnavailable(Begin(c, "y", "+2").status());
+  EXPECT_LT(std::chrono::steady_clock::now() - before, std::chrono::seconds(10));
+  database_.server().Resume();
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
+  while (!Update(c, record, v1::OPERATION_STATE_SUCCEEDED).ok()) {
+    ASSERT_LT(std::chrono::steady_clock::now(), end);
+  }
+  EXPECT_EQ(RowOf("x", "state, owner"), "SUCCEEDED|");
+  EXPECT_EQ(c.journal->stats().ownership_lost, 0u);
+}
+
+// The killed sessions hold its memory for a moment longer, and then it refuses to start.
+void Crash(PostgresServer& server) {
+  server.Kill();
+  for (int tries = 0; !server.is_running() && tries < 50; ++tries) {
+    try {
+      server.Start();
+    } catch (const std::runtime_error&) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    }
+  }
+}
+
+TEST_F(TwoReplicasTest, KilledServerLosesNothingThatItTold) {
+  std::atomic<bool> over{false};
+  std::atomic<int> count{0};
+  std::vector<std::string> told;
+  std::thread caller([&] {
+    for (int i = 0; !over; ++i) {
+      const std::string id = absl::StrCat("id-", i);
+      const auto begun = Begin(a_, id, absl::StrCat("+", i));
+      if (!begun.ok()) continue;
+      told.push_back(id);
+      ++count;
+    }
+  });
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  for (const int enough : {5, 10, 15}) {
+    while (count < enough && std::chrono::steady_clock::now() < end) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    Crash(database_.server());
+  }
+  over = true;
+  caller.join();
+  EXPECT_GE(told.size(), 15u);
+  for (const auto& id : told) EXPECT_EQ(RowOf(id, "state, owner, revision"), "INTENDED|1|1") << id;
+  // What was begun and not told is found.
+  const std::size_t begun =
+      std::stoul(database_.Sql("SELECT count(*) FROM lease_gateway.operation").at(0));
+  std::size_t adopted = 0;
+  while (adopted + told.size() < begun && std::chrono::steady_clock::now() < end) {
+    const auto records = Get(a_.journal->Adopt("acme", 100, true));
+    if (records.ok()) adopted += records->size();
+  }
+  EXPECT_EQ(adopted + told.size(), begun);
 }
 
 // --- what a server has lost that took over ------------------------------------------------------
