@@ -118,11 +118,15 @@ class PostgresJournal final : public OperationJournal {
     std::int64_t revision = 0;  // that it makes
     bool from_nobody = false;   // a lost write of ours has settled it already
     bool answer_lost = false;   // of one try at least
+    // The server had lost what it told, perhaps also what may still be on its way.
+    bool was_forgotten = false;
   };
   enum class Found { kWritten, kNotWritten };
 
   postgres::Query Begins(const Entry& entry, std::int64_t attempt, std::int64_t claim) const;
   postgres::Query UpdateFor(const Write& write) const;
+  // For how many µs a request may be on its way from now on.
+  std::int64_t OnItsWay(const Write& write) const;
   postgres::Query RestoreFor(const Write& write, const OwnOperations::Origin& origin);
   postgres::Query ForOne(const postgres::Statement& statement, const std::string& account,
                          const std::string& request_id) const;
