@@ -15,6 +15,7 @@
 #include "service/config/database.h"
 #include "service/process/secret.h"
 #include "upstream/cluster/cluster.h"
+#include "upstream/cluster/postgres_lists.h"
 #include "upstream/leasing/journal/postgres/postgres_journal.h"
 #include "upstream/leasing/journal/sqlite/sqlite_journal.h"
 #include "upstream/leasing/leasing_parts.h"
@@ -133,6 +134,15 @@ std::shared_ptr<OperationJournal> PurchaseJournal::journal() const {
 
 RateShare PurchaseJournal::rate_share() const {
   return cluster_ ? cluster_->rate_share(LeasingOptions().account) : RateShare();
+}
+
+std::shared_ptr<SharedLists> PurchaseJournal::shared_lists() const {
+  if (!cluster_) return nullptr;
+  PostgresLists::Options options;
+  options.account = LeasingOptions().account;
+  options.replica = static_cast<std::uint64_t>(cluster_->replica()->id());
+  return std::make_shared<PostgresLists>(cluster_->database(), cluster_->news(),
+                                         std::move(options));
 }
 
 std::chrono::milliseconds PurchaseJournal::adopt_interval() const {

@@ -15,6 +15,7 @@ namespace leasegateway {
 class Cluster;
 class OperationJournal;
 class PostgresJournal;
+class SharedLists;
 class SqliteJournal;
 struct MetricSources;
 
@@ -38,6 +39,8 @@ class PurchaseJournal {
   Cluster* cluster() const { return cluster_.get(); }
   // With other replicas; by itself where it is a file.
   RateShare rate_share() const;
+  // The lists that memory has in common with other replicas; null: they are its own.
+  std::shared_ptr<SharedLists> shared_lists() const;
   // Between two looks for what dead replicas have left; 0: nobody else has this journal.
   std::chrono::milliseconds adopt_interval() const;
 

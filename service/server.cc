@@ -31,16 +31,24 @@
 #include "upstream/sandbox/sandbox.h"
 
 namespace leasegateway {
+namespace {
+
+// For the lists of the other replicas, before this one serves.
+constexpr std::chrono::seconds kLoadTimeout{2};
+
+}  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config) {
   std::unique_ptr<Server> server(new Server(config));
   absl::Status status = server->OpenTransport();
   if (status.ok()) status = server->StartAdmin();
-  server->io_->Start(config.threads);
   if (status.ok()) status = server->OpenJournal();
   if (status.ok()) status = server->StartUpstream();
   if (!status.ok()) return status;
   server->MakeService();
+  // After all that they use is made, so that they see it whoever hands it to them.
+  server->io_->Start(config.threads);
+  server->LoadLists();
   status = server->Recover();
   if (status.ok()) status = server->Listen();
   if (!status.ok()) return status;
@@ -88,10 +96,13 @@ absl::Status Server::StartAdmin() {
 }
 
 absl::Status Server::OpenJournal() {
-  auto opened = PurchaseJournal::Open(config_, io_->executor());
-  if (!opened.ok()) return opened.status();
-  journal_ = *std::move(opened);
-  return absl::OkStatus();
+  absl::Status status;
+  io_->RunDuring([&] {
+    auto opened = PurchaseJournal::Open(config_, io_->executor());
+    status = opened.status();
+    if (opened.ok()) journal_ = *std::move(opened);
+  });
+  return status;
 }
 
 absl::Status Server::StartUpstream() {
@@ -117,6 +128,7 @@ absl::Status Server::StartUpstream() {
     options.api_key = [key] { return key->Get(); };
   }
   options.rate_share = journal_->rate_share();
+  options.shared_lists = journal_->shared_lists();
   upstream_stats_ = options.stats;
   RecordedLeaseApi::Options recording;
   recording.settle = config_.settle_time;
@@ -139,11 +151,22 @@ void Server::MakeService() {
   runtime_->log_hits = config_.access_log_hits;
   const CacheEnvironment environment = MakeCacheEnvironment(io_->executor(), PinInMemory);
   search_ = std::make_unique<AvailabilitySearch>(
-      environment.now, environment.after, static_cast<std::size_t>(config_.cache_history_bytes));
+      environment.now, environment.after, static_cast<std::size_t>(config_.cache_history_bytes),
+      journal_->cluster() ? [this] { return api_->account().SharedKey(); }
+                          : std::function<std::string()>());
   watches_ = std::make_unique<WatchHub>(
       *runtime_, *api_,
       WatchOptions{.heartbeat = config_.watch_heartbeat, .max_watchers = config_.max_watchers});
   service_ = std::make_unique<LeaseService>(*runtime_, *api_, *recorded_, *search_, *watches_);
+}
+
+// What other replicas know already, so that this one answers before the provider has.
+void Server::LoadLists() {
+  if (journal_->cluster() == nullptr) return;
+  auto loading = api_->account().Load(std::chrono::steady_clock::now() + kLoadTimeout);
+  auto loaded = boost::asio::co_spawn(boost::asio::make_strand(io_->executor()), std::move(loading),
+                                      boost::asio::use_future);
+  if (!loaded.get()) spdlog::warn("the shared lists are away: memory begins empty");
 }
 
 // What a process before this one left open.
@@ -212,7 +235,7 @@ Server::~Server() {
   watches_.reset();
   search_.reset();
   recorded_.reset();
-  journal_.reset();
+  io_->RunDuring([this] { journal_.reset(); });
   api_.reset();
   io_->Join();
   // The threads have called it.

@@ -58,6 +58,7 @@ class Server {
   absl::Status OpenJournal();
   absl::Status StartUpstream();
   void MakeService();
+  void LoadLists();
   absl::Status Recover();
   absl::Status Listen();
   void Drain(std::chrono::milliseconds wait, std::chrono::milliseconds grace);

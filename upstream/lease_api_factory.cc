@@ -62,7 +62,8 @@ absl::StatusOr<std::unique_ptr<CachingLeaseApi>> MakeLeaseApi(
                                              MakeCallEnvironment());
   stack = std::make_unique<ExplainingLeaseApi>(std::move(stack));
   return std::make_unique<CachingLeaseApi>(std::move(stack), options.cache,
-                                           MakeCacheEnvironment(executor, options.pin));
+                                           MakeCacheEnvironment(executor, options.pin),
+                                           std::move(options.shared_lists));
 }
 
 }  // namespace leasegateway

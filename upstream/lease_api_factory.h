@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "upstream/availability/caching_lease_api.h"
+#include "upstream/availability/shared_lists.h"
 #include "upstream/lease_api.h"
 #include "upstream/phase_times.h"
 #include "upstream/rate_share.h"
@@ -47,6 +48,7 @@ struct UpstreamOptions {
   // Never null. Shared with those who send again what this has given up.
   std::shared_ptr<RetryBudget> retry_budget = std::make_shared<RetryBudget>(RetryBudget::Options());
   CachePolicy cache;
+  std::shared_ptr<SharedLists> shared_lists;  // with other processes of the account; null: none
   // Never null. The factory sets the readers; a stack has one of its own.
   std::shared_ptr<UpstreamStats> stats = std::make_shared<UpstreamStats>();
   PinBytes pin = PinInMemory;  // how serialised replies are kept

@@ -54,6 +54,7 @@ inline constexpr std::string_view kPageTokenExpired = "PAGE_TOKEN_EXPIRED";
 inline constexpr std::string_view kInvalidMaxStaleness = "INVALID_MAX_STALENESS";
 inline constexpr std::string_view kInvalidBatch = "INVALID_BATCH";
 inline constexpr std::string_view kInvalidResumeToken = "INVALID_RESUME_TOKEN";
+inline constexpr std::string_view kInvalidConsistencyToken = "INVALID_CONSISTENCY_TOKEN";
 inline constexpr std::string_view kStopping = "STOPPING";
 inline constexpr std::string_view kRequestIdReused = "REQUEST_ID_REUSED";
 inline constexpr std::string_view kAlreadyLeased = "ALREADY_LEASED";

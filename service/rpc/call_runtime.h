@@ -4,6 +4,7 @@
 #include <boost/asio/any_io_executor.hpp>
 #include <chrono>
 #include <memory>
+#include <string>
 
 #include "service/rpc/call_metrics.h"
 
@@ -14,6 +15,7 @@ struct CallRuntime {
   boost::asio::any_io_executor executor;
   std::chrono::milliseconds default_deadline;  // of a call that came without one
   int log_hits = 0;  // one in so many reads that memory answered, in the access log; 0: none
+  std::string account = "default";  // whose numbers these are, as in the journal
   std::shared_ptr<CallMetrics> metrics = std::make_shared<CallMetrics>();  // never null
 };
 

@@ -1,11 +1,14 @@
 #include "service/rpc/lease_service.h"
 
+#include <algorithm>
 #include <memory>
 #include <optional>
+#include <type_traits>
 #include <utility>
 
 #include "service/rpc/call_bodies.h"
 #include "service/rpc/call_record.h"
+#include "service/rpc/consistency.h"
 #include "service/rpc/pinned_slice.h"
 #include "service/rpc/raw_request.h"
 #include "service/rpc/validation.h"
@@ -32,6 +35,17 @@ absl::Status RepeatedUnnamedError() {
                    "of the attempt before; ListOperations may show it");
 }
 
+// How long a write's reply waits for its place in the log that replicas share.
+constexpr std::chrono::milliseconds kTokenPatience{250};
+
+template <typename Request>
+concept Writes = std::is_same_v<Request, v1::CreateLeaseRequest> ||
+    std::is_same_v<Request, v1::LeaseAnyNumberRequest> ||
+    std::is_same_v<Request, v1::TerminateLeaseRequest> ||
+    std::is_same_v<Request, v1::ConfigureFailoverRequest> ||
+    std::is_same_v<Request, v1::EnableCallForwardingRequest> ||
+    std::is_same_v<Request, v1::DisableCallForwardingRequest>;
+
 }  // namespace
 
 template <typename Request>
@@ -44,14 +58,44 @@ auto& LeaseService::ApiFor() {
 }
 
 template <typename Request, typename Response>
-asio::awaitable<absl::Status> LeaseService::Answer(CallContext call,
+asio::awaitable<absl::Status> LeaseService::Answer(CallContext call, Missing missing,
                                                    Messages<Request, Response>& messages,
+                                                   CallbackServerContext* context,
                                                    ByteBuffer* response) {
+  auto including = Included(std::move(call), missing);
+  call = co_await std::move(including);
+  const auto deadline = call.deadline;
   auto& api = ApiFor<Request>();
   auto doing = Do(api, std::move(call), &messages.request, &messages.response);
   absl::Status status = co_await std::move(doing);
-  if (status.ok()) *response = ToByteBuffer(messages.response.SerializeAsString());
+  if (!status.ok()) co_return status;
+  if constexpr (Writes<Request>) {
+    auto seeing = api_.account().SeenNow(
+        std::min(deadline, std::chrono::steady_clock::now() + kTokenPatience));
+    const WritesSeen seen = co_await std::move(seeing);
+    std::string token = EncodeConsistency(seen, runtime_.account);
+    context->AddTrailingMetadata(kConsistencyMetadata, token);
+    messages.response.mutable_metadata()->set_consistency_token(std::move(token));
+  }
+  *response = ToByteBuffer(messages.response.SerializeAsString());
   co_return status;
+}
+
+template <typename Request>
+absl::StatusOr<LeaseService::Missing> LeaseService::MissingOf(const CallbackServerContext& context,
+                                                              const Request& request) {
+  if constexpr (requires { request.consistency_token(); }) {
+    auto wanted = ConsistencyOf(context, request.consistency_token(), runtime_.account);
+    if (wanted.ok() && *wanted && api_.account().HasSeen(**wanted)) return std::nullopt;
+    return wanted;
+  }
+  return std::nullopt;
+}
+
+asio::awaitable<CallContext> LeaseService::Included(CallContext call, Missing missing) {
+  if (!missing) co_return call;
+  auto including = Include(api_.account(), *missing, std::move(call));
+  co_return co_await std::move(including);
 }
 
 template <typename Request, typename Response>
@@ -70,9 +114,12 @@ ServerUnaryReactor* LeaseService::Start(CallbackServerContext* context, Method m
     description.valid = Validate(request);
   }
   description.max_staleness = MaxStalenessOf(request);
+  const auto missing = MissingOf(*context, request);
+  if (description.valid.ok()) description.valid = missing.status();
   return UnaryCall::Start(runtime_, context, std::move(description),
-                          [this, messages, response](CallContext call) {
-                            return Answer(std::move(call), *messages, response);
+                          [this, messages, missing = missing.ok() ? *missing : std::nullopt,
+                           context, response](CallContext call) {
+                            return Answer(std::move(call), missing, *messages, context, response);
                           });
 }
 
@@ -94,19 +141,53 @@ ServerUnaryReactor* LeaseService::Unreadable(CallbackServerContext* context, Met
   return Fail(context, method, UnreadableError());
 }
 
-asio::awaitable<absl::Status> LeaseService::FindNumbers(CallContext context, bool plain,
+ByteBuffer LeaseService::Searched(const AvailabilitySearch::Query& query,
+                                  const AvailabilityAnswer& answer) {
+  // Unless there is a next page, nobody asks for the entry.
+  const auto entry = query.page_size > 0 ? api_.account().EntryOf(answer.version) : std::nullopt;
+  return ToByteBuffer(search_.Answer(query, answer.numbers, entry));
+}
+
+asio::awaitable<absl::Status> LeaseService::FindNumbers(CallContext call, Missing missing,
+                                                        bool plain,
                                                         const AvailabilitySearch::Query& query,
                                                         ByteBuffer* response) {
-  auto answer = co_await api_.FindAvailability(std::move(context));
+  auto including = Included(std::move(call), missing);
+  call = co_await std::move(including);
+  auto answer = co_await api_.FindAvailability(std::move(call));
   if (!answer.ok()) co_return answer.status();
-  *response = plain ? ToByteBuffer(*answer->numbers->list_reply())
-                    : ToByteBuffer(search_.Answer(query, answer->numbers));
+  *response = plain ? ToByteBuffer(*answer->numbers->list_reply()) : Searched(query, *answer);
   co_return absl::OkStatus();
 }
 
-asio::awaitable<absl::Status> LeaseService::Send(
-    asio::awaitable<absl::StatusOr<BytesAnswer>> finding, ByteBuffer* response) {
+asio::awaitable<absl::Status> LeaseService::FindPage(CallContext call,
+                                                     AvailabilitySearch::Query query,
+                                                     ByteBuffer* response) {
+  auto restoring = api_.account().NumbersAt(*query.entry, call.deadline);
+  const auto numbers = co_await std::move(restoring);
+  if (!numbers) co_return AvailabilitySearch::Expired();
+  search_.Continue(&query, numbers);
+  *response = ToByteBuffer(search_.Answer(query, numbers, query.entry));
+  co_return absl::OkStatus();
+}
+
+asio::awaitable<absl::Status> LeaseService::FindNumber(CallContext call, Missing missing,
+                                                       std::string phone_number,
+                                                       ByteBuffer* response) {
+  auto including = Included(std::move(call), missing);
+  call = co_await std::move(including);
+  auto finding = api_.FindNumber(std::move(call), std::move(phone_number));
   const auto answer = co_await std::move(finding);
+  if (!answer.ok()) co_return answer.status();
+  *response = ToByteBuffer(*answer->bytes, answer->range);
+  co_return absl::OkStatus();
+}
+
+asio::awaitable<absl::Status> LeaseService::FindLeases(CallContext call, Missing missing,
+                                                       ByteBuffer* response) {
+  auto including = Included(std::move(call), missing);
+  call = co_await std::move(including);
+  const auto answer = co_await api_.FindLeases(std::move(call));
   if (!answer.ok()) co_return answer.status();
   *response = ToByteBuffer(*answer->bytes, answer->range);
   co_return absl::OkStatus();
@@ -124,7 +205,9 @@ ServerUnaryReactor* LeaseService::ListAvailableNumbers(CallbackServerContext* co
                      request.page_size() == 0 && request.page_token().empty();
   const absl::Status valid = Validate(request);
   if (!valid.ok()) return Fail(context, kMethod, valid);
-  if (plain) {
+  const auto missing = MissingOf(*context, request);
+  if (!missing.ok()) return Fail(context, kMethod, missing.status());
+  if (plain && !*missing) {
     if (const auto hit = api_.PeekAvailability(max_staleness)) {
       *response = ToByteBuffer(*hit->numbers->list_reply());
       return UnaryCall::FinishHit(runtime_, context, kMethod, hit->outcome, started);
@@ -133,22 +216,30 @@ ServerUnaryReactor* LeaseService::ListAvailableNumbers(CallbackServerContext* co
   auto query = search_.Prepare(std::move(request));
   if (!query.ok()) return Fail(context, kMethod, query.status());
   if (query->numbers) {
-    *response = ToByteBuffer(search_.Answer(*query, query->numbers));
+    *response = ToByteBuffer(search_.Answer(*query, query->numbers, query->entry));
     CacheOutcome outcome;
     outcome.forward = CacheOutcome::Forward::kHit;
     return UnaryCall::FinishHit(runtime_, context, kMethod, outcome, started);
   }
-  if (!plain) {
+  if (query->entry) {
+    UnaryCall::Description description{.method = kMethod};
+    return UnaryCall::Start(runtime_, context, std::move(description),
+                            [this, query = *std::move(query), response](CallContext call) {
+                              return FindPage(std::move(call), query, response);
+                            });
+  }
+  if (!plain && !*missing) {
     if (const auto hit = api_.PeekAvailability(max_staleness)) {
-      *response = ToByteBuffer(search_.Answer(*query, hit->numbers));
+      *response = Searched(*query, *hit);
       return UnaryCall::FinishHit(runtime_, context, kMethod, hit->outcome, started);
     }
   }
   UnaryCall::Description description{.method = kMethod, .max_staleness = max_staleness};
-  return UnaryCall::Start(runtime_, context, std::move(description),
-                          [this, plain, query = *std::move(query), response](CallContext call) {
-                            return FindNumbers(std::move(call), plain, query, response);
-                          });
+  return UnaryCall::Start(
+      runtime_, context, std::move(description),
+      [this, missing = *missing, plain, query = *std::move(query), response](CallContext call) {
+        return FindNumbers(std::move(call), missing, plain, query, response);
+      });
 }
 
 ServerUnaryReactor* LeaseService::GetNumber(CallbackServerContext* context, const ByteBuffer* bytes,
@@ -158,20 +249,23 @@ ServerUnaryReactor* LeaseService::GetNumber(CallbackServerContext* context, cons
   v1::GetNumberRequest request;
   if (!Parse(*bytes, &request)) return Unreadable(context, kMethod);
   // Memory has valid numbers only, so most hits need no validation.
-  const bool no_bound = !request.has_max_staleness();
+  const auto missing = MissingOf(*context, request);
+  if (!missing.ok()) return Fail(context, kMethod, missing.status());
+  const bool no_bound = !request.has_max_staleness() && !*missing;
   auto hit = no_bound ? api_.PeekNumber(request.phone_number(), std::nullopt) : std::nullopt;
   if (hit) return Hit(context, kMethod, *hit, started, response);
   const absl::Status valid = Validate(request);
   if (!valid.ok()) return Fail(context, kMethod, valid);
   const auto max_staleness = MaxStalenessOf(request);
-  if (!no_bound) hit = api_.PeekNumber(request.phone_number(), max_staleness);
+  if (!no_bound && !*missing) hit = api_.PeekNumber(request.phone_number(), max_staleness);
   if (hit) return Hit(context, kMethod, *hit, started, response);
   UnaryCall::Description description{.method = kMethod, .max_staleness = max_staleness};
-  return UnaryCall::Start(runtime_, context, std::move(description),
-                          [this, phone_number = std::move(*request.mutable_phone_number()),
-                           response](CallContext call) {
-                            return Send(api_.FindNumber(std::move(call), phone_number), response);
-                          });
+  return UnaryCall::Start(
+      runtime_, context, std::move(description),
+      [this, missing = *missing, phone_number = std::move(*request.mutable_phone_number()),
+       response](CallContext call) {
+        return FindNumber(std::move(call), missing, phone_number, response);
+      });
 }
 
 ServerUnaryReactor* LeaseService::ListLeases(CallbackServerContext* context,
@@ -182,14 +276,15 @@ ServerUnaryReactor* LeaseService::ListLeases(CallbackServerContext* context,
   if (!Parse(*bytes, &request)) return Unreadable(context, kMethod);
   const absl::Status valid = Validate(request);
   if (!valid.ok()) return Fail(context, kMethod, valid);
+  const auto missing = MissingOf(*context, request);
+  if (!missing.ok()) return Fail(context, kMethod, missing.status());
   const auto max_staleness = MaxStalenessOf(request);
-  if (const auto hit = api_.PeekLeases(max_staleness)) {
-    return Hit(context, kMethod, *hit, started, response);
-  }
+  auto hit = *missing ? std::nullopt : api_.PeekLeases(max_staleness);
+  if (hit) return Hit(context, kMethod, *hit, started, response);
   UnaryCall::Description description{.method = kMethod, .max_staleness = max_staleness};
   return UnaryCall::Start(runtime_, context, std::move(description),
-                          [this, response](CallContext call) {
-                            return Send(api_.FindLeases(std::move(call)), response);
+                          [this, missing = *missing, response](CallContext call) {
+                            return FindLeases(std::move(call), missing, response);
                           });
 }
 

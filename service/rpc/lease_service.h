@@ -7,6 +7,8 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
+#include <optional>
+#include <string>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -92,6 +94,7 @@ class LeaseService final : public RawMethodsOfLeaseService {
                                             ByteBuffer* response) override;
 
  private:
+  using Missing = std::optional<WritesSeen>;
   template <typename Request, typename Response>
   struct Messages {
     Request request;
@@ -104,10 +107,16 @@ class LeaseService final : public RawMethodsOfLeaseService {
   template <typename Request, typename Response>
   ServerUnaryReactor* Start(CallbackServerContext* context, Method method, const ByteBuffer* bytes,
                             ByteBuffer* response);
+  // `missing`: what memory has to include first. `context`: of a write, which gets a token.
   template <typename Request, typename Response>
-  boost::asio::awaitable<absl::Status> Answer(CallContext call,
+  boost::asio::awaitable<absl::Status> Answer(CallContext call, Missing missing,
                                               Messages<Request, Response>& messages,
-                                              ByteBuffer* response);
+                                              CallbackServerContext* context, ByteBuffer* response);
+  // What the read asks for and memory does not include; nothing, for most. INVALID_ARGUMENT for a
+  // token that is none.
+  template <typename Request>
+  absl::StatusOr<Missing> MissingOf(const CallbackServerContext& context, const Request& request);
+  boost::asio::awaitable<CallContext> Included(CallContext call, Missing missing);
 
   // Ends a call at once: answered from memory; with an error; with that of a request that is none.
   ServerUnaryReactor* Hit(CallbackServerContext* context, Method method, const BytesAnswer& hit,
@@ -115,11 +124,18 @@ class LeaseService final : public RawMethodsOfLeaseService {
   ServerUnaryReactor* Fail(CallbackServerContext* context, Method method, absl::Status status);
   ServerUnaryReactor* Unreadable(CallbackServerContext* context, Method method);
 
-  boost::asio::awaitable<absl::Status> FindNumbers(CallContext context, bool plain,
+  boost::asio::awaitable<absl::Status> FindNumbers(CallContext call, Missing missing, bool plain,
                                                    const AvailabilitySearch::Query& query,
                                                    ByteBuffer* response);
-  static boost::asio::awaitable<absl::Status> Send(
-      boost::asio::awaitable<absl::StatusOr<BytesAnswer>> finding, ByteBuffer* response);
+  // One more page of a walk whose snapshot has to be made anew.
+  boost::asio::awaitable<absl::Status> FindPage(CallContext call, AvailabilitySearch::Query query,
+                                                ByteBuffer* response);
+  boost::asio::awaitable<absl::Status> FindNumber(CallContext call, Missing missing,
+                                                  std::string phone_number, ByteBuffer* response);
+  boost::asio::awaitable<absl::Status> FindLeases(CallContext call, Missing missing,
+                                                  ByteBuffer* response);
+  // The numbers in memory as an answer; the entry of a shared log is for its token.
+  ByteBuffer Searched(const AvailabilitySearch::Query& query, const AvailabilityAnswer& answer);
 
   const CallRuntime& runtime_;
   CachingLeaseApi& api_;

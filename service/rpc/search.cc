@@ -25,21 +25,35 @@ absl::Status TokenError(std::string_view why_reason, std::string_view rule) {
   return FieldViolation("page_token", why_reason, std::string(rule));
 }
 
-}  // namespace
-
-std::uint64_t AvailabilitySearch::Sign(std::uint64_t id, std::uint64_t fingerprint,
-                                       std::uint64_t offset) const {
+std::uint64_t Sign(std::string_view key, const std::vector<std::uint64_t>& values) {
   std::string bytes;
-  for (const std::uint64_t value : {id, fingerprint, offset}) AppendInteger(value, &bytes);
+  for (const std::uint64_t value : values) AppendInteger(value, &bytes);
   unsigned char digest[EVP_MAX_MD_SIZE];
-  HMAC(EVP_sha256(), key_.data(), static_cast<int>(key_.size()),
+  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
        reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest, nullptr);
   return ReadInteger({reinterpret_cast<const char*>(digest), 8});
 }
 
+// Values and their signature, as text.
+std::string EncodeSigned(std::string_view key, std::vector<std::uint64_t> values) {
+  values.push_back(Sign(key, values));
+  return EncodeToken(values);
+}
+
+bool IsSigned(std::string_view key, std::vector<std::uint64_t> values) {
+  const std::uint64_t claimed = values.back();
+  values.pop_back();
+  const std::uint64_t signature = Sign(key, values);
+  return CRYPTO_memcmp(&signature, &claimed, sizeof(signature)) == 0;
+}
+
+}  // namespace
+
 AvailabilitySearch::AvailabilitySearch(std::function<std::chrono::steady_clock::time_point()> now,
-                                       After after, std::size_t history_bytes)
+                                       After after, std::size_t history_bytes,
+                                       std::function<std::string()> shared_key)
     : key_(RandomKey()),
+      shared_key_(std::move(shared_key)),
       walks_(std::make_shared<WalkedSnapshots>(std::move(now), std::move(after), history_bytes)) {}
 
 AvailabilitySearch::~AvailabilitySearch() { walks_->Close(); }
@@ -56,31 +70,58 @@ absl::StatusOr<AvailabilitySearch::Query> AvailabilitySearch::Prepare(
   query.fingerprint = Fingerprint(request.filter(), request.order_by());
   query.filter.Swap(request.mutable_filter());
   if (request.page_token().empty()) return query;
+  absl::Status status = ReadToken(request.page_token(), &query);
+  if (!status.ok()) return status;
+  return query;
+}
 
-  const auto values = DecodeToken(request.page_token(), 4);
+absl::Status AvailabilitySearch::ReadToken(std::string_view token, Query* query) {
+  // An entry of the log: its id, its number, the fingerprint, the offset; or a snapshot's id and
+  // the latter two.
+  auto values = DecodeToken(token, 5);
+  const bool is_shared = values && shared_key_;
+  if (!is_shared) values = DecodeToken(token, 4);
   if (!values) return TokenError(reason::kInvalidPageToken, "is not a page token");
-  const std::uint64_t id = (*values)[0], fingerprint = (*values)[1], offset = (*values)[2];
-  const std::uint64_t signature = Sign(id, fingerprint, offset);
-  if (CRYPTO_memcmp(&signature, &(*values)[3], sizeof(signature)) != 0) {
+  const std::string shared_key = is_shared ? shared_key_() : std::string();
+  if (is_shared && shared_key.empty()) return Expired();
+  if (!IsSigned(is_shared ? shared_key : key_, *values)) {
     return TokenError(reason::kInvalidPageToken,
                       "is not of this gateway, or of one that was stopped since");
   }
-  if (fingerprint != query.fingerprint) {
+  const std::size_t rest = is_shared ? 2 : 1;
+  if ((*values)[rest] != query->fingerprint) {
     return TokenError(reason::kInvalidPageToken,
                       "belongs to another filter or order_by; both must stay the same");
   }
-  query.offset = offset;
-  if (auto numbers = walks_->Use(id)) {
-    query.numbers = std::move(numbers);
-    query.id = id;
-    return query;
+  query->offset = (*values)[rest + 1];
+  if (is_shared) {
+    LoggedState entry;
+    entry.log = (*values)[0];
+    entry.sequence = (*values)[1];
+    query->entry = entry;
+    query->id = walks_->Find(entry.log, entry.sequence);
+  } else {
+    query->id = (*values)[0];
   }
+  query->numbers = walks_->Use(query->id);
+  return query->numbers || query->entry ? absl::OkStatus() : Expired();
+}
+
+absl::Status AvailabilitySearch::Expired() {
   return TokenError(reason::kPageTokenExpired,
                     "is too old: the list as it was is gone; begin again without a token");
 }
 
+void AvailabilitySearch::Continue(Query* query,
+                                  const std::shared_ptr<const Availability>& numbers) {
+  query->numbers = numbers;
+  query->id = walks_->Keep(numbers);
+  walks_->Name(query->id, query->entry->log, query->entry->sequence);
+}
+
 std::string AvailabilitySearch::Answer(const Query& query,
-                                       const std::shared_ptr<const Availability>& numbers) {
+                                       const std::shared_ptr<const Availability>& numbers,
+                                       std::optional<LoggedState> entry) {
   const std::size_t limit = query.page_size == 0 ? numbers->size() : query.page_size;
   const Availability::Page page = numbers->Search(query.filter, query.order, query.offset, limit);
   std::string bytes;
@@ -92,8 +133,14 @@ std::string AvailabilitySearch::Answer(const Query& query,
   const std::uint64_t next = query.offset + page.rows.size();
   if (next < page.total) {
     const std::uint64_t id = query.numbers ? query.id : walks_->Keep(numbers);
-    rest.set_next_page_token(
-        EncodeToken({id, query.fingerprint, next, Sign(id, query.fingerprint, next)}));
+    const std::string shared_key = entry && shared_key_ ? shared_key_() : std::string();
+    if (shared_key.empty()) {
+      rest.set_next_page_token(EncodeSigned(key_, {id, query.fingerprint, next}));
+    } else {
+      if (!query.numbers) walks_->Name(id, entry->log, entry->sequence);
+      rest.set_next_page_token(
+          EncodeSigned(shared_key, {entry->log, entry->sequence, query.fingerprint, next}));
+    }
   }
   rest.AppendToString(&bytes);
   return bytes;

@@ -14,6 +14,23 @@ void WalkedSnapshots::Close() {
   const std::lock_guard lock(mutex_);
   gone.swap(snapshots_);
   by_id_.clear();
+  by_name_.clear();
+}
+
+void WalkedSnapshots::Name(std::uint64_t id, std::uint64_t log, std::uint64_t sequence) {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_id_.find(id);
+  if (found == by_id_.end()) return;
+  by_name_.erase({found->second->log, found->second->sequence});
+  found->second->log = log;
+  found->second->sequence = sequence;
+  by_name_[{log, sequence}] = id;
+}
+
+std::uint64_t WalkedSnapshots::Find(std::uint64_t log, std::uint64_t sequence) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = by_name_.find({log, sequence});
+  return found == by_name_.end() ? 0 : found->second;
 }
 
 std::shared_ptr<const Availability> WalkedSnapshots::Use(std::uint64_t id) {
@@ -57,6 +74,8 @@ std::uint64_t WalkedSnapshots::Keep(const std::shared_ptr<const Availability>& n
 
 void WalkedSnapshots::Drop(Snapshots::iterator snapshot, Snapshots& gone) {
   by_id_.erase(snapshot->id);
+  const auto named = by_name_.find({snapshot->log, snapshot->sequence});
+  if (named != by_name_.end() && named->second == snapshot->id) by_name_.erase(named);
   gone.splice(gone.begin(), snapshots_, snapshot);
 }
 

@@ -9,6 +9,7 @@
 #include <list>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "absl/container/flat_hash_map.h"
 #include "upstream/availability/availability.h"
@@ -35,6 +36,10 @@ class WalkedSnapshots : public std::enable_shared_from_this<WalkedSnapshots> {
   std::uint64_t Keep(const std::shared_ptr<const Availability>& numbers);
   // The snapshot for one more page. Null when it isn't there, or was not used for too long.
   std::shared_ptr<const Availability> Use(std::uint64_t id);
+  // That a snapshot is an entry of a log that replicas share, and the id of what is known so; 0:
+  // none.
+  void Name(std::uint64_t id, std::uint64_t log, std::uint64_t sequence);
+  std::uint64_t Find(std::uint64_t log, std::uint64_t sequence) const;
   // Lets go of all.
   void Close();
 
@@ -50,6 +55,8 @@ class WalkedSnapshots : public std::enable_shared_from_this<WalkedSnapshots> {
     std::uint64_t id;
     std::shared_ptr<const Availability> numbers;
     std::chrono::steady_clock::time_point used;
+    std::uint64_t log = 0;  // of its name; 0: it has none
+    std::uint64_t sequence = 0;
   };
   using Snapshots = std::list<Walked>;
 
@@ -69,6 +76,7 @@ class WalkedSnapshots : public std::enable_shared_from_this<WalkedSnapshots> {
   mutable std::mutex mutex_;  // guards all below
   Snapshots snapshots_;       // the last used first
   absl::flat_hash_map<std::uint64_t, Snapshots::iterator> by_id_;
+  absl::flat_hash_map<std::pair<std::uint64_t, std::uint64_t>, std::uint64_t> by_name_;  // ids
   std::uint64_t newest_ = 0;            // its id; it may be gone
   std::deque<std::uint64_t> replaced_;  // those that the history does not have yet
   std::uint64_t evicted_ = 0;

@@ -27,6 +27,8 @@ namespace {
 constexpr std::size_t kNumbersPerMessage = 500;
 // For the first answer of the provider, when memory has none.
 constexpr std::chrono::seconds kStateTimeout{30};
+// For what a token of another replica stands for.
+constexpr std::chrono::seconds kResumeTimeout{2};
 // For the caller to read what is on its way when the gateway stops.
 constexpr std::chrono::seconds kFarewell{1};
 
@@ -119,6 +121,10 @@ bool Watcher::IsStopping() {
 }
 
 std::string Watcher::Token(std::uint64_t version) const {
+  // What other replicas know, if they do.
+  if (const auto entry = setting_.cache.account().EntryOf(version)) {
+    return EncodeToken({entry->log, entry->sequence, fingerprint_});
+  }
   return EncodeToken({setting_.instance, version, fingerprint_});
 }
 
@@ -130,7 +136,16 @@ asio::awaitable<absl::Status> Watcher::Run(std::shared_ptr<Watcher> self) {
       co_return FieldViolation("resume_token", reason::kInvalidResumeToken,
                                values ? "belongs to another filter" : "is not a resume token");
     }
-    if ((*values)[0] == self->setting_.instance) self->version_ = (*values)[1];
+    if ((*values)[0] == self->setting_.instance) {
+      self->version_ = (*values)[1];
+    } else {
+      LoggedState entry;
+      entry.log = (*values)[0];
+      entry.sequence = (*values)[1];
+      auto resuming = Resume(self, entry);
+      absl::Status status = co_await std::move(resuming);
+      if (!status.ok()) co_return status;
+    }
   }
   for (;;) {
     const asio::cancellation_state cancellation = co_await asio::this_coro::cancellation_state;
@@ -167,6 +182,17 @@ asio::awaitable<absl::Status> Watcher::Run(std::shared_ptr<Watcher> self) {
     }
     if (!status.ok()) co_return status;
   }
+}
+
+asio::awaitable<absl::Status> Watcher::Resume(std::shared_ptr<Watcher> self, LoggedState entry) {
+  auto finding = self->setting_.cache.account().ChangesFrom(entry, Clock::now() + kResumeTimeout);
+  auto changes = co_await std::move(finding);
+  if (!changes) co_return absl::OkStatus();
+  for (AvailabilityChange& change : *changes) {
+    absl::Status status = co_await SendChange(self, std::move(change));
+    if (!status.ok() || !self->version_) co_return status;
+  }
+  co_return absl::OkStatus();
 }
 
 asio::awaitable<absl::Status> Watcher::SendState(std::shared_ptr<Watcher> self) {

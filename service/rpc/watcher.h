@@ -75,6 +75,10 @@ class Watcher final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   std::string Token(std::uint64_t version) const;
 
   static boost::asio::awaitable<absl::Status> Run(std::shared_ptr<Watcher> self);
+  // What has changed since an entry of a log that replicas share. Leaves `version_` empty when that
+  // is not known any more.
+  static boost::asio::awaitable<absl::Status> Resume(std::shared_ptr<Watcher> self,
+                                                     LoggedState entry);
   // All that matches now. Leaves `version_` empty when `held_` was given up.
   static boost::asio::awaitable<absl::Status> SendState(std::shared_ptr<Watcher> self);
   // What matches of a change. Leaves `version_` empty when `held_` was given up.

@@ -73,7 +73,7 @@ TEST_F(DatabaseAwayTest, ReadOnlyAndBackAgain) {
   const std::string number = FirstAvailable();
   const auto set = [&](const std::string& value) {
     postgres_->Query(database_, "ALTER SYSTEM SET default_transaction_read_only = " + value);
-    postgres_->Reload();
+    postgres_->Query("postgres", "SELECT pg_reload_conf()");
   };
   set("on");
   EXPECT_TRUE(Becomes([&] { return MetricOf(*server_, "lease_gateway_database_up") == "0"; }));

@@ -111,7 +111,7 @@ TEST_F(DatabaseStartTest, WrongPasswordIsRefused) {
   const std::string rules = postgres_->data_folder() + "/pg_hba.conf";
   const std::string before = ReadAll(rules);
   std::ofstream(rules) << "host all careful 127.0.0.1/32 scram-sha-256\n" << before;
-  postgres_->Reload();
+  postgres_->Query("postgres", "SELECT pg_reload_conf()");
   ExpectRefused(
       "postgresql://careful@127.0.0.1:" + std::to_string(postgres_->port()) + "/" + database_,
       {"password"});

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
@@ -53,6 +54,16 @@ class Pgbouncer {
   }
   Pgbouncer(const Pgbouncer&) = delete;
   Pgbouncer& operator=(const Pgbouncer&) = delete;
+
+  // A setting by which it knows nothing of prepared statements, as all before 1.21.
+  static std::string WithoutPreparedStatements() {
+    FILE* const program = popen("/usr/sbin/pgbouncer --version", "r");
+    int major = 0;
+    int minor = 0;
+    const int found = program == nullptr ? 0 : fscanf(program, "PgBouncer %d.%d", &major, &minor);
+    if (program != nullptr) pclose(program);
+    return found == 2 && (major > 1 || minor >= 21) ? "max_prepared_statements = 0" : "";
+  }
 
   std::string Url(const std::string& database) const {
     return "postgresql://lease@127.0.0.1:" + std::to_string(port_) + "/" + database;

@@ -47,6 +47,14 @@ class SharedCacheTest : public testing::Test {
   Replica& Add(std::shared_ptr<SharedLists> lists) {
     replicas_.push_back(std::make_unique<Replica>());
     Replica& replica = *replicas_.back();
+    replica.cache =
+        std::make_unique<CachingLeaseApi>(std::make_unique<ScriptedLeaseApi>(&script_), policy_,
+                                          EnvironmentOf(replica), std::move(lists));
+    replica.cache->SetListener([&replica] { ++replica.notified; });
+    return replica;
+  }
+
+  virtual CacheEnvironment EnvironmentOf(Replica& replica) {
     CacheEnvironment environment;
     environment.executor = asio_.get_executor();
     environment.now = [this] { return now_; };
@@ -55,18 +63,16 @@ class SharedCacheTest : public testing::Test {
     };
     environment.random = [] { return 0.5; };
     environment.pin = PinInMemory;
-    replica.cache = std::make_unique<CachingLeaseApi>(std::make_unique<ScriptedLeaseApi>(&script_),
-                                                      CachePolicy(), std::move(environment),
-                                                      std::move(lists));
-    replica.cache->SetListener([&replica] { ++replica.notified; });
-    return replica;
+    return environment;
   }
 
   // Everything runs that can run.
-  virtual void Settle() {
+  void Settle() {
     asio_.restart();
     asio_.poll();
   }
+  // Until something has come about, where that takes more than this thread.
+  virtual void Await(const std::function<bool()>& /*done*/) { Settle(); }
 
   // Time goes by. Timers call when they are due.
   void Pass(milliseconds time) {
@@ -99,16 +105,17 @@ class SharedCacheTest : public testing::Test {
     context.max_staleness = max_staleness;
     return context;
   }
+  // The result of what does not fail; nothing when it has not ended.
   template <typename T>
-  std::shared_ptr<Call<T>> Spawn(asio::awaitable<T> operation) {
-    auto call = std::make_shared<Call<T>>();
+  std::optional<T> Do(asio::awaitable<T> operation) {
+    auto result = std::make_shared<std::optional<T>>();
     asio::co_spawn(asio::make_strand(asio_), std::move(operation),
-                   [call](std::exception_ptr exception, T result) {
+                   [result](std::exception_ptr exception, T value) {
                      EXPECT_FALSE(exception);
-                     call->result.emplace(std::move(result));
+                     result->emplace(std::move(value));
                    });
-    Settle();
-    return call;
+    Await([result] { return result->has_value(); });
+    return *result;
   }
   template <typename T>
   std::shared_ptr<Call<T>> Start(asio::awaitable<absl::StatusOr<T>> operation) {
@@ -118,7 +125,7 @@ class SharedCacheTest : public testing::Test {
                      EXPECT_FALSE(exception);
                      call->result = std::move(result);
                    });
-    Settle();
+    Await([call] { return call->result.has_value(); });
     return call;
   }
   auto StartAvailable(Replica& replica, MaxStaleness max_staleness = std::nullopt) {
@@ -155,8 +162,8 @@ class SharedCacheTest : public testing::Test {
     termination.set_lease_id(lease_id);
     termination.set_phone_number(phone_number);
     script_.termination = ReplyOf(termination);
-    const auto call = Start(replica.cache->Perform(
-        Context(), operation::TerminateLease{std::move(phone_number)}));
+    const auto call = Start(
+        replica.cache->Perform(Context(), operation::TerminateLease{std::move(phone_number)}));
     return call->status();
   }
   int AvailableRequests() const { return script_.Count("ListAvailableNumbers"); }
@@ -172,6 +179,7 @@ class SharedCacheTest : public testing::Test {
 
   asio::io_context asio_;
   std::chrono::steady_clock::time_point now_ = std::chrono::steady_clock::now();
+  CachePolicy policy_;
   LeaseApiScript script_;
   std::vector<std::unique_ptr<Replica>> replicas_;
 };

@@ -32,9 +32,9 @@ struct SharedLog {
     for (const auto& heard : std::vector(listeners.begin(), listeners.end())) (*heard)();
   }
   const LogEntry* Find(std::uint64_t sequence) const {
-    const auto found =
-        std::find_if(entries.begin(), entries.end(),
-                     [&](const LogEntry& entry) { return entry.sequence == sequence; });
+    const auto found = std::find_if(entries.begin(), entries.end(), [&](const LogEntry& entry) {
+      return entry.sequence == sequence;
+    });
     return found == entries.end() ? nullptr : &*found;
   }
   LogEntry& Append(LogEntry::Kind kind, std::string content) {
@@ -184,6 +184,7 @@ class FakeSharedLists final : public SharedLists {
     page.fetches = log_->fetches;
     const LogEntry* const last = log_->Find(log_->sequence);
     page.mark = last != nullptr ? last->mark : 0;
+    if (request.log != log_->id) return;
     if (request.after == 0) {
       page.is_lost = log_->sequence > 0 && log_->Find(1) == nullptr;
     } else {

@@ -64,7 +64,12 @@ class TwoReplicasTest : public testing::Test {
     return found.ok() && *found ? **std::move(found) : Record();
   }
   Record MustTakeOver(JournalReplica& replica, const std::string& id) {
-    auto taken = Get(replica.journal->TakeOver("acme", id));
+    return MustTakeOver(replica, MustFind(replica, id));
+  }
+  // By one who has seen this.
+  Record MustTakeOver(JournalReplica& replica, const Record& seen) {
+    auto taken =
+        Get(replica.journal->TakeOver("acme", seen.entry.operation.request_id(), seen.revision));
     EXPECT_TRUE(taken.ok()) << taken.status();
     return taken.ok() ? *std::move(taken) : Record();
   }

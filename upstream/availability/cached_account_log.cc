@@ -136,6 +136,7 @@ asio::awaitable<absl::StatusOr<LogPage>> CachedAccount::ExchangeWithLog(
       const std::lock_guard lock(self->mutex_);
       logged = self->logged_;
     }
+    request.log = logged->log;
     request.after = logged->sequence;
     request.after_mark = logged->mark;
     auto exchanging = self->shared_->Exchange(std::move(request), deadline);

@@ -79,7 +79,9 @@ struct LogRequest {
   std::optional<ClaimRequest> claim;
   std::optional<SharedList> release;  // gives a claim back
   std::optional<RefreshToLog> refresh;
-  std::uint64_t after = 0;  // what this replica has read, and the mark of that entry
+  // What this replica has read: of which log, up to which entry, and that entry's mark.
+  std::uint64_t log = 0;  // 0: nothing
+  std::uint64_t after = 0;
   std::int64_t after_mark = 0;
 };
 

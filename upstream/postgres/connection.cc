@@ -1,8 +1,10 @@
 #include "upstream/postgres/connection.h"
 
+#include <fcntl.h>
 #include <libpq-fe.h>
 #include <openssl/ssl.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -10,7 +12,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "upstream/postgres/cancel.h"
 
 namespace leasegateway::postgres {
 namespace {
@@ -76,8 +77,25 @@ Connection::Connection(std::shared_ptr<Wakeup> wakeup)
     : wakeup_(std::move(wakeup)), socket_(wakeup_->executor()) {}
 
 Connection::~Connection() {
-  if (socket_.is_open()) socket_.release();
+  Unwatch();
   PQfinish(connection_);
+}
+
+// libpq closes its socket as soon as the session is lost, and then its number may be that of any
+// other file. So Asio has a copy, which stays what it is.
+bool Connection::Watch() {
+  const int copy = fcntl(PQsocket(connection_), F_DUPFD_CLOEXEC, 0);
+  boost::system::error_code error = asio::error::bad_descriptor;
+  if (copy >= 0) socket_.assign(copy, error);
+  if (error && copy >= 0) close(copy);
+  return !error;
+}
+
+void Connection::Unwatch() {
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  reading_ = std::make_shared<bool>(false);
+  writing_ = std::make_shared<bool>(false);
 }
 
 asio::awaitable<absl::StatusOr<std::unique_ptr<Connection>>> Connection::Open(
@@ -109,23 +127,18 @@ asio::awaitable<absl::Status> Connection::Handshake(TimePoint deadline) {
       co_return absl::UnavailableError("the server does not answer in time");
     }
     // The socket may be another one after each step.
-    reading_ = std::make_shared<bool>(false);
-    writing_ = std::make_shared<bool>(false);
-    socket_.assign(PQsocket(connection_));
+    if (!Watch()) co_return absl::UnavailableError("no more files may be opened");
     auto waiting = WaitForSocket(state == PGRES_POLLING_WRITING, deadline);
     co_await std::move(waiting);
-    socket_.release();
+    Unwatch();
     state = PQconnectPoll(connection_);
   }
   if (state != PGRES_POLLING_OK)
     co_return absl::UnavailableError(OneLine(PQerrorMessage(connection_)));
   PQsetErrorVerbosity(connection_, PQERRORS_DEFAULT);
-  if (PQsetnonblocking(connection_, 1) != 0 || PQenterPipelineMode(connection_) != 1) {
-    co_return absl::UnavailableError("libpq has no memory");
+  if (PQsetnonblocking(connection_, 1) != 0 || PQenterPipelineMode(connection_) != 1 || !Watch()) {
+    co_return absl::UnavailableError("no memory, or no more files may be opened");
   }
-  reading_ = std::make_shared<bool>(false);
-  writing_ = std::make_shared<bool>(false);
-  socket_.assign(PQsocket(connection_));
   co_return absl::OkStatus();
 }
 
@@ -344,9 +357,10 @@ asio::awaitable<Outcome> Connection::RunScript(std::string sql, TimePoint deadli
   co_return outcome;
 }
 
+// The server is not asked to cancel: if it waits for a standby to have the commit, a cancellation
+// ends that wait, and others would read what a fail-over still loses.
 Outcome Connection::OutOfTime() {
   given_up_ = true;
-  CancelInBackground(connection_);
   return {Fate::kUnknown, {"", "", "the server did not answer in time"}, {}};
 }
 

@@ -16,7 +16,10 @@ namespace {
 namespace asio = boost::asio;
 
 // The rest of the number is "lease" in ASCII; any other would do.
-constexpr std::string_view kLock = "SELECT pg_catalog.pg_advisory_xact_lock(435510634341)";
+// A large table takes longer than any other statement may.
+constexpr std::string_view kLock =
+    "BEGIN; SET LOCAL statement_timeout = '110s'; SELECT "
+    "pg_catalog.pg_advisory_xact_lock(435510634341)";
 
 // 0: no such schema; 1: it is empty; 2: it is ours; 3: it has something else.
 constexpr std::string_view kWhose = R"sql(
@@ -151,8 +154,7 @@ asio::awaitable<absl::StatusOr<int>> Migrate(Connection& connection,
   if (auto status = Check(*state, program); !status.ok()) co_return status;
   if (state->whose == kOurs && state->version >= program) co_return state->version;
 
-  auto locking =
-      migrating.Do("waiting for other replicas", absl::StrCat("BEGIN; ", std::string(kLock)));
+  auto locking = migrating.Do("waiting for other replicas", std::string(kLock));
   auto locked = co_await std::move(locking);
   if (!locked.ok()) co_return locked.status();
   auto looking_again = Look(migrating);

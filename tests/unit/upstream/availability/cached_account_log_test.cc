@@ -3,12 +3,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <iterator>
+#include <map>
 #include <memory>
+#include <random>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "tests/support/shared_cache_fixture.h"
 #include "tests/support/shared_log.h"
+#include "upstream/availability/list_delta.h"
 
 namespace leasegateway {
 namespace {
@@ -20,10 +25,11 @@ class CachedAccountLogTest : public SharedCacheTest {
     for (std::uint64_t i = 1; i <= 3; ++i) Join();
   }
   ~CachedAccountLogTest() override { StopAll(); }
-  Replica& Join() {
-    return Add(std::make_shared<FakeSharedLists>(&log_, replicas_.size() + 1));
-  }
+  Replica& Join() { return Add(std::make_shared<FakeSharedLists>(&log_, replicas_.size() + 1)); }
   Replica& At(std::size_t i) { return *replicas_[i]; }
+  static std::chrono::steady_clock::time_point Soon() {
+    return std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  }
 
   SharedLog log_;
 };
@@ -86,6 +92,392 @@ TEST_F(CachedAccountLogTest, EqualContentAtEqualSequence) {
   EXPECT_EQ(StateOf(At(0))->sequence, after->sequence);
   EXPECT_EQ(StateOf(At(1))->sequence, after->sequence);
 }
+
+// --- refreshes ---
+
+TEST_F(CachedAccountLogTest, AClaimantThatDiesIsReplaced) {
+  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
+  script_.hold = true;
+  Pass(milliseconds(4'800));  // one of them asks, and never ends
+  EXPECT_EQ(AvailableRequests(), 2);
+  Pass(milliseconds(4'000));
+  EXPECT_EQ(AvailableRequests(), 2);
+  log_.claims = {};  // what time does to it
+  script_.hold = false;
+  Replica& late = Join();
+  EXPECT_THAT(Available(late), ElementsAre(kA, kB));
+  EXPECT_EQ(AvailableRequests(), 3);
+}
+
+TEST_F(CachedAccountLogTest, AFailedRefreshGivesTheClaimBack) {
+  script_.available = Outage();
+  EXPECT_FALSE(StartAvailable(At(0))->status().ok());
+  script_.available = Numbers({kA});
+  EXPECT_THAT(Available(At(1)), ElementsAre(kA));
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kA));
+}
+
+TEST_F(CachedAccountLogTest, ACallerWhoWantsItFromTheProviderGetsIt) {
+  Available(At(0));
+  script_.available = Numbers({kB});
+  EXPECT_THAT(Available(At(1), milliseconds(0)), ElementsAre(kB));
+  EXPECT_EQ(AvailableRequests(), 2);
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB));  // all the others as well
+}
+
+TEST_F(CachedAccountLogTest, AnEqualAnswerIsNoEntryAndMakesAllFresh) {
+  Available(At(0));
+  Pass(milliseconds(3'000));
+  const auto before = log_.sequence;
+  Available(At(1), milliseconds(0));
+  EXPECT_EQ(log_.sequence, before);
+  EXPECT_LT(*At(0).cache->stats().available_age, milliseconds(100));
+}
+
+TEST_F(CachedAccountLogTest, AWriteThatComesWhileTheAnswerIsOnItsWayIsLaidOverIt) {
+  Available(At(0));
+  Pass(milliseconds(10));
+  script_.hold = true;
+  const auto read = StartAvailable(At(0), milliseconds(0));  // its answer has both numbers
+  script_.hold = false;
+  ASSERT_TRUE(Lease(At(1), kA, "lease_a").ok());
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB));
+  EXPECT_TRUE(script_.Release("ListAvailableNumbers"));
+  Settle();
+  ASSERT_TRUE(read->status().ok());
+  EXPECT_THAT(PhoneNumbers(**read->result), ElementsAre(kB));
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_THAT(AvailableInMemory(At(i)), ElementsAre(kB)) << i;
+}
+
+TEST_F(CachedAccountLogTest, AnEntryThatComesBeforeTheRefreshMakesItTryAgain) {
+  Available(At(0));
+  Pass(milliseconds(10));
+  script_.available = Numbers({kA, kB, kC});
+  Write write;
+  write.effect = Write::Effect::kGone;
+  write.phone_number = kA;
+  log_.meanwhile = [&] {
+    LogEntry& entry = log_.Append(LogEntry::Kind::kWrite, EncodeWrite(write));
+    entry.writer = 99;
+    entry.writer_count = 1;
+  };
+  EXPECT_THAT(Available(At(1), milliseconds(0)), ElementsAre(kB, kC));
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB, kC));
+  EXPECT_EQ(AvailableRequests(), 2);
+}
+
+TEST_F(CachedAccountLogTest, AnEndElsewhereMakesAReaderWaitForTheProvider) {
+  script_.available = Numbers({kB});
+  script_.leases = Leases({LeaseOf(kA, "lease_a")});
+  for (std::size_t i = 0; i < 2; ++i) {
+    Available(At(i));
+    LeasesOf(At(i));
+  }
+  Pass(milliseconds(10));
+  script_.available = Numbers({kA, kB});
+  script_.leases = Leases({});
+  ASSERT_TRUE(Terminate(At(0), kA, "lease_a").ok());
+  EXPECT_THAT(Available(At(1)), ElementsAre(kA, kB));
+  EXPECT_THAT(LeasesOf(At(1)), IsEmpty());
+  EXPECT_EQ(AvailableRequests(), 2);
+}
+
+// --- news, and what is done without ---
+
+TEST_F(CachedAccountLogTest, WithoutNewsAWriteIsSeenSoon) {
+  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
+  log_.is_silent = true;
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kA, kB));
+  Pass(milliseconds(2'000));
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
+}
+
+TEST_F(CachedAccountLogTest, WithTheLogAwayEachAsksForItself) {
+  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
+  log_.away = absl::UnavailableError("away");
+  Pass(milliseconds(4'800));
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kA, kB));
+  EXPECT_EQ(AvailableRequests(), 3);  // three replicas, but the third has never been asked
+  // What is written meanwhile its replica shows, and the others later.
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB));
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kA, kB));
+  EXPECT_EQ(At(0).cache->stats().shared->pending, 1U);
+  log_.away = absl::OkStatus();
+  Pass(milliseconds(2'000));
+  EXPECT_EQ(At(0).cache->stats().shared->pending, 0U);
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB));
+}
+
+TEST_F(CachedAccountLogTest, AnAnswerThatCameWhileTheLogWasAwayStaysUntilThereIsANewerOne) {
+  Available(At(0));
+  log_.away = absl::UnavailableError("away");
+  Pass(milliseconds(1'000));
+  script_.available = Numbers({kB});
+  EXPECT_THAT(Available(At(0), milliseconds(0)), ElementsAre(kB));
+  log_.away = absl::OkStatus();
+  Pass(milliseconds(2'000));
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB));
+  EXPECT_FALSE(StateOf(At(0)));  // no entry shows it
+  Pass(milliseconds(5'000));
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
+  EXPECT_TRUE(StateOf(At(0)));
+}
+
+TEST_F(CachedAccountLogTest, AWriteIsAppendedOnceEvenIfItsAnswerWasLost) {
+  Available(At(0));
+  const auto before = log_.sequence;
+  Write write;
+  write.effect = Write::Effect::kGone;
+  write.phone_number = kA;
+  log_.away = absl::UnknownError("lost");
+  At(0).cache->FoundTaken(kA);
+  Settle();
+  LogEntry& entry = log_.Append(LogEntry::Kind::kWrite, EncodeWrite(write));  // it was there
+  entry.writer = 1;
+  entry.writer_count = 1;
+  log_.away = absl::OkStatus();
+  Pass(milliseconds(2'000));
+  EXPECT_EQ(log_.sequence, before + 1);
+  EXPECT_EQ(At(0).cache->stats().shared->pending, 0U);
+}
+
+TEST_F(CachedAccountLogTest, AReplicaThatWasAwayTooLongBeginsAnew) {
+  Available(At(0));
+  log_.is_silent = true;
+  Pass(milliseconds(10));
+  for (int i = 0; i < 3; ++i) {
+    script_.available = i % 2 == 0 ? Numbers({kC}) : Numbers({kA});
+    Available(At(0), milliseconds(0));
+    Pass(milliseconds(1));
+  }
+  log_.Prune(log_.sequence);
+  Pass(milliseconds(2'000));
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kC));
+  EXPECT_GE(At(1).cache->stats().shared->restored, 2U);
+  EXPECT_EQ(StateOf(At(1))->sequence, StateOf(At(0))->sequence);
+}
+
+TEST_F(CachedAccountLogTest, ALogThatLostItsEndIsReadAnew) {
+  Available(At(0));
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
+  // A standby took over that did not have the write; another one has got its number.
+  log_.entries.pop_back();
+  --log_.sequence;
+  Write write;
+  write.effect = Write::Effect::kGone;
+  write.phone_number = kB;
+  log_.Append(LogEntry::Kind::kWrite, EncodeWrite(write));
+  Pass(milliseconds(2'000));
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kA));
+}
+
+// --- entries as versions ---
+
+TEST_F(CachedAccountLogTest, WatchersGetWhatIsInTheLog) {
+  Available(At(0));
+  const auto version = At(0).cache->PeekAvailability({})->version;
+  const int notified = At(0).notified;
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  EXPECT_GT(At(0).notified, notified);
+  const auto changes = At(0).cache->ChangesSince(version);
+  ASSERT_TRUE(changes);
+  ASSERT_EQ(changes->size(), 1U);
+  EXPECT_TRUE(At(0).cache->account().EntryOf(changes->front().version));
+}
+
+TEST_F(CachedAccountLogTest, WatchersDoNotWaitLongForALogThatIsSilent) {
+  Available(At(0));
+  const auto version = At(0).cache->PeekAvailability({})->version;
+  log_.away = absl::UnavailableError("away");
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  const int notified = At(0).notified;
+  Pass(milliseconds(100));
+  EXPECT_GT(At(0).notified, notified);
+  const auto changes = At(0).cache->ChangesSince(version);
+  ASSERT_TRUE(changes);
+  EXPECT_EQ(changes->size(), 1U);
+}
+
+TEST_F(CachedAccountLogTest, AWatchGoesOnAtAnotherReplica) {
+  Available(At(0));
+  const auto entry = StateOf(At(0));
+  ASSERT_TRUE(entry);
+  ASSERT_TRUE(Lease(At(1), kA, "lease_a").ok());
+  for (std::size_t i = 0; i < 4; ++i) {
+    Replica& replica = i < 3 ? At(i) : Join();  // one that has seen nothing of it
+    if (i == 3) ASSERT_TRUE(*Do(replica.cache->account().Load(Soon())));
+    const auto changes = Do(replica.cache->account().ChangesFrom(*entry, Soon()));
+    ASSERT_TRUE(changes && *changes) << i;
+    std::vector<std::string> gone;
+    for (const auto& change : **changes) {
+      for (const auto& number : *change.numbers) {
+        EXPECT_FALSE(number.after);
+        gone.push_back(number.before->phone_number());
+      }
+    }
+    EXPECT_THAT(gone, ElementsAre(kA)) << i;
+    EXPECT_EQ((*changes)->back().version, replica.cache->PeekAvailability({})->version);
+  }
+}
+
+TEST_F(CachedAccountLogTest, AnEntryIsMadeAnewFromTheLog) {
+  Available(At(0));
+  const auto entry = StateOf(At(0));
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  const auto numbers = Do(At(2).cache->account().NumbersAt(*entry, Soon()));
+  ASSERT_TRUE(numbers && *numbers);
+  EXPECT_EQ((*numbers)->size(), 2U);
+  LoggedState other = *entry;
+  other.log = 1;
+  EXPECT_EQ(*Do(At(2).cache->account().NumbersAt(other, Soon())), nullptr);
+  log_.wholes.clear();
+  EXPECT_EQ(*Do(At(2).cache->account().NumbersAt(*entry, Soon())), nullptr);
+}
+
+// --- reads that include a write ---
+
+TEST_F(CachedAccountLogTest, WhoAsksForAWriteGetsItWithoutNews) {
+  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
+  log_.is_silent = true;
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  const auto seen = Do(At(0).cache->account().SeenNow(Soon()));
+  ASSERT_TRUE(seen);
+  EXPECT_EQ(seen->origin, log_.id);
+  EXPECT_FALSE(At(1).cache->account().HasSeen(*seen));
+  EXPECT_TRUE(*Do(At(1).cache->account().CatchUp(*seen, Soon())));
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
+}
+
+TEST_F(CachedAccountLogTest, AWriteThatIsNotInTheLogIsItsProcesss) {
+  Available(At(0));
+  log_.away = absl::UnavailableError("away");
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  const auto seen = Do(At(0).cache->account().SeenNow(Soon()));
+  ASSERT_TRUE(seen);
+  EXPECT_NE(seen->origin, log_.id);
+  EXPECT_TRUE(At(0).cache->account().HasSeen(*seen));
+  EXPECT_FALSE(*Do(At(1).cache->account().CatchUp(*seen, Soon())));
+  WritesSeen later = *seen;
+  later.count += 1;  // not this one
+  EXPECT_FALSE(At(0).cache->account().HasSeen(later));
+}
+
+// --- everything at random ---
+
+class SharedModelTest : public CachedAccountLogTest, public testing::WithParamInterface<int> {
+ protected:
+  void Provide() {
+    script_.available = Numbers({});
+    for (const auto& phone_number : free_) {
+      *script_.available->value.Add() = LeasableNumber(phone_number);
+    }
+    script_.leases = Leases({});
+    for (const auto& [phone_number, lease] : leased_) {
+      *script_.leases->value.Add() = LeaseOf(phone_number, lease);
+    }
+  }
+  // What each entry has been seen to be, at whichever replica.
+  void CheckEqual() {
+    for (const auto& replica : replicas_) {
+      const auto entry = StateOf(*replica);
+      if (!entry) continue;
+      const auto numbers = AvailableInMemory(*replica);
+      const auto [known, is_new] = states_.try_emplace(entry->sequence, numbers);
+      EXPECT_EQ(known->second, numbers) << "at entry " << entry->sequence;
+    }
+  }
+  void CheckWritesAreSeen() {
+    for (const auto& replica : replicas_) {
+      for (const auto& number : AvailableInMemory(*replica)) {
+        EXPECT_FALSE(leased_.contains(number)) << number << " is shown as available";
+      }
+      const auto ids = LeasesInMemory(*replica);
+      if (ids == std::vector<std::string>{"nothing"}) continue;
+      for (const auto& [number, lease] : leased_) {
+        EXPECT_THAT(ids, testing::Contains(lease)) << number;
+      }
+      EXPECT_EQ(ids.size(), leased_.size());
+    }
+  }
+
+  std::set<std::string> free_ = {kA, kB, kC};
+  std::map<std::string, std::string> leased_;
+  std::map<std::uint64_t, std::vector<std::string>> states_;
+};
+
+TEST_P(SharedModelTest, EqualContentAtEqualEntriesAndNoWriteIsForgotten) {
+  std::mt19937 random(static_cast<unsigned>(GetParam()));
+  std::vector<std::shared_ptr<Call<AvailabilityAnswer>>> reads;
+  for (int i = 10; i < 40; ++i) free_.insert("+130500000" + std::to_string(i));
+  Provide();
+  int leases = 0;
+  for (int step = 0; step < 150; ++step) {
+    Replica& replica = At(random() % 3);
+    script_.hold = random() % 2 == 0;
+    switch (random() % 8) {
+      case 0:
+      case 1:
+        reads.push_back(StartAvailable(
+            replica, random() % 2 == 0 ? MaxStaleness(milliseconds(0)) : MaxStaleness()));
+        break;
+      case 2:
+        Start(replica.cache->FindLeases(Context()));
+        break;
+      case 3: {  // somebody else changes what there is
+        const std::string number = "+130500001" + std::to_string(random() % 10);
+        if (!leased_.contains(number) && !free_.insert(number).second) free_.erase(number);
+        break;
+      }
+      case 4:
+        if (free_.empty()) break;
+        {
+          const std::string number = *std::next(free_.begin(), random() % free_.size());
+          const std::string lease = "lease_" + std::to_string(++leases);
+          free_.erase(number);
+          leased_[number] = lease;
+          Provide();
+          script_.hold = false;
+          ASSERT_TRUE(Lease(replica, number, lease).ok());
+        }
+        break;
+      case 5:
+        if (leased_.empty()) break;
+        {
+          const auto [number, lease] = *std::next(leased_.begin(), random() % leased_.size());
+          leased_.erase(number);
+          free_.insert(number);
+          Provide();
+          script_.hold = false;
+          ASSERT_TRUE(Terminate(replica, number, lease).ok());
+        }
+        break;
+      case 6:
+        script_.Release("ListAvailableNumbers");
+        script_.Release("ListLeases");
+        Settle();
+        break;
+      default:
+        Pass(milliseconds(random() % 900));
+    }
+    Provide();
+    CheckEqual();
+    CheckWritesAreSeen();
+  }
+  script_.hold = false;
+  while (!script_.held.empty()) script_.Release(script_.held.front()->operation);
+  Settle();
+  Pass(milliseconds(1));
+  Available(At(0), milliseconds(0));
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(AvailableInMemory(At(i)), std::vector(free_.begin(), free_.end())) << i;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Seeds, SharedModelTest, testing::Range(1, 9));
 
 }  // namespace
 }  // namespace leasegateway

@@ -256,8 +256,11 @@ TEST_F(DatabaseTest, OutOfTimeBeforeItWasSentChangesNothing) {
   EXPECT_EQ(CountItems(), "0");
 }
 
-TEST_F(DatabaseTest, OutOfTimeIsUnknownAndEndsTheStatementOnTheServer) {
-  const auto database = Open(1);
+TEST_F(DatabaseTest, OutOfTimeIsUnknownAndTheServerEndsTheStatement) {
+  auto options = OptionsFor(server_.Url(name_));
+  options.connections = 1;
+  options.statement_timeout = milliseconds(500);
+  const auto database = Open(std::move(options));
   const auto late = Run(*database, {{&kSleep, {}}}, In(milliseconds(200)));
   EXPECT_EQ(late.status().code(), absl::StatusCode::kUnknown);
   EXPECT_TRUE(Run(*database, {{&kOne, {}}}).ok());

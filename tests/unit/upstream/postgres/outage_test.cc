@@ -114,6 +114,33 @@ TEST_F(OutageTest, AnIoContextMayGoWhileTheServerHangs) {
   server_.Resume();
 }
 
+// Who reads after a lost answer must not see what only this server has.
+TEST_F(OutageTest, ACommitThatWaitsForAStandbyIsLeftWaiting) {
+  PostgresServer::Options synchronous;
+  synchronous.settings = {"synchronous_standby_names = 'away'"};
+  PostgresServer server(synchronous);
+  server.Query("postgres", "SET synchronous_commit = local; CREATE TABLE waits (id bigint)");
+  auto options = OptionsFor(server.Url("postgres"));
+  options.statement_timeout = milliseconds(100);
+  PooledDatabase database(io_.executor(), std::move(options));
+  static constexpr Statement kWaits{"outage_waits", "INSERT INTO waits VALUES (1)"};
+  const auto waiting = Run(database, kWaits, In(milliseconds(300)));
+  EXPECT_EQ(waiting.status().code(), absl::StatusCode::kUnknown) << waiting.status();
+  EXPECT_EQ(server
+                .Query("postgres",
+                       "SELECT FROM pg_stat_activity, pg_sleep(0.3) WHERE wait_event = 'SyncRep'")
+                .size(),
+            1U);
+  EXPECT_EQ(server.Query("postgres", "SELECT count(*) FROM waits").front(), "0");
+  server.Query("postgres", "ALTER SYSTEM SET synchronous_standby_names = ''");
+  server.Query("postgres", "SELECT pg_reload_conf()");
+  const auto give_up = Soon();
+  while (server.Query("postgres", "SELECT count(*) FROM waits").front() != "1") {
+    ASSERT_LT(std::chrono::steady_clock::now(), give_up);
+    std::this_thread::sleep_for(milliseconds(10));
+  }
+}
+
 TEST_F(OutageTest, NobodyListensIsUnavailable) {
   const auto database =
       Open("postgresql://lease@127.0.0.1:" + std::to_string(FreePortOfLoopback()) + "/postgres");

@@ -53,34 +53,30 @@ TEST_F(PoolerTest, EverythingWorksThroughItManyTimesOver) {
   EXPECT_EQ(server_.Query(name_, "SELECT count(*) FROM item").front(), "200");
 }
 
-// Two sessions and one connection that believes it has one.
+// Two connections and one session; the second makes it forget the first one's names.
 TEST_F(PoolerTest, ANameThatIsLostIsDoneWithout) {
-  const Pgbouncer pooler(server_, 1);
+  const Pgbouncer pooler(server_, 1, Pgbouncer::WithoutPreparedStatements());
   const auto connector = std::make_shared<Connector>(OptionsFor(pooler.Url(name_)));
-  const auto connection = Connect(connector);
-  ASSERT_EQ(Run(*connection, kAdd, 1).fate, Fate::kCommitted);
-  server_.Query("postgres",
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-                "WHERE datname = '" +
-                    name_ + "'");
-  const auto give_up = Soon();
-  Outcome outcome;
-  for (int id = 2; std::chrono::steady_clock::now() < give_up; ++id) {
-    outcome = Run(*connection, kAdd, id);
-    if (outcome.fate == Fate::kCommitted || !connection->usable()) break;
-  }
+  const auto first = Connect(connector);
+  ASSERT_EQ(Run(*first, kAdd, 1).fate, Fate::kCommitted);
+  const auto second = Connect(connector);
+  ASSERT_EQ(io_.Get(second->RunScript("DEALLOCATE ALL", Soon())).fate, Fate::kCommitted);
+  const auto outcome = Run(*first, kAdd, 2);
   EXPECT_EQ(outcome.fate, Fate::kCommitted) << Describe(outcome.error);
+  EXPECT_FALSE(first->prepares());
+  EXPECT_EQ(server_.Query(name_, "SELECT count(*) FROM item").front(), "2");
 }
 
 // Two connections and one session, which the first has given its names.
 TEST_F(PoolerTest, ANameThatIsThereAlreadyIsDoneWithout) {
-  const Pgbouncer pooler(server_, 1);
+  const Pgbouncer pooler(server_, 1, Pgbouncer::WithoutPreparedStatements());
   const auto connector = std::make_shared<Connector>(OptionsFor(pooler.Url(name_)));
   const auto first = Connect(connector);
   ASSERT_EQ(Run(*first, kAdd, 1).fate, Fate::kCommitted);
   const auto second = Connect(connector);
   const auto outcome = Run(*second, kAdd, 2);
   EXPECT_EQ(outcome.fate, Fate::kCommitted) << Describe(outcome.error);
+  EXPECT_FALSE(second->prepares());
   EXPECT_EQ(server_.Query(name_, "SELECT count(*) FROM item").front(), "2");
 }
 

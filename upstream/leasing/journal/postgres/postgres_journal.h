@@ -76,9 +76,11 @@ class PostgresJournal final : public OperationJournal {
                          const boost::asio::any_io_executor& executor);
 
   boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry, bool claim) override;
-  // Two round trips. A settled one stays settled, and this process's, until it is written.
+  // One round trip where it succeeds. A settled one stays settled, and this process's, until it is
+  // written.
   boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string account,
-                                                          std::string request_id) override;
+                                                          std::string request_id,
+                                                          std::int64_t revision) override;
   // `own`: what is this process's, open, and in the hands of nobody who got it from here: what a
   // lost answer, or a server that had lost writes, left behind; each once. One call at a time.
   boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string account, int limit,
@@ -146,9 +148,11 @@ class PostgresJournal final : public OperationJournal {
   boost::asio::awaitable<absl::StatusOr<std::optional<OperationRow>>> Take(std::string account,
                                                                            std::string request_id,
                                                                            std::int64_t revision,
+                                                                           std::int64_t attempt,
                                                                            TimePoint deadline);
   boost::asio::awaitable<absl::StatusOr<std::optional<OperationRow>>> TryToTake(
-      std::string account, std::string request_id, std::int64_t revision, TimePoint deadline);
+      std::string account, std::string request_id, std::int64_t revision, std::int64_t attempt,
+      TimePoint deadline);
   boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> AdoptOrphans(std::string account,
                                                                            int limit,
                                                                            TimePoint deadline);

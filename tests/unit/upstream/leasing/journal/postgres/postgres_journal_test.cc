@@ -148,13 +148,27 @@ TEST_F(TwoReplicasTest, SettledOneIsNobodysUntilItIsTakenOver) {
   EXPECT_TRUE(Update(b_, taken, v1::OPERATION_STATE_INTENDED).ok());
 }
 
+TEST_F(TwoReplicasTest, NothingIsTakenThatWasWrittenSinceItWasSeen) {
+  MustBegin(a_, "x");
+  ASSERT_TRUE(Update(a_, MustFind(a_, "x"), v1::OPERATION_STATE_FAILED).ok());
+  const auto seen = MustFind(b_, "x");
+  const auto again = MustTakeOver(a_, "x");
+  ASSERT_TRUE(Update(a_, again, v1::OPERATION_STATE_SUCCEEDED).ok());
+  const auto late = MustTakeOver(b_, seen);
+  EXPECT_EQ(late.owner, Owner::kNobody);
+  EXPECT_EQ(late.entry.operation.state(), v1::OPERATION_STATE_SUCCEEDED);
+  EXPECT_EQ(MustTakeOver(a_, again).owner, Owner::kNobody);
+  EXPECT_EQ(RowOf("x", "state, owner"), "SUCCEEDED|");
+}
+
 TEST_F(TwoReplicasTest, OnlyOneOfManyTakesItOver) {
   MustBegin(a_, "x");
   database_.Die(a_.id);
   JournalReplica c{database_, 3};
   for (int i = 0; i < 20; ++i) {
-    auto one = database_.io.Start(b_.journal->TakeOver("acme", "x"));
-    auto two = database_.io.Start(c.journal->TakeOver("acme", "x"));
+    const auto seen = MustFind(b_, "x").revision;
+    auto one = database_.io.Start(b_.journal->TakeOver("acme", "x", seen));
+    auto two = database_.io.Start(c.journal->TakeOver("acme", "x", seen));
     const auto b = database_.io.Get(std::move(one)), d = database_.io.Get(std::move(two));
     ASSERT_TRUE(b.ok() && d.ok()) << b.status() << d.status();
     EXPECT_NE(b->owner == Owner::kUs, d->owner == Owner::kUs);

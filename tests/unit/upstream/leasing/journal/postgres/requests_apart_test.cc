@@ -84,7 +84,7 @@ class RequestsApartTest : public TwoReplicasTest {
         owned_[id] = std::move(begun->record);
         return;
       }
-      auto taken = test_.Get(replica_.journal->TakeOver("acme", id));
+      auto taken = test_.Get(replica_.journal->TakeOver("acme", id, begun->record.revision));
       if (taken.ok() && taken->owner == Owner::kUs) owned_[id] = *std::move(taken);
     }
     void Work(const std::string& id, Record& record) {
