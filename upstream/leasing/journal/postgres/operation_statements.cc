@@ -70,7 +70,8 @@ const std::string kReadSql = Sql(R"sql(
   SELECT {row} FROM lease_gateway.operation o
    WHERE o.account = $2::text AND o.request_id = $3::text)sql");
 
-// What has come to its end has no owner, and nothing of it is on its way any more.
+// What has come to its end has no owner, and nothing of its last owner's is on its way any more; a
+// former owner's request may still be.
 const std::string kUpdateSql = Sql(R"sql(
   WITH changed AS (
     UPDATE lease_gateway.operation
@@ -78,10 +79,11 @@ const std::string kUpdateSql = Sql(R"sql(
            caller = $11::text, operation = $12::bytea, revision = $5::bigint,
            attempt = $6::bigint,
            owner = CASE WHEN $8::bigint NOT IN (3, 4) THEN $1::bigint END,
-           send_until = CASE WHEN $8::bigint IN (3, 4) THEN NULL
+           send_until = CASE WHEN $8::bigint IN (3, 4) AND sender = $1::bigint THEN NULL
                              WHEN $13::bigint > 0
                              THEN clock_timestamp() + $13::bigint * interval '1 microsecond'
                              ELSE send_until END,
+           sender = CASE WHEN $13::bigint > 0 THEN $1::bigint ELSE sender END,
            update_time = greatest(clock_timestamp(), update_time)
      WHERE account = $2::text AND request_id = $3::text AND revision = $4::bigint
        AND (owner = $1::bigint OR $16::bigint = 1 AND owner IS NULL)
@@ -102,12 +104,12 @@ const std::string kRestoreSql = Sql(R"sql(
   WITH restored AS (
     INSERT INTO lease_gateway.operation
            (account, request_id, fingerprint, kind, state, phone_number, lease_id, caller,
-            operation, owner, revision, attempt, send_until, create_time, update_time)
+            operation, owner, revision, attempt, send_until, sender, create_time, update_time)
     SELECT $2::text, $3::text, $4::bytea, $7::bigint, $8::bigint, $9::text, $10::text, $11::text,
            $12::bytea, CASE WHEN $8::bigint NOT IN (3, 4) THEN $1::bigint END, $5::bigint,
            $6::bigint,
            CASE WHEN $8::bigint NOT IN (3, 4)
-                THEN clock_timestamp() + $15::bigint * interval '1 microsecond' END,
+                THEN clock_timestamp() + $15::bigint * interval '1 microsecond' END, $1::bigint,
            to_timestamp($13::bigint / 1000000.0), clock_timestamp()
     ON CONFLICT (account, request_id) DO NOTHING
     RETURNING *

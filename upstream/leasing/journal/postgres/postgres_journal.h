@@ -42,7 +42,8 @@ namespace leasegateway {
 //    `send_until` = d + W + request_limit + clock_margin into the row, where d is the server's
 //    clock while it applied the write: later than t0. So the request begins before d + W, and is
 //    over, answered or given up, before `send_until`. An owner writes an outcome only when its
-//    request is over or was never begun; that takes `send_until` away.
+//    own request is over or was never begun; that takes `send_until` away, unless it is a former
+//    owner's.
 // 3. Another replica becomes the owner only by a write too. Either it applies before SENT does:
 //    then SENT finds its revision gone, and the former owner sends nothing. Or it applies after:
 //    then it reads `send_until`, and returns as `quiet_at` what is left of that by the server's
