@@ -2,17 +2,16 @@
 # Sourced by the scripts, after common.sh: a PostgreSQL from Debian's packages in a temporary folder. The distribution's
 # own cluster is neither started nor touched.
 
-# start_postgres FOLDER LOG: makes a server with its data in the new FOLDER, on loopback, with fsync, and waits until it
-# answers. Sets `postgres` to its process, `database_url` to where it is, and LEASE_GATEWAY_DATABASE_PASSWORD.
+# start_postgres FOLDER LOG: makes a server with its data in the empty FOLDER, on loopback, with fsync, and waits until it
+# answers. Sets `postgres` to its process, `database_url` to where it is, and `database_password`.
 # As root it runs as the package's user, since it refuses to be root. Returns 1 when it is not installed.
 start_postgres() {
   local folder=$1 log=$2 programs port as_server=()
   programs=$(find /usr/lib/postgresql -mindepth 2 -maxdepth 2 -name bin 2>/dev/null | sort -V | tail -n 1)
   [ -n "$programs" ] || { echo "PostgreSQL is missing: run deploy/install.sh --postgres"; return 1; }
   mkdir -p "$folder"
-  LEASE_GATEWAY_DATABASE_PASSWORD=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
-  export LEASE_GATEWAY_DATABASE_PASSWORD
-  (umask 077 && echo "$LEASE_GATEWAY_DATABASE_PASSWORD" >"$folder/password")
+  database_password=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+  (umask 077 && echo "$database_password" >"$folder/password")
   if [ "$(id -u)" = 0 ]; then
     chown postgres "$folder" "$folder/password"
     as_server=(setpriv --reuid=postgres --regid=postgres --clear-groups)
@@ -23,6 +22,7 @@ start_postgres() {
   (cd "$folder" && exec "${as_server[@]}" "$programs/postgres" -D "$folder/data" -k "$folder" -h 127.0.0.1 -p "$port" >>"$log" 2>&1) &
   postgres=$!
   wait_for 30 "$postgres" "$programs/pg_isready" --quiet --host=127.0.0.1 --port="$port" || return 1
+  # shellcheck disable=SC2034  # for the script
   database_url=postgresql://lease_gateway@127.0.0.1:$port/postgres
 }
 

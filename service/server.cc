@@ -42,11 +42,12 @@ absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config) {
   std::unique_ptr<Server> server(new Server(config));
   absl::Status status = server->OpenTransport();
   if (status.ok()) status = server->StartAdmin();
-  server->io_->Start(config.threads);
   if (status.ok()) status = server->OpenJournal();
   if (status.ok()) status = server->StartUpstream();
   if (!status.ok()) return status;
   server->MakeService();
+  // After all that they use is made, so that they see it whoever hands it to them.
+  server->io_->Start(config.threads);
   server->LoadLists();
   status = server->Recover();
   if (status.ok()) status = server->Listen();
@@ -95,10 +96,13 @@ absl::Status Server::StartAdmin() {
 }
 
 absl::Status Server::OpenJournal() {
-  auto opened = PurchaseJournal::Open(config_, io_->executor());
-  if (!opened.ok()) return opened.status();
-  journal_ = *std::move(opened);
-  return absl::OkStatus();
+  absl::Status status;
+  io_->RunDuring([&] {
+    auto opened = PurchaseJournal::Open(config_, io_->executor());
+    status = opened.status();
+    if (opened.ok()) journal_ = *std::move(opened);
+  });
+  return status;
 }
 
 absl::Status Server::StartUpstream() {
@@ -231,7 +235,7 @@ Server::~Server() {
   watches_.reset();
   search_.reset();
   recorded_.reset();
-  journal_.reset();
+  io_->RunDuring([this] { journal_.reset(); });
   api_.reset();
   io_->Join();
   // The threads have called it.

@@ -19,7 +19,7 @@ namespace {
 std::string HideUnshown(absl::string_view rule, const std::string& shown) {
   std::vector<std::string> parts = absl::StrSplit(rule, '"');
   for (std::size_t i = 1; i < parts.size(); i += 2) {
-    if (!absl::StrContains(shown, parts[i])) parts[i] = "***";
+    if (parts[i] != "=" && !absl::StrContains(shown, parts[i])) parts[i] = "***";
   }
   return absl::StrJoin(parts, "\"");
 }

@@ -58,7 +58,7 @@ std::string HintForReason(const std::string& reason) {
   }
   if (reason == "JOURNAL_UNAVAILABLE") {
     return "the gateway can't write down what it does, so it spends nothing: whoever runs it must "
-           "look at its disk and its log";
+           "look at its disk or database, and at its log";
   }
   if (reason == "NOT_LEASED") return "`leasectl leases` lists what the account leases";
   if (reason == "UPSTREAM_CREDENTIALS_REJECTED") {

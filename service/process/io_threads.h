@@ -3,14 +3,15 @@
 
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <functional>
 #include <optional>
 #include <thread>
 #include <vector>
 
 namespace leasegateway {
 
-// An io_context and the threads that run it. What is posted before Start waits. Start and Join are
-// called by one thread.
+// An io_context and the threads that run it. What is posted before Start waits. All functions but
+// executor() are called by one thread.
 class IoThreads {
  public:
   using Executor = boost::asio::io_context::executor_type;
@@ -18,6 +19,18 @@ class IoThreads {
   ~IoThreads() { Join(); }
 
   Executor executor() { return io_.get_executor(); }
+
+  // `work` blocks, and waits for what it posts: until Start and after Join a thread of this call's
+  // runs it. What that leaves is still there afterwards.
+  void RunDuring(const std::function<void()>& work) {
+    if (!threads_.empty()) return work();
+    auto busy = boost::asio::make_work_guard(io_);
+    std::thread thread([this] { io_.run(); });
+    work();
+    io_.stop();
+    thread.join();
+    io_.restart();
+  }
 
   // Called once.
   void Start(int threads) {

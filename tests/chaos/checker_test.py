@@ -133,6 +133,13 @@ class CheckerTest(unittest.TestCase):
         calls = [call(code="FAILED_PRECONDITION", reason="PRICE_CHANGED", end=1), call(start=2, end=3)]
         self.assertEqual(self.found(calls, [purchase()], lease()), {3})
 
+    def test_3_finds_a_purchase_of_a_call_that_had_no_journal(self):
+        away = {"code": "FAILED_PRECONDITION", "reason": "JOURNAL_UNAVAILABLE"}
+        for start in (0, 4):
+            calls = [call(start=start, end=start + 1), call(start=2, end=3, **away)]
+            self.assertEqual(self.found(calls, [purchase()], lease()), set())
+        self.assertEqual(self.found([call(**away)], [purchase()], lease()), {3})
+
     def test_3_finds_the_end_of_another_lease(self):
         ledger = lease() + lease("lsd_2") + [Entry("terminate", NUMBER, "lsd_2")]
         operations = [purchase(), purchase("b", lease_id="lsd_2"), termination(lease_id="lsd_2")]

@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "tests/support/replicas.h"
+#include "upstream/sandbox/certificates.h"
 
 namespace leasegateway {
 namespace {
@@ -90,8 +93,8 @@ TEST_F(DatabaseStartTest, WhatCanNotBeUsedIsOneLine) {
 TEST_F(DatabaseStartTest, NewerSchemaIsRefused) {
   database_ = postgres_->CreateDatabase();
   ASSERT_EQ(Run(postgres_->TcpUrl(database_), {"--migrate"}).status, 0);
-  Sql("INSERT INTO lease_gateway.schema_version SELECT max(version) + 1 FROM "
-      "lease_gateway.schema_version");
+  Sql("INSERT INTO lease_gateway.schema_version (version, name, oldest_program) "
+      "SELECT max(version) + 1, 'next', max(version) + 1 FROM lease_gateway.schema_version");
   ExpectRefused(postgres_->TcpUrl(database_), {"newer"});
 }
 
@@ -108,10 +111,37 @@ TEST_F(DatabaseStartTest, WrongPasswordIsRefused) {
   const std::string rules = postgres_->data_folder() + "/pg_hba.conf";
   const std::string before = ReadAll(rules);
   std::ofstream(rules) << "host all careful 127.0.0.1/32 scram-sha-256\n" << before;
-  postgres_->Reload();
+  postgres_->Query("postgres", "SELECT pg_reload_conf()");
   ExpectRefused(
       "postgresql://careful@127.0.0.1:" + std::to_string(postgres_->port()) + "/" + database_,
       {"password"});
+}
+
+TEST_F(DatabaseStartTest, CertificateThatIsNotVerifiedIsRefused) {
+  const auto certificates = sandbox::MakeCertificates({"localhost"}, 1);
+  ASSERT_TRUE(certificates.ok()) << certificates.status();
+  const std::string folder = MakeUnprivilegedFolder();
+  std::ofstream(folder + "/ca.crt") << certificates->ca;
+  std::ofstream(folder + "/server.crt") << certificates->leaf;
+  std::ofstream(folder + "/server.key") << certificates->leaf_key;
+  std::filesystem::permissions(folder + "/server.key", std::filesystem::perms::owner_read);
+  for (const char* file : {"/server.crt", "/server.key"}) GiveToUnprivileged(folder + file);
+  PostgresServer::Options options;
+  options.settings = {"ssl = on", "ssl_cert_file = '" + folder + "/server.crt'",
+                      "ssl_key_file = '" + folder + "/server.key'"};
+  own_postgres_ = std::make_unique<PostgresServer>(options);
+  postgres_ = own_postgres_.get();
+  database_ = postgres_->CreateDatabase();
+  const auto url = [&](const std::string& host, const std::string& ca) {
+    return "postgresql://lease@" + host + ":" + std::to_string(postgres_->port()) + "/" +
+           database_ + "?sslmode=verify-full&sslrootcert=" + ca;
+  };
+  EXPECT_EQ(Run(url("localhost", folder + "/ca.crt"), {"--migrate"}).status, 0);
+  ExpectRefused(url("localhost", "/etc/ssl/certs/ca-certificates.crt"), {"certificate"});
+  std::ofstream(folder + "/other.crt") << sandbox::MakeCertificates({"localhost"}, 1)->ca;
+  ExpectRefused(url("localhost", folder + "/other.crt"), {"certificate"});
+  ExpectRefused(url("localhost", folder + "/missing.crt"), {"missing.crt"});
+  std::filesystem::remove_all(folder);
 }
 
 TEST_F(DatabaseStartTest, MigratingNeedsAServerThatAnswers) {

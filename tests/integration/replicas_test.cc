@@ -7,8 +7,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <regex>
 #include <string>
 #include <vector>
+
+#include "service/admin/metric_declarations.h"
 
 namespace leasegateway {
 namespace {
@@ -17,6 +20,7 @@ using grpc::StatusCode;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 using ::testing::AnyOf;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
 TEST_F(ReplicasTest, SameRequestToAllAtOnceIsOnePurchase) {
@@ -86,7 +90,7 @@ TEST_F(ReplicasTest, EndedOnceAndToldEverywhere) {
   for (const auto& status : statuses) EXPECT_TRUE(status.ok()) << status.error_message();
   EXPECT_EQ(responses[0].termination().SerializeAsString(),
             responses[1].termination().SerializeAsString());
-  EXPECT_EQ(CountInLedger("termination", number), 1);
+  EXPECT_EQ(CountInLedger("terminate", number), 1);
 }
 
 TEST_F(ReplicasTest, OperationsAreTheSameAtEveryReplica) {
@@ -178,6 +182,23 @@ TEST_F(ReplicasTest, FrozenReplicaIsNoMoreTheOwnerWhenItThaws) {
   EXPECT_EQ(OperationAt(1, kRequestId).SerializeAsString(),
             OperationAt(0, kRequestId).SerializeAsString());
   ExpectOnePurchase(number);
+}
+
+TEST_F(ReplicasTest, MetricsAndReadinessTellOfTheDatabase) {
+  StartReplicas(2);
+  ASSERT_TRUE(Lease(FirstAvailable()).ok());
+  const std::string text = Http(server_->admin_port(), "GET", "/metrics").body;
+  for (const MetricDeclaration& metric : MetricDeclarations()) {
+    if (!std::regex_match(metric.name, std::regex("lease_gateway_(database|replica|news).*"))) {
+      continue;
+    }
+    EXPECT_THAT(text, ContainsRegex("\n" + metric.name + "[ {]"));
+  }
+  EXPECT_THAT(text, HasSubstr("\nlease_gateway_database_up 1\n"));
+  EXPECT_GE(std::stoi(MetricOf(*server_, "lease_gateway_database_connections")), 2);
+  EXPECT_EQ(Http(server_->admin_port(), "GET", "/readyz").body, "ready\n");
+  EXPECT_THAT(Http(server_->admin_port(), "GET", "/config").body,
+              HasSubstr("\ndatabase_url: \"" + config_.database_url + "\"\n"));
 }
 
 TEST_F(ReplicasTest, WhoLeavesInGoodOrderIsNotWaitedFor) {

@@ -23,6 +23,8 @@ ROOMS = {
     "upstream/cluster": ["upstream", "upstream/availability", "upstream/postgres"],
     "upstream/leasing/journal": ["upstream"],
     "upstream/leasing/journal/sqlite": ["upstream", "upstream/leasing/journal"],
+    "upstream/leasing/journal/postgres": ["upstream", "upstream/leasing/journal",
+                                          "upstream/postgres", "upstream/cluster"],
     "upstream/leasing": ["upstream", "upstream/availability", "upstream/leasing/journal"],
     # The one place where the order of the layers is visible.
     "upstream/lease_api_factory": ["upstream", "upstream/transport", "upstream/provider",

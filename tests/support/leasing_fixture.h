@@ -66,8 +66,8 @@ class MemoryJournal final : public OperationJournal {
     begun.claimed = claim && is_new;
     co_return begun;
   }
-  boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string,
-                                                          std::string request_id) override {
+  boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string, std::string request_id,
+                                                          std::int64_t) override {
     if (!failure.ok()) co_return failure;
     Record record = ToRecord(entries.at(request_id));
     record.owner = Owner::kUs;

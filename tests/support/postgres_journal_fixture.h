@@ -64,6 +64,10 @@ class LossyDatabase final : public postgres::Database {
     }
     return database_->RunShared(std::move(query), postgres::Soon());
   }
+  std::size_t late() const {
+    const std::lock_guard lock(mutex_);
+    return late_.size();
+  }
   int statements() const {
     const std::lock_guard lock(mutex_);
     return statements_;
@@ -174,13 +178,11 @@ class JournalDatabase {
       std::ifstream in(file);
       Sql(std::string(std::istreambuf_iterator<char>(in), {}));
     }
-    Sql("CREATE TABLE IF NOT EXISTS lease_gateway.replica (id bigint primary key, alive_until "
-        "timestamptz not null, version text not null, host text not null, started timestamptz not "
-        "null)");
   }
 
   std::vector<std::string> Sql(const std::string& sql) const { return server_.Query(name_, sql); }
   std::string url() const { return server_.Url(name_); }
+  PostgresServer& server() { return server_; }
 
   // By the heartbeat that a test makes by hand.
   void Live(std::int64_t id, int seconds = 3'600) const {

@@ -152,6 +152,10 @@ PostgresServer::PostgresServer(const Options& options) {
            << "\n";
   for (const auto& line : options.settings) settings << line << "\n";
   settings.close();
+  std::ofstream(data_folder_ + "/pg_hba.conf")
+      << "local all all trust\nlocal replication all trust\n"
+      << "host all +needs_password 127.0.0.1/32 scram-sha-256\n"
+      << "host all all 127.0.0.1/32 trust\nhost replication all 127.0.0.1/32 trust\n";
   Start();
 }
 
@@ -210,8 +214,6 @@ void PostgresServer::Freeze() { Signal(SIGSTOP); }
 
 void PostgresServer::Resume() { Signal(SIGCONT); }
 
-void PostgresServer::Reload() { kill(pid_, SIGHUP); }
-
 std::string PostgresServer::Url(const std::string& database) const {
   return "postgresql://lease@/" + database + "?host=" + folder_ + "&port=" + std::to_string(port_);
 }
@@ -223,7 +225,7 @@ std::string PostgresServer::TcpUrl(const std::string& database) const {
 std::string PostgresServer::CreateDatabase() {
   static std::atomic<int> next{1};
   std::string name = "test_" + std::to_string(next++);
-  Query("postgres", "CREATE DATABASE " + name + " STRATEGY file_copy");
+  Query("postgres", "CREATE DATABASE " + name);
   return name;
 }
 
@@ -249,9 +251,17 @@ std::vector<std::string> PostgresServer::Query(const std::string& database,
   return rows;
 }
 
-std::string PostgresServer::LastWords() const {
+std::string PostgresServer::Log() const {
   std::ifstream log(folder_ + "/server.log");
-  const std::string words(std::istreambuf_iterator<char>(log), {});
+  return {std::istreambuf_iterator<char>(log), {}};
+}
+
+bool PostgresServer::HasLogged(const std::string& text) const {
+  return Log().find(text) != std::string::npos;
+}
+
+std::string PostgresServer::LastWords() const {
+  const std::string words = Log();
   return words.substr(words.size() - std::min<std::size_t>(words.size(), 1'000));
 }
 

@@ -8,9 +8,9 @@ namespace leasegateway {
 
 // A PostgreSQL server of its own in a temporary folder, with a Unix socket there and a free port of
 // loopback. Runs as the user `postgres` where the test is root, because a server refuses to be.
-// Its superuser is `lease`, who needs no password on the socket and on loopback. Stops, and removes
-// the folder, at its end. A failure to start throws std::runtime_error with the server's last
-// words.
+// Its superuser is `lease`. Nobody needs a password but the members of a role `needs_password`,
+// over TCP. Stops, and removes the folder, at its end. A failure to start throws std::runtime_error
+// with the server's last words.
 class PostgresServer {
  public:
   struct Options {
@@ -39,7 +39,7 @@ class PostgresServer {
   void Resume();
   bool is_running() const { return pid_ > 0; }
 
-  // libpq's URLs of a database, over the socket or TCP. `user` is a role without a password.
+  // libpq's URLs of a database for the superuser, over the socket or TCP.
   std::string Url(const std::string& database) const;
   std::string TcpUrl(const std::string& database) const;
   // A fresh empty database with a name that no other has; the name.
@@ -52,11 +52,12 @@ class PostgresServer {
   int port() const { return port_; }
   const std::string& folder() const { return folder_; }            // holds all else
   const std::string& data_folder() const { return data_folder_; }  // pg_hba.conf and the like
-  // After a change of pg_hba.conf or postgresql.conf.
-  void Reload();
+  // Whether a line of the server's log has this text.
+  bool HasLogged(const std::string& text) const;
 
  private:
   void Signal(int signal) const;
+  std::string Log() const;
   std::string LastWords() const;
 
   std::string folder_;

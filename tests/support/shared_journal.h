@@ -77,10 +77,16 @@ class SharedJournal final : public OperationJournal {
     co_return begun;
   }
 
-  boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string,
-                                                          std::string request_id) override {
+  boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string, std::string request_id,
+                                                          std::int64_t revision) override {
     if (!failure.ok()) co_return failure;
+    if (before_take) before_take();
     auto& row = records_->rows.at(request_id);
+    if (row.revision != revision) {
+      Record record = ToRecord(row);
+      if (record.owner == Owner::kUs) record.owner = Owner::kNobody;
+      co_return record;
+    }
     if (!IsAnothers(row) && row.owner != replica_) Take(row);
     Record record = ToRecord(row);
     if (row.owner == replica_) record.owner = Owner::kUs;
@@ -145,7 +151,9 @@ class SharedJournal final : public OperationJournal {
     if (!failure.ok()) co_return failure;
     const auto at = records_->rows.find(request_id);
     if (at == records_->rows.end()) co_return std::optional<Record>();
-    co_return std::optional<Record>(ToRecord(at->second));
+    Record record = ToRecord(at->second);
+    if (blind) record.owner = Owner::kAnother;
+    co_return std::optional<Record>(std::move(record));
   }
 
   boost::asio::awaitable<void> AwaitChange(std::string, std::string, TimePoint until) override {
@@ -160,8 +168,10 @@ class SharedJournal final : public OperationJournal {
 
   absl::Status failure;                                  // of all but AwaitChange
   bool hears = true;                                     // what others tell; else it polls
+  bool blind = false;                                    // Find takes all for another's
   TimePoint frozen = TimePoint::min();                   // answers to writes come after that
   std::function<void(v1::OperationState)> after_update;  // before the answer
+  std::function<void()> before_take;
 
  private:
   static bool IsSettled(const SharedRecords::Row& row) {

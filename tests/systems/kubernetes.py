@@ -3,8 +3,8 @@
 
   tests/systems/kubernetes.py rules FOLDER GATEWAY     FOLDER has OVERLAY.yaml for each overlay, as rendered
   tests/systems/kubernetes.py typescript FOLDER        the same as FOLDER/OVERLAY.ts, for a check of types
-  tests/systems/kubernetes.py metrics SCRAPE           a file with what /metrics said
-  tests/systems/kubernetes.py prometheus ADDRESS       of a Prometheus that scrapes the gateway
+  tests/systems/kubernetes.py metrics SCRAPE…          files with what /metrics said, of one gateway each
+  tests/systems/kubernetes.py prometheus ADDRESS       of a Prometheus that scrapes the gateways
   tests/systems/kubernetes.py client ADDRESS           of a gateway
   tests/systems/kubernetes.py retries LANGUAGE…        python, grpc-js: as found by node
 

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Checks what is in deploy/ for Kubernetes and Prometheus without a cluster: kustomize renders every overlay, the
 # objects have the types of the Kubernetes API and keep to rules of our own (tests/systems/kubernetes.py), promtool
-# checks and tests the alerts, and a real Prometheus scrapes a running gateway with a PostgreSQL, which has
-# every metric that alerts and dashboard name. Ends with a line "N passed, N failed".
+# checks and tests the alerts, and a real Prometheus scrapes running gateways, one with a PostgreSQL and one alone,
+# which have every metric that alerts and dashboard name. Ends with a line "N passed, N failed".
 #   tests/systems/kubernetes.sh [FOLDER]   FOLDER has the programs; default: build/release/bin
 script_name=tests/systems/kubernetes.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../deploy/common.sh"
 . "$root/deploy/postgres.sh"
 bin=${1:-$root/build/release/bin}
-for program in lease-gateway leasectl; do
+for program in lease-gateway leasectl lease-sandbox; do
   [ -x "$bin/$program" ] || fail "$bin/$program is missing: build it first"
 done
 
@@ -19,9 +19,11 @@ passed=0
 failed=0
 gateway=
 prometheus=
+sandbox=
+alone=
 database=$(mktemp -d)
 cleanup() {
-  for pid in $prometheus $gateway; do stop_process "$pid" 30 || true; done
+  for pid in $prometheus $gateway $alone $sandbox; do stop_process "$pid" 30 || true; done
   stop_postgres
   rm -rf "$database"
 }
@@ -114,17 +116,32 @@ else
 fi
 
 step "Migrate, as the Job does" "$out/migration.log"
-start_postgres "$database/server" "$out/postgres.log" || fail "PostgreSQL does not start (log: $out/postgres.log)"
-migrate() { LEASE_GATEWAY_DATABASE_URL=$database_url timeout 30 "$bin/lease-gateway" --migrate >>"$step_log" 2>&1; }
+start_postgres "$database" "$out/postgres.log" || fail "PostgreSQL does not start (log: $out/postgres.log)"
+# with_database COMMAND…: in the place of this shell.
+with_database() {
+  LEASE_GATEWAY_DATABASE_URL=$database_url LEASE_GATEWAY_DATABASE_PASSWORD=$database_password exec "$@"
+}
+migrate() { (with_database timeout 30 "$bin/lease-gateway" --migrate >>"$step_log" 2>&1); }
 check "the schema is applied" migrate
 check "a second time, nothing is left to do" migrate
+
+step "A provider" "$out/sandbox.log"
+"$bin/lease-sandbox" --port 0 --control-port 0 --ca-out "$out/ca.pem" >"$step_log" 2>&1 &
+sandbox=$!
+of_sandbox() { sed -n "s/^$1: //p" "$out/sandbox.log" | grep .; }
+wait_for 20 "$sandbox" of_sandbox key
 
 step "A running gateway" "$out/gateway.log"
 port=$(free_port 23051)
 admin=$(free_port $((port + 1)))
-LEASE_GATEWAY_DATABASE_URL=$database_url "$bin/lease-gateway" --sandbox --listen "127.0.0.1:$port" \
-  --admin-listen "127.0.0.1:$admin" --drain-wait 5s >"$step_log" 2>&1 &
+CONTIGUITY_API_KEY=$(of_sandbox key) with_database "$bin/lease-gateway" --upstream-url "$(of_sandbox url)" \
+  --upstream-ca-file "$out/ca.pem" --listen "127.0.0.1:$port" --admin-listen "127.0.0.1:$admin" --drain-wait 5s \
+  >"$step_log" 2>&1 &
 gateway=$!
+alone_admin=$(free_port $((admin + 1)))
+"$bin/lease-gateway" --sandbox --listen 127.0.0.1:0 --admin-listen "127.0.0.1:$alone_admin" \
+  >"$out/gateway-alone.log" 2>&1 &
+alone=$!
 leasectl() { timeout 20 "$bin/leasectl" --target "127.0.0.1:$port" "$@"; }
 if ! wait_for 20 "$gateway" leasectl health; then
   cat "$step_log"
@@ -140,11 +157,15 @@ else
     leasectl lease "$(leasectl available | grep -m1 -o '+[0-9]*')"
   }
   check "some traffic" traffic
-  curl -sS --fail --max-time 10 "http://127.0.0.1:$admin/metrics" >"$out/scrape.txt"
-  python metrics "$out/scrape.txt"
+  scrape() { curl -sS --fail --max-time 10 "http://127.0.0.1:$1/metrics"; }
+  check "a gateway without a database" wait_for 20 "$alone" scrape "$alone_admin"
+  scrape "$admin" >"$out/scrape.txt"
+  scrape "$alone_admin" >"$out/scrape-alone.txt"
+  python metrics "$out/scrape.txt" "$out/scrape-alone.txt"
   if command -v promtool >/dev/null; then
-    metrics_lint() { promtool check metrics <"$out/scrape.txt"; }
-    check "promtool finds nothing amiss in the scrape" metrics_lint
+    metrics_lint() { promtool check metrics <"$1"; }
+    check "promtool finds nothing amiss in the scrape" metrics_lint "$out/scrape.txt"
+    check "nor in the other's" metrics_lint "$out/scrape-alone.txt"
   fi
   for path in livez readyz; do
     check "the admin port answers /$path, which probes ask" curl -sS --fail --max-time 10 -o "$out/$path.txt" "http://127.0.0.1:$admin/$path"
@@ -159,9 +180,10 @@ rule_files: [$root/deploy/prometheus/alerts.yaml]
 scrape_configs:
   - job_name: lease-gateway
     static_configs:
-      - {targets: ["127.0.0.1:$admin"], labels: {pod: lease-gateway-0}}
+      - {targets: ["127.0.0.1:$admin"], labels: {pod: lease-gateway-6d5f9c7b8-x2x7k}}
+      - {targets: ["127.0.0.1:$alone_admin"], labels: {pod: lease-gateway-0}}
 END
-  web=$(free_port $((admin + 1)))
+  web=$(free_port $((alone_admin + 1)))
   prometheus --config.file="$out/prometheus.yml" --storage.tsdb.path="$out/tsdb" --storage.tsdb.retention.time=1h \
     --web.listen-address="127.0.0.1:$web" >"$step_log" 2>&1 &
   prometheus=$!

@@ -52,8 +52,8 @@ struct Cluster::State {
         listen_connector(ListenConnector(options, connector)),
         pool(std::make_shared<postgres::PooledDatabase>(executor, connector)),
         gate(std::make_shared<Gate>(pool)),
-        heartbeat(std::make_shared<Heartbeat>(executor, pool, options.heartbeat,
-                                              MakeCallEnvironment())),
+        heartbeat(
+            std::make_shared<Heartbeat>(executor, pool, options.heartbeat, MakeCallEnvironment())),
         news(std::make_shared<SharedNews>(executor, pool, options.news, MakeCallEnvironment())) {}
 
   // On the strand.
@@ -116,7 +116,10 @@ asio::awaitable<void> Cluster::State::BringUp(std::shared_ptr<State> state,
   for (;;) {
     auto trying = TryToBringUp(state);
     const absl::Status tried = co_await std::move(trying);
+    // A mistake that Open hears of is said by whoever called it.
+    bool is_said = false;
     if (first) {
+      is_said = !absl::IsUnavailable(tried);
       first->set_value(tried);
       first.reset();
     }
@@ -127,7 +130,7 @@ asio::awaitable<void> Cluster::State::BringUp(std::shared_ptr<State> state,
       if (state->stopped) co_return;
       state->pausing = pausing;
     }
-    if (const std::string why(tried.message()); why != said) {
+    if (const std::string why(tried.message()); !is_said && why != said) {
       spdlog::log(absl::IsUnavailable(tried) ? spdlog::level::warn : spdlog::level::err,
                   "the database can't be used yet, nothing is leased or ended: {}", why);
       said = why;
@@ -149,8 +152,7 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Open(const asio::any_io_execut
   auto first = promise->get_future();
   asio::co_spawn(state->strand, State::BringUp(state, promise), asio::detached);
   if (first.wait_for(state->options.start_wait) != std::future_status::ready) {
-    spdlog::warn("database {}: no answer yet; going on without",
-                 state->options.database.url.where);
+    spdlog::warn("database {}: no answer yet; going on without", state->options.database.url.where);
     return cluster;
   }
   const absl::Status tried = first.get();
@@ -179,10 +181,9 @@ void Cluster::Stop() {
     const auto within = [&state, wait](asio::awaitable<void> step) {
       asio::co_spawn(state->strand, std::move(step), asio::use_future).wait_for(wait);
     };
-    if (brought_up) {
-      within(state->news->Finish(std::chrono::steady_clock::now() + wait));
-      within(state->heartbeat->Leave(std::chrono::steady_clock::now() + wait));
-    }
+    // Also where there was never a database: what waits for something to tell would wait for ever.
+    within(state->news->Finish(std::chrono::steady_clock::now() + wait));
+    if (brought_up) within(state->heartbeat->Leave(std::chrono::steady_clock::now() + wait));
     state->pool->Stop();
   });
 }

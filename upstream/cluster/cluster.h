@@ -62,13 +62,13 @@ class Cluster {
 
   // For metrics. Never waits.
   struct Stats {
-    bool up = false;         // a transaction could be tried now
+    bool up = false;          // a transaction could be tried now
     bool brought_up = false;  // since the start, once
-    bool listening = false;  // LISTEN is in force
-    int connections = 0;     // with that for LISTEN
+    bool listening = false;   // LISTEN is in force
+    int connections = 0;      // with that for LISTEN
     Gate::Counts transactions;
     SharedNews::Stats news;
-    int replicas = 1;                                                     // alive
+    int replicas = 1;                                                   // alive
     std::optional<CallEnvironment::TimePoint::duration> heartbeat_age;  // nothing: none got through
     bool lapsed = false;  // others may take this replica for dead
   };

@@ -5,15 +5,18 @@
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <chrono>
 #include <cstddef>
 #include <string_view>
 #include <utility>
 
 #include "upstream/cluster/news_board.h"
 #include "upstream/cluster/news_text.h"
+#include "upstream/wakeup.h"
 
 namespace leasegateway {
 namespace {
@@ -21,6 +24,9 @@ namespace {
 namespace asio = boost::asio;
 
 constexpr std::size_t kMaxTopic = 200;
+// What this replica tells itself, and how long that may take.
+constexpr char kEchoTopic[] = "!echo";
+constexpr auto kEchoLimit = std::chrono::seconds(10);
 
 // '!' begins the topics that are news of the news.
 bool IsTopic(std::string_view topic) {
@@ -33,9 +39,10 @@ bool IsTopic(std::string_view topic) {
 
 struct SharedNews::State {
   State(const asio::any_io_executor& executor, std::shared_ptr<postgres::Database> database,
-        const NewsTeller::Options& options, CallEnvironment environment)
+        const NewsTeller::Options& options, const CallEnvironment& call_environment)
       : strand(asio::make_strand(executor)),
-        teller(strand, std::move(database), options, std::move(environment)) {}
+        environment(call_environment),
+        teller(strand, std::move(database), options, call_environment) {}
 
   void Gap() {
     ++gaps;
@@ -45,6 +52,7 @@ struct SharedNews::State {
     ReadPayload(payload, [this](std::string_view topic, std::int64_t number) {
       if (closed) return;
       ++heard;
+      deaf = false;
       if (topic == NewsTeller::kGapTopic) {
         Gap();
       } else {
@@ -53,21 +61,49 @@ struct SharedNews::State {
     });
   }
 
+  // On the strand. Whether what is told from now on is heard.
+  static asio::awaitable<void> ListenForEcho(std::shared_ptr<State> state);
+  void StopListening() {
+    if (echo) Wakeup::Wake(echo);
+  }
+
   const asio::any_io_executor strand;
+  const CallEnvironment environment;
   std::atomic<bool> closed{false};
+  std::atomic<bool> deaf{false};
   std::atomic<std::uint64_t> heard{0};
   std::atomic<std::uint64_t> gaps{0};
   NewsBoard board;
-  NewsTeller teller;  // on the strand
+  // On the strand.
+  NewsTeller teller;
+  std::shared_ptr<Wakeup> echo;  // of ListenForEcho, while it waits
 };
+
+asio::awaitable<void> SharedNews::State::ListenForEcho(std::shared_ptr<State> state) {
+  if (state->echo) co_return;
+  const auto told = state->teller.stats().told;
+  const std::uint64_t heard = state->heard;
+  state->teller.Tell(kEchoTopic, 0);
+  state->echo = std::make_shared<Wakeup>(state->strand);
+  auto waiting = state->environment.wait(state->echo, state->environment.now() + kEchoLimit);
+  co_await std::move(waiting);
+  state->echo.reset();
+  if (state->closed || state->teller.stats().told == told || state->heard != heard) co_return;
+  state->deaf = true;
+  spdlog::warn(
+      "news from other replicas does not get here: a pooler in transaction mode passes nothing on; "
+      "name the server itself in database_listen_url");
+}
 
 SharedNews::SharedNews(const asio::any_io_executor& executor,
                        std::shared_ptr<postgres::Database> database,
-                       const NewsTeller::Options& options, CallEnvironment environment)
-    : state_(std::make_shared<State>(executor, std::move(database), options,
-                                     std::move(environment))) {}
+                       const NewsTeller::Options& options, const CallEnvironment& environment)
+    : state_(std::make_shared<State>(executor, std::move(database), options, environment)) {}
 
-SharedNews::~SharedNews() { state_->closed = true; }
+SharedNews::~SharedNews() {
+  state_->closed = true;
+  asio::post(state_->strand, [state = state_] { state->StopListening(); });
+}
 
 void SharedNews::Tell(std::string topic, std::int64_t number) {
   if (!IsTopic(topic)) {
@@ -93,7 +129,9 @@ News::Subscription SharedNews::OnGap(std::function<void()> missed) {
 
 void SharedNews::Listening() {
   asio::post(state_->strand, [state = state_] {
-    if (!state->closed) state->Gap();
+    if (state->closed) return;
+    state->Gap();
+    asio::co_spawn(state->strand, State::ListenForEcho(state), asio::detached);
   });
 }
 
@@ -105,12 +143,13 @@ void SharedNews::Received(std::string payload) {
 
 asio::awaitable<void> SharedNews::Finish(CallEnvironment::TimePoint deadline) {
   const auto state = state_;
+  asio::post(state->strand, [state] { state->StopListening(); });
   auto finishing = state->teller.Finish(deadline);
   co_await asio::co_spawn(state->strand, std::move(finishing), asio::use_awaitable);
 }
 
 SharedNews::Stats SharedNews::stats() const {
-  return {state_->teller.stats(), state_->heard, state_->gaps};
+  return {state_->teller.stats(), state_->heard, state_->gaps, state_->deaf};
 }
 
 }  // namespace leasegateway

@@ -18,11 +18,14 @@ namespace leasegateway {
 // News by LISTEN and NOTIFY. What this replica tells it hears itself at once, whether the database
 // is there or not, and once more when the database passes it on: hearers take a number twice. All
 // callbacks are called one after the other.
+//
+// After each LISTEN it tells something for its own ears. A pooler in transaction mode takes LISTEN
+// and passes nothing on; the log says so then.
 class SharedNews final : public News {
  public:
   SharedNews(const boost::asio::any_io_executor& executor,
              std::shared_ptr<postgres::Database> database, const NewsTeller::Options& options,
-             CallEnvironment environment);
+             const CallEnvironment& environment);
   SharedNews(const SharedNews&) = delete;
   SharedNews& operator=(const SharedNews&) = delete;
   // No callback is begun any more once it has returned, but for the one that runs.
@@ -45,6 +48,7 @@ class SharedNews final : public News {
     NewsTeller::Stats told;
     std::uint64_t heard = 0;  // topics that came from the database, this replica's own included
     std::uint64_t gaps = 0;
+    bool deaf = false;  // what was told since the latest LISTEN did not come back
   };
   Stats stats() const;
 

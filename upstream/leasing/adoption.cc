@@ -34,16 +34,17 @@ Adoption::Adoption(std::shared_ptr<const LeasingParts> parts, std::shared_ptr<Nu
       strand_(asio::make_strand(executor)) {}
 
 asio::awaitable<absl::Status> Adoption::Adopt(bool own) {
+  for (auto& record : std::exchange(deferred_, {})) Resume(std::move(record));
   for (;;) {
     auto adopting = parts_->journal->Adopt(parts_->options.account, kMaxAdopted, own);
-    const auto records = co_await std::move(adopting);
+    auto records = co_await std::move(adopting);
     if (!records.ok()) co_return records.status();
-    for (const auto& record : *records) Resume(record);
+    for (auto& record : *records) Resume(std::move(record));
     if (own || records->size() < kMaxAdopted) co_return absl::OkStatus();
   }
 }
 
-void Adoption::Resume(const OperationJournal::Record& record) {
+void Adoption::Resume(OperationJournal::Record record) {
   const v1::Operation& operation = record.entry.operation;
   const auto flight =
       flights_->MakeFlight({operation.request_id(), record.entry.fingerprint, "recover",
@@ -51,7 +52,11 @@ void Adoption::Resume(const OperationJournal::Record& record) {
   const auto life = std::make_shared<OperationLife>(parts_, locks_, flight, record);
   const bool resumed = flights_->Resume(
       flight, [life](std::shared_ptr<Flight>) { return OperationLife::Run(life); });
-  if (resumed) ++parts_->counts->adopted;
+  if (resumed) {
+    ++parts_->counts->adopted;
+  } else {
+    deferred_.push_back(std::move(record));
+  }
 }
 
 asio::awaitable<void> Adoption::Look(std::shared_ptr<Adoption> self) {

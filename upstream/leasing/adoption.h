@@ -7,6 +7,7 @@
 #include <condition_variable>
 #include <memory>
 #include <mutex>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "upstream/leasing/flight_table.h"
@@ -35,14 +36,16 @@ class Adoption : public std::enable_shared_from_this<Adoption> {
  private:
   static boost::asio::awaitable<void> Look(std::shared_ptr<Adoption> self);
   boost::asio::awaitable<absl::Status> Adopt(bool own);
-  // Unless a flight of this process is there, which goes on with it: one of callers who waited for
-  // what the other process would do.
-  void Resume(const OperationJournal::Record& record);
+  // Unless a flight of this process is there, of callers who waited for what the other process
+  // would do: it goes on with it, or ends at this moment; so this is tried again with the next
+  // look.
+  void Resume(OperationJournal::Record record);
 
   const std::shared_ptr<const LeasingParts> parts_;
   const std::shared_ptr<NumberLocks> locks_;
   const std::shared_ptr<FlightTable> flights_;
   const boost::asio::strand<boost::asio::any_io_executor> strand_;
+  std::vector<OperationJournal::Record> deferred_;  // only used by who looks
 
   std::mutex mutex_;  // guards all below
   bool running_ = false;

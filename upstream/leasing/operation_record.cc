@@ -78,7 +78,7 @@ asio::awaitable<absl::Status> OperationRecord::Read() {
 }
 
 asio::awaitable<absl::Status> OperationRecord::TakeOver() {
-  auto taking = journal_->TakeOver(operation_.account(), operation_.request_id());
+  auto taking = journal_->TakeOver(operation_.account(), operation_.request_id(), revision_);
   const auto taken = co_await std::move(taking);
   if (!taken.ok()) co_return taken.status();
   Take(*taken);

@@ -82,20 +82,7 @@ std::vector<std::string> WarningsOf(const Rows& server) {
   return warnings;
 }
 
-// What to do about rights that are missing for migrating.
-absl::Status WithAdvice(const absl::Status& status, const DatabaseUrl& url) {
-  if (status.code() != absl::StatusCode::kFailedPrecondition ||
-      std::string(status.message()).find("42501") == std::string::npos) {
-    return status;
-  }
-  return absl::FailedPreconditionError(
-      absl::StrCat(std::string(status.message()),
-                   "; run lease-gateway --migrate as a role that may, or GRANT "
-                   "CREATE ON DATABASE ",
-                   url.database));
-}
-
-asio::awaitable<absl::StatusOr<BroughtUp>> BringUpOver(Connection& connection, DatabaseUrl url,
+asio::awaitable<absl::StatusOr<BroughtUp>> BringUpOver(Connection& connection,
                                                        std::vector<Migration> migrations) {
   BroughtUp result;
   result.server_version = connection.server_version();
@@ -106,7 +93,7 @@ asio::awaitable<absl::StatusOr<BroughtUp>> BringUpOver(Connection& connection, D
   result.warnings = WarningsOf(*server);
   auto migrating = Migrate(connection, std::move(migrations), Clock::now() + kLimit);
   auto version = co_await std::move(migrating);
-  if (!version.ok()) co_return WithAdvice(version.status(), url);
+  if (!version.ok()) co_return version.status();
   result.schema_version = *version;
   auto asking_rights = Ask(connection, kRights);
   auto rights = co_await std::move(asking_rights);
@@ -127,12 +114,12 @@ asio::awaitable<absl::StatusOr<BroughtUp>> BringUp(std::shared_ptr<Connector> co
   auto connecting = connector->Connect(std::make_shared<Wakeup>(executor));
   auto connection = co_await std::move(connecting);
   if (!connection.ok()) co_return connection.status();
-  const auto& url = connector->options().url;
-  auto bringing = BringUpOver(**connection, url, std::move(migrations));
+  auto bringing = BringUpOver(**connection, std::move(migrations));
   auto result = co_await std::move(bringing);
   if (result.ok()) co_return result;
-  co_return absl::Status(result.status().code(),
-                         absl::StrCat("database ", url.where, ": ", result.status().message()));
+  co_return absl::Status(
+      result.status().code(),
+      absl::StrCat("database ", connector->options().url.where, ": ", result.status().message()));
 }
 
 }  // namespace leasegateway::postgres

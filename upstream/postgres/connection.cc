@@ -1,8 +1,10 @@
 #include "upstream/postgres/connection.h"
 
+#include <fcntl.h>
 #include <libpq-fe.h>
 #include <openssl/ssl.h>
 #include <spdlog/spdlog.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
@@ -10,7 +12,6 @@
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "upstream/postgres/cancel.h"
 
 namespace leasegateway::postgres {
 namespace {
@@ -64,8 +65,9 @@ struct BoundParameters {
 std::string OneLine(const char* message) {
   std::string line(message == nullptr ? "" : message);
   line.erase(std::min(line.find("LOCATION: "), line.size()));
-  absl::StripAsciiWhitespace(&line);
-  std::replace(line.begin(), line.end(), '\n', ' ');
+  absl::RemoveExtraAsciiWhitespace(&line);
+  std::replace_if(
+      line.begin(), line.end(), [](unsigned char c) { return c < ' '; }, ' ');
   return line;
 }
 
@@ -75,8 +77,25 @@ Connection::Connection(std::shared_ptr<Wakeup> wakeup)
     : wakeup_(std::move(wakeup)), socket_(wakeup_->executor()) {}
 
 Connection::~Connection() {
-  if (socket_.is_open()) socket_.release();
+  Unwatch();
   PQfinish(connection_);
+}
+
+// libpq closes its socket as soon as the session is lost, and then its number may be that of any
+// other file. So Asio has a copy, which stays what it is.
+bool Connection::Watch() {
+  const int copy = fcntl(PQsocket(connection_), F_DUPFD_CLOEXEC, 0);
+  boost::system::error_code error = asio::error::bad_descriptor;
+  if (copy >= 0) socket_.assign(copy, error);
+  if (error && copy >= 0) close(copy);
+  return !error;
+}
+
+void Connection::Unwatch() {
+  boost::system::error_code ignored;
+  socket_.close(ignored);
+  reading_ = std::make_shared<bool>(false);
+  writing_ = std::make_shared<bool>(false);
 }
 
 asio::awaitable<absl::StatusOr<std::unique_ptr<Connection>>> Connection::Open(
@@ -108,23 +127,18 @@ asio::awaitable<absl::Status> Connection::Handshake(TimePoint deadline) {
       co_return absl::UnavailableError("the server does not answer in time");
     }
     // The socket may be another one after each step.
-    reading_ = std::make_shared<bool>(false);
-    writing_ = std::make_shared<bool>(false);
-    socket_.assign(PQsocket(connection_));
+    if (!Watch()) co_return absl::UnavailableError("no more files may be opened");
     auto waiting = WaitForSocket(state == PGRES_POLLING_WRITING, deadline);
     co_await std::move(waiting);
-    socket_.release();
+    Unwatch();
     state = PQconnectPoll(connection_);
   }
   if (state != PGRES_POLLING_OK)
     co_return absl::UnavailableError(OneLine(PQerrorMessage(connection_)));
   PQsetErrorVerbosity(connection_, PQERRORS_DEFAULT);
-  if (PQsetnonblocking(connection_, 1) != 0 || PQenterPipelineMode(connection_) != 1) {
-    co_return absl::UnavailableError("libpq has no memory");
+  if (PQsetnonblocking(connection_, 1) != 0 || PQenterPipelineMode(connection_) != 1 || !Watch()) {
+    co_return absl::UnavailableError("no memory, or no more files may be opened");
   }
-  reading_ = std::make_shared<bool>(false);
-  writing_ = std::make_shared<bool>(false);
-  socket_.assign(PQsocket(connection_));
   co_return absl::OkStatus();
 }
 
@@ -155,9 +169,13 @@ void Connection::TakeIn() {
 asio::awaitable<void> Connection::WaitForMore(TimePoint deadline) {
   auto waiting = WaitForSocket(false, deadline);
   co_await std::move(waiting);
+  TakeInIdle();
+}
+
+void Connection::TakeInIdle() {
   TakeIn();
-  // Nothing is under way: this only sees what a server says before it closes.
-  PQisBusy(connection_);
+  PQisBusy(connection_);  // parses
+  if (!given_up_) TakeIn();
 }
 
 bool Connection::TakeNotification(std::string& payload) {
@@ -192,7 +210,7 @@ asio::awaitable<Outcome> Connection::Run(std::vector<Query> queries, TimePoint d
 }
 
 asio::awaitable<Outcome> Connection::RunOnce(std::vector<Query> queries, TimePoint deadline) {
-  TakeIn();
+  TakeInIdle();
   if (!usable() || !Send(queries)) co_return Lost(Fate::kNothingChanged);
   // From here on the transaction may be committed.
   auto flushing = Flush(deadline);
@@ -322,7 +340,7 @@ asio::awaitable<Outcome> Connection::RunScript(std::string sql, TimePoint deadli
     if (result == nullptr) break;
     Rows rows(result);
     const auto status = PQresultStatus(result);
-    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY) {
       outcome.rows.clear();
       outcome.rows.push_back(std::move(rows));
     } else if (!failed) {
@@ -339,9 +357,10 @@ asio::awaitable<Outcome> Connection::RunScript(std::string sql, TimePoint deadli
   co_return outcome;
 }
 
+// The server is not asked to cancel: if it waits for a standby to have the commit, a cancellation
+// ends that wait, and others would read what a fail-over still loses.
 Outcome Connection::OutOfTime() {
   given_up_ = true;
-  CancelInBackground(connection_);
   return {Fate::kUnknown, {"", "", "the server did not answer in time"}, {}};
 }
 

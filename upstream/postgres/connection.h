@@ -32,8 +32,8 @@ struct Outcome {
   std::vector<Rows> rows;  // of each statement, when committed
 };
 
-// One session with a server, in libpq's non-blocking mode: the sockets are libpq's, and Asio only
-// waits for them. Used on one strand, by one coroutine at a time. Gone when destroyed.
+// One session with a server, in libpq's non-blocking mode: the sockets are libpq's, and Asio waits
+// for a copy of them. Used on one strand, by one coroutine at a time. Gone when destroyed.
 class Connection {
  public:
   using TimePoint = std::chrono::steady_clock::time_point;
@@ -51,8 +51,8 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   // The statements as one transaction, in one round trip. Statements are prepared on first use,
-  // until a pooler turns out to lose their names. After the deadline the session is cancelled on
-  // the server and given up.
+  // until a pooler turns out to lose their names. After the deadline the session is given up; the
+  // server's statement_timeout ends what it may still be doing.
   boost::asio::awaitable<Outcome> Run(std::vector<Query> queries, TimePoint deadline);
 
   // SQL text with any number of statements and no parameters, in the simple protocol: for what is
@@ -87,9 +87,13 @@ class Connection {
   // Waits until PQgetResult won't block; false: out of time.
   boost::asio::awaitable<bool> AwaitResult(TimePoint deadline);
   boost::asio::awaitable<Outcome> Collect(TimePoint deadline);
+  bool Watch();
+  void Unwatch();
   boost::asio::awaitable<void> WaitForSocket(bool to_write, TimePoint deadline);
   void TakeIn();
-  // The time is over: what runs on the server is to be cancelled, the answer is not waited for.
+  // While nothing is under way: also sees the end of a session behind the server's last words.
+  void TakeInIdle();
+  // The time is over, the answer is not waited for.
   Outcome OutOfTime();
   Outcome Lost(Fate fate) const;
 

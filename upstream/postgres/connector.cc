@@ -96,16 +96,18 @@ asio::awaitable<Connector::Connected> Connector::OpenAt(const Endpoint& endpoint
                                                         std::string address,
                                                         std::shared_ptr<Wakeup> wakeup) {
   const auto deadline = Clock::now() + options_.url.connect_timeout;
+  const bool was_plain = plain_start_;
   auto opening = Connection::Open(SettingsFor(endpoint, address), wakeup, deadline);
   auto opened = co_await std::move(opening);
   // pgbouncer's words, which have no SQLSTATE of their own.
-  if (!opened.ok() && !plain_start_ &&
+  if (!opened.ok() && !was_plain &&
       absl::StrContains(opened.status().message(), "unsupported startup parameter")) {
-    spdlog::info(
-        "database: {}:{} takes no start-up options, as a pooler; time-outs are set in each "
-        "transaction",
-        endpoint.host, endpoint.port);
-    plain_start_ = true;
+    if (!plain_start_.exchange(true)) {
+      spdlog::info(
+          "database: {}:{} takes no start-up options, as a pooler; time-outs are set in each "
+          "transaction",
+          endpoint.host, endpoint.port);
+    }
     auto again = Connection::Open(SettingsFor(endpoint, address), wakeup, deadline);
     opened = co_await std::move(again);
   }

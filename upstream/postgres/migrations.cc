@@ -16,7 +16,10 @@ namespace {
 namespace asio = boost::asio;
 
 // The rest of the number is "lease" in ASCII; any other would do.
-constexpr std::string_view kLock = "SELECT pg_catalog.pg_advisory_xact_lock(435510634341)";
+// A large table takes longer than any other statement may.
+constexpr std::string_view kLock =
+    "BEGIN; SET LOCAL statement_timeout = '110s'; SELECT "
+    "pg_catalog.pg_advisory_xact_lock(435510634341)";
 
 // 0: no such schema; 1: it is empty; 2: it is ours; 3: it has something else.
 constexpr std::string_view kWhose = R"sql(
@@ -45,13 +48,20 @@ constexpr std::string_view kVersion =
     "SELECT COALESCE(pg_catalog.max(version), 0)::bigint, "
     "COALESCE(pg_catalog.max(oldest_program), 0)::bigint FROM lease_gateway.schema_version";
 
+// What to do about missing rights.
+constexpr const char* kGrantTables =
+    "GRANT USAGE ON SCHEMA lease_gateway, and all rights on its tables";
+constexpr const char* kMigrateAsAnother =
+    "run lease-gateway --migrate as a role that may, or GRANT CREATE ON DATABASE";
+
 // One migrating, with what it is about to do for messages.
 class Migrating {
  public:
   Migrating(Connection& connection, Connection::TimePoint deadline)
       : connection_(connection), deadline_(deadline) {}
 
-  asio::awaitable<absl::StatusOr<Rows>> Do(std::string what, std::string sql) {
+  asio::awaitable<absl::StatusOr<Rows>> Do(std::string what, std::string sql,
+                                           const char* advice = kGrantTables) {
     auto running = connection_.RunScript(std::move(sql), deadline_);
     auto outcome = co_await std::move(running);
     if (outcome.fate == Fate::kCommitted) {
@@ -65,7 +75,7 @@ class Migrating {
       co_return absl::UnavailableError(message);
     }
     if (outcome.error.sqlstate == sqlstate::kNoRights) {
-      co_return absl::FailedPreconditionError(message);
+      co_return absl::FailedPreconditionError(absl::StrCat(message, "; ", advice));
     }
     co_return absl::InternalError(message);
   }
@@ -144,20 +154,16 @@ asio::awaitable<absl::StatusOr<int>> Migrate(Connection& connection,
   if (auto status = Check(*state, program); !status.ok()) co_return status;
   if (state->whose == kOurs && state->version >= program) co_return state->version;
 
-  auto locking =
-      migrating.Do("waiting for other replicas", absl::StrCat("BEGIN; ", std::string(kLock)));
+  auto locking = migrating.Do("waiting for other replicas", std::string(kLock));
   auto locked = co_await std::move(locking);
   if (!locked.ok()) co_return locked.status();
   auto looking_again = Look(migrating);
   state = co_await std::move(looking_again);
   if (!state.ok()) co_return state.status();
   if (auto status = Check(*state, program); !status.ok()) co_return status;
-  // Nothing, where another replica has applied it meanwhile.
-  if (std::string script = ScriptFor(*state, migrations); !script.empty()) {
-    auto applying = migrating.Do("applying", std::move(script));
-    auto applied = co_await std::move(applying);
-    if (!applied.ok()) co_return applied.status();
-  }
+  auto applying = migrating.Do("applying", ScriptFor(*state, migrations), kMigrateAsAnother);
+  auto applied = co_await std::move(applying);
+  if (!applied.ok()) co_return applied.status();
   auto committing = migrating.Do("committing", "COMMIT");
   auto committed = co_await std::move(committing);
   if (!committed.ok()) co_return committed.status();

@@ -31,7 +31,7 @@ struct FreeOptions {
 
 // What libpq has against a URL, on one line. It quotes parts, of which one may be the password.
 std::string WithoutSecrets(const std::string& url, std::string line) {
-  absl::StripAsciiWhitespace(&line);
+  absl::RemoveExtraAsciiWhitespace(&line);
   std::replace(line.begin(), line.end(), '\n', ' ');
   if (!absl::StrContains(url, '@') && !absl::StrContains(url, "password")) return line;
   const std::vector<std::string> parts = absl::StrSplit(line, '"');

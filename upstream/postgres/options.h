@@ -44,7 +44,8 @@ absl::StatusOr<DatabaseUrl> ParseDatabaseUrl(const std::string& url, bool allow_
 
 struct DatabaseOptions {
   DatabaseUrl url;
-  // Asked at each connect, on an io thread: the file may have changed. Empty: the URL's.
+  // Asked at each connect, on any io thread and on several at once: the file may have changed.
+  // Empty: the URL's.
   std::function<std::string()> password;
   std::string application_name = "lease-gateway";
   int connections = 4;
@@ -52,8 +53,9 @@ struct DatabaseOptions {
   std::size_t queue_limit = 4'096;
   // Statements of RunShared that are committed together.
   std::size_t batch_limit = 64;
-  // On the server, for what outlives our own deadlines, such as a lost connection's statement.
-  std::chrono::milliseconds statement_timeout{30'000};
+  // On the server, for what outlives our own deadlines: a statement whose connection is lost or was
+  // given up, and which holds locks. The wait for a standby at the commit is no part of it.
+  std::chrono::milliseconds statement_timeout{10'000};
   std::chrono::milliseconds idle_in_transaction_timeout{30'000};
   // Pauses between tries to connect: from the first, doubling up to the last, each times a random
   // number between 0 and 1.

@@ -2,10 +2,10 @@
 
 #include <libpq-fe.h>
 
+#include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
-#include "absl/strings/strip.h"
 
 namespace leasegateway::postgres {
 namespace {
@@ -35,7 +35,7 @@ SqlError SqlErrorOf(const void* result) {
   } else if (IsMessageSafe(error.sqlstate)) {
     error.message = Field(pg, PG_DIAG_MESSAGE_PRIMARY);
   }
-  absl::StripTrailingAsciiWhitespace(&error.message);
+  absl::RemoveExtraAsciiWhitespace(&error.message);
   absl::StrReplaceAll({{"\n", " "}, {"\t", " "}}, &error.message);
   return error;
 }

@@ -99,8 +99,8 @@ def metric_errors(scraped, named):
     return errors
 
 
-def metrics(path):
-    scraped = parse_scrape(read(path))
+def metrics(*paths):
+    scraped = parse_scrape("".join(read(path) for path in paths))
     named = list(expressions())
     check(f"{len(named)} expressions name what the gateway has", metric_errors(scraped, named))
     broken = [('lease_gateway_no_such_total{job="lease-gateway"}', "has no metric"),
@@ -118,18 +118,18 @@ def ask(address, path, **query):
 
 
 def prometheus(address):
-    """Waits until the gateway was scraped often enough for rates."""
+    """Waits until the gateways were scraped often enough for rates."""
     deadline = time.monotonic() + 60
     count = 0
     while count < 6 and time.monotonic() < deadline:
         time.sleep(0.5)
         try:
-            result = ask(address, "/api/v1/query", query='count_over_time(up{job="lease-gateway"}[1m])')["result"]
+            result = ask(address, "/api/v1/query", query='min(count_over_time(up{job="lease-gateway"}[1m]))')["result"]
         except OSError:
             continue
         count = int(result[0]["value"][1]) if result else 0
     targets = ask(address, "/api/v1/targets")["activeTargets"]
-    check("Prometheus scrapes the gateway", [f"{t['scrapeUrl']}: {t['health']} {t['lastError']}" for t in targets
+    check("Prometheus scrapes the gateways", [f"{t['scrapeUrl']}: {t['health']} {t['lastError']}" for t in targets
                                              if t["health"] != "up"] or ([] if targets else ["no target"]))
     empty = []
     for panel in json.loads(read(DASHBOARD))["panels"]:

@@ -102,6 +102,7 @@ MUTATIONS = [
     ("production", change(("NetworkPolicy/lease-gateway-database", "egress", 1, "ports", 0, "port"), 5433), "out to port 5432"),
     ("trial", change(("NetworkPolicy/lease-gateway-postgres", "ingress", 0, "from", 0, "podSelector"),
                      {"matchLabels": {}}), "others than the gateway"),
+    ("trial", change(("container", "env", 3), None), "does not verify the server"),
     ("trial", change((*SERVER, "spec", "containers", 0, "readinessProbe"), None), "readinessProbe is missing"),
     ("trial", change((*SERVER, "spec", "securityContext", "runAsUser"), 0), "lease-gateway-postgres: runs as root"),
     ("trial", change((*SERVER, "spec", "containers", 0, "image"), "postgres"), "image postgres: no fixed version"),

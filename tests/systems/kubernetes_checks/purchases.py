@@ -1,5 +1,7 @@
 """The rules for where purchases are written down: the sandbox's memory, one pod's volume, or a database that replicas
 share."""
+import base64
+
 from .rendered import matches
 
 DATABASE_SECRETS = {"LEASE_GATEWAY_DATABASE_URL": "url", "LEASE_GATEWAY_DATABASE_PASSWORD": "password"}
@@ -129,3 +131,13 @@ def rule_way_to_the_database(r):
             "LEASE_GATEWAY_DATABASE_PASSWORD"]:
         errors.append("gateway and database have different passwords")
     return errors
+
+
+def rule_trial(r):
+    """The gateway takes the database that the trial brings: the one overlay that says where it is."""
+    if r.overlay != "trial" or not r.all("Secret"):
+        return []
+    values = {key: base64.b64decode(value).decode() for key, value in r.all("Secret")[0]["data"].items()}
+    sources = {variable: source if isinstance(source, str) else values.get(source["secretKeyRef"]["key"])
+               for variable, source in r.environment().items()}
+    return r.gateway.refuses(r.config_text or "{}", {variable: value for variable, value in sources.items() if value})

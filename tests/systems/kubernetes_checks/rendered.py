@@ -29,25 +29,33 @@ class Gateway:
     def file(self, name):
         return os.path.join(self.folder.name, name)
 
-    def run(self, *arguments):
-        environment = {name: value for name, value in os.environ.items()
-                       if not name.startswith(("LEASE_GATEWAY_", "CONTIGUITY_"))}
+    def run(self, *arguments, environment=None):
+        """With this environment for the gateway, and no other."""
+        others = {name: value for name, value in os.environ.items()
+                  if not name.startswith(("LEASE_GATEWAY_", "CONTIGUITY_"))}
         return subprocess.run([self.program, *arguments], capture_output=True, text=True, timeout=30, check=False,
-                              env=environment)
+                              env={**others, **(environment or {})})
+
+    def write(self, text):
+        """A file with this config.yaml, in which files stand for those that Kubernetes will mount."""
+        lines = "".join(f"{key}: {json.dumps(self.stand_ins.get(key, value))}\n"
+                        for key, value in yaml.safe_load(text).items())
+        path = self.file("config.yaml")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(lines)
+        return path
+
+    def refuses(self, text, environment):
+        """What is wrong with this config.yaml under this environment."""
+        checked = self.run("--config", self.write(text), "--check-config", environment=environment)
+        return [] if checked.returncode == 0 else (checked.stderr or checked.stdout).strip().splitlines()
 
     def resolve(self, text):
         """All options in force with this config.yaml, and what is wrong with it."""
         if text not in self.cache:
-            given = yaml.safe_load(text)
-            lines = "".join(f"{key}: {json.dumps(self.stand_ins.get(key, value))}\n" for key, value in given.items())
-            path = self.file("config.yaml")
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(lines)
-            checked = self.run("--config", path, "--check-config")
-            printed = self.run("--config", path, "--print-config")
-            errors = [] if checked.returncode == 0 else (checked.stderr or checked.stdout).strip().splitlines()
+            printed = self.run("--config", self.write(text), "--print-config")
             options = (yaml.safe_load(printed.stdout) or {}) if printed.returncode == 0 else {}
-            self.cache[text] = ({**options, **given}, errors)
+            self.cache[text] = ({**options, **yaml.safe_load(text)}, self.refuses(text, {}))
         return self.cache[text]
 
 

@@ -61,9 +61,12 @@ class OperationJournal {
   virtual boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry, bool claim) = 0;
 
   // Makes this process the owner, unless another one that is alive is: `owner` says which. For an
-  // operation that is settled as well, whose request comes again. NOT_FOUND when there is none.
+  // operation that is settled as well, whose request comes again. `revision` is that of the record
+  // for which it is wanted: where another process has written since, nothing is taken, what there
+  // is now is returned, and its `owner` is not kUs. NOT_FOUND when there is none.
   virtual boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string account,
-                                                                  std::string request_id) = 0;
+                                                                  std::string request_id,
+                                                                  std::int64_t revision) = 0;
 
   // Makes this process the owner of operations that are INTENDED, SENT or UNKNOWN and whose owner
   // has died, the oldest first, `limit` at most. Where claims end with the process, also those that

@@ -48,6 +48,13 @@ TEST(NewsTextTest, WhatIsTooLongIsSplitBetweenAnnouncements) {
   }
 }
 
+TEST(NewsTextTest, PayloadIsAsLongAsPostgresqlTakes) {
+  std::vector<Announcement> announcements(40, {std::string(197, 'x'), 1});
+  EXPECT_EQ(WritePayloads(announcements).front().size(), 7'999U);
+  announcements.front().topic += 'x';
+  EXPECT_EQ(WritePayloads(announcements).size(), 2U);
+}
+
 TEST(NewsTextTest, WhatCannotBeReadIsLeftOut) {
   EXPECT_THAT(Read(""), IsEmpty());
   EXPECT_THAT(Read("a =1 b= c=x d=1x e=99999999999999999999  f=1 "), ElementsAre(Pair("f", 1)));

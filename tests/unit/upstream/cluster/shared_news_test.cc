@@ -18,6 +18,7 @@ namespace {
 
 namespace asio = boost::asio;
 using std::chrono::milliseconds;
+using std::chrono::seconds;
 using testing::ElementsAre;
 using testing::IsEmpty;
 using testing::Pair;
@@ -89,6 +90,33 @@ TEST_F(SharedNewsTest, GapAfterEachListenAndWhenAnotherDroppedSomething) {
   Run();
   EXPECT_EQ(gaps, 2);
   EXPECT_EQ(news_->stats().gaps, 2U);
+}
+
+TEST_F(SharedNewsTest, WhatDoesNotComeBackIsNoticed) {
+  news_->Listening();
+  time_.Advance(seconds(9), io_);
+  EXPECT_FALSE(news_->stats().deaf);
+  time_.Advance(seconds(2), io_);
+  EXPECT_TRUE(news_->stats().deaf);
+  news_->Received("a=1");
+  Run();
+  EXPECT_FALSE(news_->stats().deaf);
+}
+
+TEST_F(SharedNewsTest, WhoHearsIsNotDeaf) {
+  news_->Listening();
+  time_.Advance(milliseconds(10), io_);
+  ASSERT_THAT(database_->transactions, SizeIs(1));
+  news_->Received(database_->transactions[0].parameters[0]);
+  time_.Advance(seconds(20), io_);
+  EXPECT_FALSE(news_->stats().deaf);
+}
+
+TEST_F(SharedNewsTest, WhoCannotTellIsNotDeaf) {
+  database_->status = absl::UnavailableError("away");
+  news_->Listening();
+  time_.Advance(seconds(20), io_);
+  EXPECT_FALSE(news_->stats().deaf);
 }
 
 TEST_F(SharedNewsTest, WhatIsNoTopicIsNotTold) {

@@ -160,6 +160,27 @@ TEST_F(ReplicasTest, ErrorThatMayPassIsNotTriedAnewByThoseWhoWaited) {
   EXPECT_EQ(provider_->posts.size(), 1u);
 }
 
+TEST_F(ReplicasTest, WhatWasSettledSinceItWasSeenIsNotWrittenOver) {
+  provider_->steps.push_back({false, Http(401, true), milliseconds(0), milliseconds(0)});
+  EXPECT_EQ(LeaseAt(0)->reason(), "UPSTREAM_CREDENTIALS_REJECTED");
+  // The other one has seen that it may be tried anew, and is slow.
+  journals_[1]->before_take = [&] {
+    journals_[1]->before_take = nullptr;
+    auto& row = records_->rows.at(kId);
+    v1::Operation& operation = row.entry.operation;
+    operation.set_state(v1::OPERATION_STATE_SUCCEEDED);
+    operation.clear_error();
+    operation.mutable_lease()->set_lease_id("lsd_7");
+    operation.mutable_lease()->set_phone_number(kNumber);
+    ++row.revision;
+  };
+  const auto second = LeaseAt(1);
+  ASSERT_TRUE(second->ended() && second->result->ok()) << second->reason();
+  EXPECT_EQ((*second->result)->lease().lease_id(), "lsd_7");
+  EXPECT_EQ(Row().state(), v1::OPERATION_STATE_SUCCEEDED);
+  EXPECT_EQ(provider_->posts.size(), 1u);
+}
+
 TEST_F(ReplicasTest, OperationOfADeadReplicaIsAdoptedAndSettled) {
   AnswerAfter(seconds(1'000));
   const auto call = LeaseAt(0, kId, kNumber, seconds(2'000));
@@ -315,6 +336,19 @@ TEST_F(ReplicasTest, WhatNobodyWorksOnIsFoundAgainByItsOwner) {
   row.entry.operation.set_phone_number(kNumber);
   provider_->Give(kNumber, "lsd_9");
   Advance(SharedJournal::kOwnAge + 10 * options_.adopt_interval + seconds(1));
+  EXPECT_EQ(Row().state(), v1::OPERATION_STATE_SUCCEEDED);
+}
+
+TEST_F(ReplicasTest, WhatAFlightThatEndsDoesNotGoOnWithIsResumedWithTheNextLook) {
+  AnswerAfter(seconds(1'000));
+  LeaseAt(0, kId, kNumber, seconds(2'000));
+  // It takes the operation for another's while that is adopted, until its callers leave.
+  const auto second = LeaseAt(1, kId, kNumber, milliseconds(1'500));
+  journals_[1]->blind = true;
+  Die(0);
+  Advance(seconds(2));
+  EXPECT_EQ(second->reason(), "OUTCOME_UNKNOWN");
+  Advance(seconds(2));
   EXPECT_EQ(Row().state(), v1::OPERATION_STATE_SUCCEEDED);
 }
 

@@ -110,6 +110,8 @@ absl::Status ContendedError() {
 
 absl::Status FailedStatement(const absl::Status& status) {
   switch (status.code()) {
+    case absl::StatusCode::kFailedPrecondition:  // of a row that was damaged
+      return status;
     case absl::StatusCode::kResourceExhausted: {
       auto overloaded = MakeError(absl::StatusCode::kResourceExhausted, reason::kOverloaded,
                                   "too many calls wait for the operation journal already");

@@ -38,7 +38,7 @@ void AddContents(const v1::Operation& operation, const std::string& bytes, postg
 absl::Status DatabaseUnavailable(std::string_view message);
 // Too many tries met those of others.
 absl::Status ContendedError();
-// For what the database returned, which goes to the log where only that says why.
+// For what the database or DecodeRow returned; it goes to the log where only that says why.
 absl::Status FailedStatement(const absl::Status& status);
 
 }  // namespace leasegateway

@@ -41,7 +41,8 @@ namespace leasegateway {
 //    the write to the connection. It asks for the time right before the first byte. That write put
 //    `send_until` = d + W + request_limit + clock_margin into the row, where d is the server's
 //    clock while it applied the write: later than t0. So the request begins before d + W, and is
-//    over, answered or given up, before `send_until`.
+//    over, answered or given up, before `send_until`. An owner writes an outcome only when its
+//    request is over or was never begun; that takes `send_until` away.
 // 3. Another replica becomes the owner only by a write too. Either it applies before SENT does:
 //    then SENT finds its revision gone, and the former owner sends nothing. Or it applies after:
 //    then it reads `send_until`, and returns as `quiet_at` what is left of that by the server's
@@ -69,14 +70,16 @@ class PostgresJournal final : public OperationJournal {
 
   ~PostgresJournal() override;
 
-  // Prunes now and every `prune_interval`, on a strand of `executor`, until the journal is gone.
+  // Prunes now and every `prune_interval`, on a strand of `executor`, until the journal is gone;
+  // `executor` outlives it. Once.
   static void KeepPruned(const std::shared_ptr<PostgresJournal>& journal,
                          const boost::asio::any_io_executor& executor);
 
   boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry, bool claim) override;
   // Two round trips. A settled one stays settled, and this process's, until it is written.
   boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string account,
-                                                          std::string request_id) override;
+                                                          std::string request_id,
+                                                          std::int64_t revision) override;
   // `own`: what is this process's, open, and in the hands of nobody who got it from here: what a
   // lost answer, or a server that had lost writes, left behind; each once. One call at a time.
   boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string account, int limit,

@@ -27,7 +27,8 @@ constexpr std::int64_t kOwnAtATime = 1'000;
 }  // namespace
 
 asio::awaitable<absl::StatusOr<Record>> PostgresJournal::TakeOver(std::string account,
-                                                                  std::string request_id) {
+                                                                  std::string request_id,
+                                                                  std::int64_t revision) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const TimePoint deadline = Clock::now() + options_.call_limit;
   for (int tries = 0; tries == 0 || Clock::now() < deadline; ++tries) {
@@ -35,8 +36,13 @@ asio::awaitable<absl::StatusOr<Record>> PostgresJournal::TakeOver(std::string ac
     auto row = co_await std::move(reading);
     if (!row.ok()) co_return FailedStatement(row.status());
     if (!*row) co_return NoSuchOperation();
-    if ((*row)->record.owner == Owner::kAnother) co_return std::move((*row)->record);
-    auto taking = Take(account, request_id, (*row)->record.revision, deadline);
+    if ((*row)->record.revision != revision && (*row)->record.owner == Owner::kUs) {
+      (*row)->record.owner = Owner::kNobody;
+    }
+    if ((*row)->record.revision != revision || (*row)->record.owner == Owner::kAnother) {
+      co_return std::move((*row)->record);
+    }
+    auto taking = Take(account, request_id, revision, deadline);
     auto taken = co_await std::move(taking);
     if (!taken.ok()) co_return FailedStatement(taken.status());
     if (*taken) {

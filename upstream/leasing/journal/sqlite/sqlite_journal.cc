@@ -69,7 +69,8 @@ asio::awaitable<absl::StatusOr<Begun>> SqliteJournal::Begin(Entry entry, bool cl
 }
 
 asio::awaitable<absl::StatusOr<Record>> SqliteJournal::TakeOver(std::string account,
-                                                                std::string request_id) {
+                                                                std::string request_id,
+                                                                std::int64_t /*revision*/) {
   return JournalQueue::Ask<Record>(
       queue_,
       [account = std::move(account),

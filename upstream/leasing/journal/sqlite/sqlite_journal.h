@@ -53,12 +53,14 @@ class SqliteJournal final : public OperationJournal {
   ~SqliteJournal() override;
 
   boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry, bool claim) override;
+  // Nobody else writes, so it is always had.
   boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string account,
-                                                          std::string request_id) override;
+                                                          std::string request_id,
+                                                          std::int64_t revision) override;
   // What was there when the file was opened, also what is settled and has a `settle_time` that is
   // still to come. Not what has come back from Begin or TakeOver meanwhile.
-  boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string account,
-                                                                    int limit, bool own) override;
+  boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string account, int limit,
+                                                                    bool own) override;
   boost::asio::awaitable<absl::StatusOr<Updated>> Update(Change change) override;
   boost::asio::awaitable<absl::StatusOr<Claimed>> Claim(std::string account, std::string request_id,
                                                         std::int64_t revision,

@@ -217,7 +217,7 @@ TEST_P(OperationJournalContract, UpdateReplaces) {
 TEST_P(OperationJournalContract, WhatNobodyHasBegunIsNotFound) {
   const auto updated = Get(journal_->Update(ChangeTo(MakeEntry("b").operation, 1)));
   EXPECT_EQ(updated.status().code(), absl::StatusCode::kNotFound);
-  const auto taken = Get(journal_->TakeOver("acme", "b"));
+  const auto taken = Get(journal_->TakeOver("acme", "b", 1));
   EXPECT_EQ(taken.status().code(), absl::StatusCode::kNotFound);
 }
 
@@ -252,7 +252,7 @@ TEST_P(OperationJournalContract, SettledOneIsTakenOverWhenItsRequestComesAgain) 
   const auto begun = Begin(MakeEntry("a"));
   EXPECT_TRUE(begun.existed);
   EXPECT_EQ(begun.record.owner, Owner::kNobody);
-  const auto taken = Get(journal_->TakeOver("acme", "a"));
+  const auto taken = Get(journal_->TakeOver("acme", "a", begun.record.revision));
   ASSERT_TRUE(taken.ok()) << taken.status();
   EXPECT_EQ(taken->owner, Owner::kUs);
   EXPECT_LE(taken->quiet_at, Clock::now());
@@ -283,7 +283,7 @@ TEST_P(OperationJournalContract, OpenOnesAreAdoptedOnceTheOldestFirst) {
 TEST_P(OperationJournalContract, OneThatWasTakenOverIsNotAdopted) {
   for (const char* id : {"a", "b"}) MustBegin(id);
   Reopen();
-  const auto taken = Get(journal_->TakeOver("acme", "a"));
+  const auto taken = Get(journal_->TakeOver("acme", "a", MustFind("a").revision));
   ASSERT_TRUE(taken.ok()) << taken.status();
   EXPECT_EQ(taken->owner, Owner::kUs);
   EXPECT_THAT(AdoptIds(), ElementsAre("b"));

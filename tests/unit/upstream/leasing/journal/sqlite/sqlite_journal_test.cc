@@ -160,12 +160,12 @@ TEST_F(SqliteJournalTest, WhatIsOpenIsOursAndWhatIsSettledIsNobodys) {
     const auto begun = Begin(MakeEntry(id));
     EXPECT_TRUE(begun.ok() && begun->existed && !begun->claimed);
     EXPECT_EQ(begun->record.owner, owner) << id;
-    const auto taken = callers_->Get(journal_->TakeOver("acme", id));
+    const auto taken = callers_->Get(journal_->TakeOver("acme", id, begun->record.revision));
     ASSERT_TRUE(taken.ok()) << taken.status();
     EXPECT_EQ(taken->owner, Owner::kUs);
     EXPECT_LE(taken->quiet_at, std::chrono::steady_clock::now());
   }
-  EXPECT_EQ(callers_->Get(journal_->TakeOver("acme", "nobody")).status().code(),
+  EXPECT_EQ(callers_->Get(journal_->TakeOver("acme", "nobody", 1)).status().code(),
             absl::StatusCode::kNotFound);
 }
 
@@ -188,7 +188,7 @@ TEST_F(SqliteJournalTest, AdoptsNothingThatWasTakenAlready) {
   for (const char* id : {"a", "b", "c", "d"}) MustBegin(id);
   Open();
   EXPECT_TRUE(Begin(MakeEntry("a"))->existed);
-  EXPECT_TRUE(callers_->Get(journal_->TakeOver("acme", "b")).ok());
+  EXPECT_TRUE(callers_->Get(journal_->TakeOver("acme", "b", 1)).ok());
   ASSERT_TRUE(Update(WithState(MakeEntry("c").operation, v1::OPERATION_STATE_FAILED)).ok());
   EXPECT_THAT(AdoptIds(), ElementsAre("d"));
 }
