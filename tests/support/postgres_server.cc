@@ -98,6 +98,15 @@ void MakeDataFolder(const std::string& programs, const std::string& data_folder)
   if (others_were_first) fs::remove_all(making, others_were_first);
 }
 
+// False for one that has ended and that nobody has waited for yet.
+bool IsAlive(int process) {
+  std::ifstream stat("/proc/" + std::to_string(process) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  const auto name_end = text.rfind(") ");
+  return name_end != std::string::npos && text[name_end + 2] != 'Z' && text[name_end + 2] != 'X';
+}
+
 }  // namespace
 
 std::string PostgresPrograms() {
@@ -213,20 +222,32 @@ void PostgresServer::Stop() {
 }
 
 // Each session is a process in a group of its own.
-void PostgresServer::Signal(int signal) const {
+std::vector<int> PostgresServer::Signal(int signal) const {
   const std::string children =
       "/proc/" + std::to_string(pid_) + "/task/" + std::to_string(pid_) + "/children";
   // The first may begin no more of them.
   kill(pid_, signal == SIGCONT ? SIGCONT : SIGSTOP);
   std::ifstream list(children);
-  for (int child = 0; list >> child;) kill(child, signal);
+  std::vector<int> signalled;
+  for (int child = 0; list >> child;) {
+    kill(child, signal);
+    signalled.push_back(child);
+  }
   kill(pid_, signal);
+  return signalled;
 }
 
 void PostgresServer::Kill() {
-  Signal(SIGKILL);
+  const std::vector<int> children = Signal(SIGKILL);
   waitpid(pid_, nullptr, 0);
   pid_ = 0;
+  // A server doesn't start while a process of the one before has its shared memory.
+  const auto give_up = steady_clock::now() + kStartLimit;
+  for (const int child : children) {
+    while (IsAlive(child) && steady_clock::now() < give_up) {
+      std::this_thread::sleep_for(kPollPause);
+    }
+  }
 }
 
 void PostgresServer::Restart() {
