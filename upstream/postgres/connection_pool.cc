@@ -8,7 +8,6 @@
 #include <boost/asio/strand.hpp>
 #include <utility>
 
-
 namespace leasegateway::postgres {
 
 namespace asio = boost::asio;
