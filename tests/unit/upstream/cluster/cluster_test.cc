@@ -13,6 +13,7 @@
 
 #include "tests/support/cluster_fixture.h"
 #include "tests/support/fake_calls.h"
+#include "tests/support/pgbouncer.h"
 #include "tests/support/postgres_server.h"
 #include "upstream/resilience/guarded_lease_api.h"
 #include "upstream/resilience/rate_limiter.h"
@@ -265,6 +266,22 @@ TEST_F(ClusterTest, A429AtOneReplicaHoldsCallsOfAnotherBack) {
   const std::size_t sent = serving.calls.size();
   EXPECT_EQ(ReasonOf(call(other)), reason::kUpstreamRateLimited);
   EXPECT_EQ(serving.calls.size(), sent);
+}
+
+TEST_F(ClusterTest, PoolerNeedsAnUrlToListenAt) {
+  const Pgbouncer pooler(server_);
+  options_ = QuickCluster(pooler.Url(database_));
+  const auto deaf = Open();
+  options_.listen_url = postgres::ParseDatabaseUrl(server_.Url(database_), false).value();
+  const auto hearing = Open();
+  ASSERT_TRUE(Eventually([&] { return deaf->stats().listening && hearing->stats().listening; }));
+  std::atomic<std::int64_t> heard = 0;
+  const auto subscription =
+      hearing->news()->Subscribe("a", [&heard](std::int64_t n) { heard = n; });
+  deaf->news()->Tell("a", 7);
+  EXPECT_TRUE(Eventually([&] { return heard == 7; }));
+  EXPECT_TRUE(Sees(*deaf, 2));
+  EXPECT_EQ(deaf->stats().news.heard, 0U);
 }
 
 TEST_F(ClusterTest, WhatTheOperatorHasToMendFailsInOneLine) {
