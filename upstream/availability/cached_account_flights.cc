@@ -110,8 +110,10 @@ CachedAccount::Launch CachedAccount::ScheduleRefreshLocked(
             ? SharedPauseLocked(*cell)
             : milliseconds(static_cast<std::int64_t>(static_cast<double>(policy_.fresh.count()) *
                                                      (0.75 + 0.2 * environment_.random())));
-    if (cell->pace.is_failing())
-      pause = std::chrono::ceil<milliseconds>(cell->pace.retry_at() - now);
+    if (cell->pace.is_failing()) {
+      const auto rest = std::chrono::ceil<milliseconds>(cell->pace.retry_at() - now);
+      pause = shared_ ? std::max(pause, rest) : rest;
+    }
     return [this, cell, pause] {
       environment_.after(std::max(pause, milliseconds(1)), [weak = weak_from_this(), cell] {
         if (const auto self = weak.lock()) self->RefreshDue(cell);
@@ -122,7 +124,8 @@ CachedAccount::Launch CachedAccount::ScheduleRefreshLocked(
 
 template <typename Value>
 bool CachedAccount::IsIdle(const Cell<Value>& cell) const {
-  return environment_.now() - cell.last_used > policy_.idle;
+  // A list that another replica has brought may never have been read.
+  return cell.last_used == TimePoint::min() || environment_.now() - cell.last_used > policy_.idle;
 }
 
 template <typename Value>
