@@ -364,6 +364,7 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
     SharedList list = SharedList::kNumbers;
     Stamp stamp;
     std::uint64_t seen = 0;
+    bool is_claimed = false;
     std::string metadata;
     std::function<void(const Write&)> lay;    // a write over it
     std::function<std::string_view()> reply;  // what it is then

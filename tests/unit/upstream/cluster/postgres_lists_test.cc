@@ -349,11 +349,12 @@ TEST_F(PostgresListsCostTest, WalOfARefresh) {
   script_.available = list;
   const std::int64_t all = WalOf(refresh);
   const std::int64_t size = compressed();
-  std::printf("10,000 numbers, %lld bytes compressed; bytes of WAL: unchanged %lld, 1 %% changed "
-              "%lld (%.3f), all changed %lld (%.2f)\n",
-              static_cast<long long>(size), static_cast<long long>(unchanged),
-              static_cast<long long>(some), static_cast<double>(some) / static_cast<double>(size),
-              static_cast<long long>(all), static_cast<double>(all) / static_cast<double>(size));
+  std::printf(
+      "10,000 numbers, %lld bytes compressed; bytes of WAL: unchanged %lld, 1 %% changed "
+      "%lld (%.3f), all changed %lld (%.2f)\n",
+      static_cast<long long>(size), static_cast<long long>(unchanged), static_cast<long long>(some),
+      static_cast<double>(some) / static_cast<double>(size), static_cast<long long>(all),
+      static_cast<double>(all) / static_cast<double>(size));
   EXPECT_LE(unchanged, 1'024);
   EXPECT_LE(some, size / 10);
   EXPECT_LE(all, size * 3 / 2);
