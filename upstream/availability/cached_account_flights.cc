@@ -204,7 +204,8 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
   if (self->shared_) {
     auto taking = TakeTurn(self, SharedList::kNumbers, context);
     turn = co_await std::move(taking);
-    if (turn.is_loaded) co_return self->ValueOf(*self->available_);
+    auto loaded = turn.is_loaded ? self->ValueOf(*self->available_) : nullptr;
+    if (loaded) co_return loaded;
     stamp = self->StampNow();
   }
   auto reply = co_await self->inner_->Perform(context, operation::ListAvailableNumbers());
@@ -234,7 +235,9 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
   }
   if (turn.is_shared) {
     auto sharing = ShareNumbers(self, built, turn, stamp);
-    if (co_await std::move(sharing)) co_return self->ValueOf(*self->available_);
+    const bool is_shared = co_await std::move(sharing);
+    auto value = is_shared ? self->ValueOf(*self->available_) : nullptr;
+    if (value) co_return value;
   }
   co_return self->Store(std::move(built), stamp);
 }
@@ -246,7 +249,8 @@ asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
   if (self->shared_) {
     auto taking = TakeTurn(self, SharedList::kLeases, context);
     turn = co_await std::move(taking);
-    if (turn.is_loaded) co_return self->ValueOf(*self->leases_);
+    auto loaded = turn.is_loaded ? self->ValueOf(*self->leases_) : nullptr;
+    if (loaded) co_return loaded;
     stamp = self->StampNow();
   }
   auto reply = co_await self->inner_->Perform(context, operation::ListLeases());
@@ -270,7 +274,9 @@ asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
   list.mutable_metadata()->Swap(&reply->metadata);
   if (turn.is_shared) {
     auto sharing = ShareLeases(self, list, turn, stamp);
-    if (co_await std::move(sharing)) co_return self->ValueOf(*self->leases_);
+    const bool is_shared = co_await std::move(sharing);
+    auto value = is_shared ? self->ValueOf(*self->leases_) : nullptr;
+    if (value) co_return value;
   }
   co_return self->Store(std::move(list), stamp);
 }

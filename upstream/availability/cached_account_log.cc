@@ -115,12 +115,14 @@ void CachedAccount::LeavePendingLocked(std::uint64_t count, std::uint64_t entry)
   WakeLogWaitersLocked();
 }
 
-void CachedAccount::SetUpLocked(bool is_up) {
+void CachedAccount::SetUpLocked(const absl::Status& status) {
+  const bool is_up = status.ok();
   if (shared_stats_.is_up != is_up) {
     if (is_up) {
       spdlog::info("the lists are shared with the other replicas");
     } else {
-      spdlog::warn("the shared lists are away: this replica asks the provider for itself");
+      spdlog::warn("the shared lists are away, this replica asks the provider for itself: {}",
+                   std::string(status.message()));
     }
   }
   const bool has_changed = std::exchange(shared_stats_.is_up, is_up) != is_up;
@@ -149,7 +151,7 @@ asio::awaitable<absl::StatusOr<LogPage>> CachedAccount::ExchangeWithLog(
     auto page = co_await std::move(exchanging);
     if (!page.ok()) {
       const std::lock_guard lock(self->mutex_);
-      self->SetUpLocked(false);
+      self->SetUpLocked(page.status());
       co_return page.status();
     }
     bool is_lost = page->log != logged->log || page->is_lost;
@@ -161,15 +163,16 @@ asio::awaitable<absl::StatusOr<LogPage>> CachedAccount::ExchangeWithLog(
     if (is_lost) {
       auto restoring = RestoreFromLog(self, *page, deadline);
       if (!co_await std::move(restoring)) {
+        const auto status = absl::UnavailableError("they can't be restored");
         const std::lock_guard lock(self->mutex_);
-        self->SetUpLocked(false);
-        co_return absl::UnavailableError("the shared lists can't be restored");
+        self->SetUpLocked(status);
+        co_return status;
       }
     }
     if (!first) first = *std::move(page);
     const std::lock_guard lock(self->mutex_);
     if (self->logged_->sequence >= first->sequence) {
-      self->SetUpLocked(true);
+      self->SetUpLocked(absl::OkStatus());
       co_return *std::move(first);
     }
     request = LogRequest();

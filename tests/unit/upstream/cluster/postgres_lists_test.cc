@@ -38,11 +38,16 @@ class PostgresListsTest : public SharedCacheTest {
     policy_.fresh = milliseconds(60'000);
     database_ = server().CreateDatabase();
   }
-  ~PostgresListsTest() override {
+  ~PostgresListsTest() override { End(); }
+
+  // What is under way ends before what it uses.
+  void End() {
     StopAll();
+    asio_.restart();
+    asio_.run_for(seconds(10));
+    replicas_.clear();
     clusters_.clear();
   }
-
   virtual PostgresServer& server() { return PostgresServer::Shared(); }
 
   CacheEnvironment EnvironmentOf(Replica& /*replica*/) override {
@@ -69,8 +74,10 @@ class PostgresListsTest : public SharedCacheTest {
     lists.account = account;
     lists.replica = static_cast<std::uint64_t>(clusters_.back()->replica()->id());
     lists.claim_time = claim_time_;
-    return Add(std::make_shared<PostgresLists>(clusters_.back()->database(),
-                                               clusters_.back()->news(), std::move(lists)));
+    Replica& replica = Add(std::make_shared<PostgresLists>(
+        clusters_.back()->database(), clusters_.back()->news(), std::move(lists)));
+    EXPECT_TRUE(Load(replica));
+    return replica;
   }
   Replica& At(int i) { return *replicas_[static_cast<std::size_t>(i)]; }
   // As a crash: nothing more comes of it.
@@ -133,7 +140,6 @@ TEST_F(PostgresListsTest, ANewReplicaAnswersBeforeTheProvider) {
   LeasesOf(At(0));
   script_.Refuse(Outage());
   Replica& late = Join();
-  ASSERT_TRUE(Load(late));
   EXPECT_THAT(AvailableInMemory(late), ElementsAre(kA, kB));
   EXPECT_THAT(LeasesInMemory(late), ElementsAre("lease_c"));
   EXPECT_EQ(StateOf(late)->sequence, StateOf(At(0))->sequence);
@@ -181,7 +187,6 @@ TEST_F(PostgresListsTest, EntriesAreTheSameAtAllReplicasAndAfterARestart) {
   Leave(0);
   Leave(1);
   Replica& late = Join();
-  ASSERT_TRUE(Load(late));
   EXPECT_EQ(late.cache->account().SharedKey(), key);
   EXPECT_EQ(key.size(), 32U);
   EXPECT_THAT(AvailableInMemory(late), ElementsAre(kB));
@@ -215,19 +220,16 @@ TEST_F(PostgresListsTest, WhoAsksForAWriteGetsIt) {
 TEST_F(PostgresListsTest, ABrokenRowIsReadAroundAndNeverACrash) {
   Join();
   Available(At(0));
-  std::vector<v1::Number> many;
   script_.available = Numbers({kA});
   Available(At(0), milliseconds(0));
   Rows("UPDATE lease_gateway.list_entry SET content = 'garbage' WHERE content IS NOT NULL");
   Rows("UPDATE lease_gateway.list_whole SET content = 'garbage'");
   Replica& late = Join();
-  ASSERT_TRUE(Load(late));
   EXPECT_THAT(AvailableInMemory(late), ElementsAre("nothing"));
   EXPECT_THAT(Available(late), ElementsAre(kA));
   EXPECT_EQ(AvailableRequests(), 3);
   // It is whole again for the next.
   Replica& later = Join();
-  ASSERT_TRUE(Load(later));
   EXPECT_THAT(AvailableInMemory(later), ElementsAre(kA));
 }
 
@@ -236,7 +238,6 @@ TEST_F(PostgresListsTest, ANewerFormatIsLikeABrokenRow) {
   Available(At(0));
   Rows("UPDATE lease_gateway.list_whole SET format = 2");
   Replica& late = Join();
-  ASSERT_TRUE(Load(late));
   EXPECT_THAT(AvailableInMemory(late), ElementsAre("nothing"));
 }
 
@@ -258,10 +259,7 @@ TEST_F(PostgresListsTest, OldEntriesAreRemoved) {
 class PostgresListsAwayTest : public PostgresListsTest {
  protected:
   PostgresListsAwayTest() { database_ = own_.CreateDatabase(); }
-  ~PostgresListsAwayTest() override {
-    StopAll();
-    clusters_.clear();
-  }
+  ~PostgresListsAwayTest() override { End(); }
   PostgresServer& server() override { return own_; }
 
   PostgresServer own_;
@@ -351,11 +349,12 @@ TEST_F(PostgresListsCostTest, WalOfARefresh) {
   script_.available = list;
   const std::int64_t all = WalOf(refresh);
   const std::int64_t size = compressed();
-  std::printf("10,000 numbers, %lld bytes compressed; bytes of WAL: unchanged %lld, 1 %% changed "
-              "%lld (%.3f), all changed %lld (%.2f)\n",
-              static_cast<long long>(size), static_cast<long long>(unchanged),
-              static_cast<long long>(some), static_cast<double>(some) / static_cast<double>(size),
-              static_cast<long long>(all), static_cast<double>(all) / static_cast<double>(size));
+  std::printf(
+      "10,000 numbers, %lld bytes compressed; bytes of WAL: unchanged %lld, 1 %% changed "
+      "%lld (%.3f), all changed %lld (%.2f)\n",
+      static_cast<long long>(size), static_cast<long long>(unchanged), static_cast<long long>(some),
+      static_cast<double>(some) / static_cast<double>(size), static_cast<long long>(all),
+      static_cast<double>(all) / static_cast<double>(size));
   EXPECT_LE(unchanged, 1'024);
   EXPECT_LE(some, size / 10);
   EXPECT_LE(all, size * 3 / 2);
