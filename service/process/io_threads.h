@@ -29,6 +29,7 @@ class IoThreads {
     work();
     io_.stop();
     thread.join();
+    busy.reset();  // with nothing left to do it stops the context once more
     io_.restart();
   }
 

@@ -113,6 +113,9 @@ def check(files):
                 problems.append(f"{path}: includes {include}: that is for tests")
             if not include.startswith(("upstream/", "service/")):
                 continue
+            if include.endswith(".pb.h") and os.path.exists(
+                    os.path.join(ROOT, include.replace(".pb.h", ".proto"))):
+                continue  # made of a message's file there
             if include not in files:
                 problems.append(f"{path}: includes {include}, which is not there")
                 continue

@@ -171,7 +171,7 @@ class SqliteJournalTest : public testing::Test {
     }
   }
   std::vector<std::string> AdoptIds(int limit = 100, const std::string& account = "acme") {
-    const auto records = callers_->Get(journal_->Adopt(account, limit));
+    const auto records = callers_->Get(journal_->Adopt(account, limit, false));
     EXPECT_TRUE(records.ok()) << records.status();
     std::vector<std::string> ids;
     if (!records.ok()) return ids;

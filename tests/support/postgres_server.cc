@@ -72,6 +72,41 @@ void RunToEnd(const std::vector<std::string>& command, const std::string& log) {
                            " failed: " + std::string(std::istreambuf_iterator<char>(words), {}));
 }
 
+void InitDb(const std::string& programs, const std::string& data_folder) {
+  RunToEnd({programs + "/initdb", "--pgdata=" + data_folder, "--username=lease", "--auth=trust",
+            "--encoding=UTF8", "--locale=C", "--no-sync"},
+           data_folder + ".log");
+}
+
+// A copy takes a fraction of the time, and each test of CTest is a process.
+void MakeDataFolder(const std::string& programs, const std::string& data_folder) {
+  const std::string kept =
+      POSTGRES_TEMPLATE "-" + fs::path(programs).parent_path().filename().string();
+  if (fs::exists(kept)) {
+    fs::copy(kept, data_folder, fs::copy_options::recursive);
+    GiveToUnprivileged(data_folder);
+    for (const auto& entry : fs::recursive_directory_iterator(data_folder)) {
+      GiveToUnprivileged(entry.path());
+    }
+    return;
+  }
+  InitDb(programs, data_folder);
+  const std::string making = kept + "." + std::to_string(getpid());
+  std::error_code others_were_first;
+  fs::copy(data_folder, making, fs::copy_options::recursive);
+  fs::rename(making, kept, others_were_first);
+  if (others_were_first) fs::remove_all(making, others_were_first);
+}
+
+// False for one that has ended and that nobody has waited for yet.
+bool IsAlive(int process) {
+  std::ifstream stat("/proc/" + std::to_string(process) + "/stat");
+  std::string text;
+  std::getline(stat, text);
+  const auto name_end = text.rfind(") ");
+  return name_end != std::string::npos && text[name_end + 2] != 'Z' && text[name_end + 2] != 'X';
+}
+
 }  // namespace
 
 std::string PostgresPrograms() {
@@ -142,9 +177,7 @@ PostgresServer::PostgresServer(const Options& options) {
   folder_ = MakeUnprivilegedFolder();
   data_folder_ = folder_ + "/data";
   port_ = FreePortOfLoopback();
-  RunToEnd({programs + "/initdb", "--pgdata=" + data_folder_, "--username=lease", "--auth=trust",
-            "--encoding=UTF8", "--locale=C", "--no-sync"},
-           folder_ + "/initdb.log");
+  MakeDataFolder(programs, data_folder_);
   std::ofstream settings(data_folder_ + "/postgresql.conf", std::ios::app);
   settings << "listen_addresses = '127.0.0.1'\nport = " << port_ << "\nunix_socket_directories = '"
            << folder_ << "'\nshared_buffers = 32MB\nmax_connections = 100\nautovacuum = on\n"
@@ -189,20 +222,32 @@ void PostgresServer::Stop() {
 }
 
 // Each session is a process in a group of its own.
-void PostgresServer::Signal(int signal) const {
+std::vector<int> PostgresServer::Signal(int signal) const {
   const std::string children =
       "/proc/" + std::to_string(pid_) + "/task/" + std::to_string(pid_) + "/children";
   // The first may begin no more of them.
   kill(pid_, signal == SIGCONT ? SIGCONT : SIGSTOP);
   std::ifstream list(children);
-  for (int child = 0; list >> child;) kill(child, signal);
+  std::vector<int> signalled;
+  for (int child = 0; list >> child;) {
+    kill(child, signal);
+    signalled.push_back(child);
+  }
   kill(pid_, signal);
+  return signalled;
 }
 
 void PostgresServer::Kill() {
-  Signal(SIGKILL);
+  const std::vector<int> children = Signal(SIGKILL);
   waitpid(pid_, nullptr, 0);
   pid_ = 0;
+  // A server doesn't start while a process of the one before has its shared memory.
+  const auto give_up = steady_clock::now() + kStartLimit;
+  for (const int child : children) {
+    while (IsAlive(child) && steady_clock::now() < give_up) {
+      std::this_thread::sleep_for(kPollPause);
+    }
+  }
 }
 
 void PostgresServer::Restart() {

@@ -56,7 +56,7 @@ class PostgresServer {
   bool HasLogged(const std::string& text) const;
 
  private:
-  void Signal(int signal) const;
+  std::vector<int> Signal(int signal) const;  // its children, which got it as well
   std::string Log() const;
   std::string LastWords() const;
 

@@ -338,7 +338,9 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   void ShowLeases();
   Stamp LoggedStampLocked(SharedList list, const SharedFetch& fetch,
                           std::uint64_t min_writes) const;
-  void SetUpLocked(bool is_up);
+  // How the latest exchange went.
+  void SetUpLocked(const absl::Status& status);
+  void WakeLogWaitersLocked();
   // Until something of the log has changed; `until` at most.
   static boost::asio::awaitable<void> AwaitLog(std::shared_ptr<CachedAccount> self,
                                                TimePoint until);
@@ -362,6 +364,7 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
     SharedList list = SharedList::kNumbers;
     Stamp stamp;
     std::uint64_t seen = 0;
+    bool is_claimed = false;
     std::string metadata;
     std::function<void(const Write&)> lay;    // a write over it
     std::function<std::string_view()> reply;  // what it is then

@@ -110,8 +110,10 @@ CachedAccount::Launch CachedAccount::ScheduleRefreshLocked(
             ? SharedPauseLocked(*cell)
             : milliseconds(static_cast<std::int64_t>(static_cast<double>(policy_.fresh.count()) *
                                                      (0.75 + 0.2 * environment_.random())));
-    if (cell->pace.is_failing())
-      pause = std::chrono::ceil<milliseconds>(cell->pace.retry_at() - now);
+    if (cell->pace.is_failing()) {
+      const auto rest = std::chrono::ceil<milliseconds>(cell->pace.retry_at() - now);
+      pause = shared_ ? std::max(pause, rest) : rest;
+    }
     return [this, cell, pause] {
       environment_.after(std::max(pause, milliseconds(1)), [weak = weak_from_this(), cell] {
         if (const auto self = weak.lock()) self->RefreshDue(cell);
@@ -122,7 +124,8 @@ CachedAccount::Launch CachedAccount::ScheduleRefreshLocked(
 
 template <typename Value>
 bool CachedAccount::IsIdle(const Cell<Value>& cell) const {
-  return environment_.now() - cell.last_used > policy_.idle;
+  // A list that another replica has brought may never have been read.
+  return cell.last_used == TimePoint::min() || environment_.now() - cell.last_used > policy_.idle;
 }
 
 template <typename Value>
@@ -201,7 +204,8 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
   if (self->shared_) {
     auto taking = TakeTurn(self, SharedList::kNumbers, context);
     turn = co_await std::move(taking);
-    if (turn.is_loaded) co_return self->ValueOf(*self->available_);
+    auto loaded = turn.is_loaded ? self->ValueOf(*self->available_) : nullptr;
+    if (loaded) co_return loaded;
     stamp = self->StampNow();
   }
   auto reply = co_await self->inner_->Perform(context, operation::ListAvailableNumbers());
@@ -231,7 +235,9 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
   }
   if (turn.is_shared) {
     auto sharing = ShareNumbers(self, built, turn, stamp);
-    if (co_await std::move(sharing)) co_return self->ValueOf(*self->available_);
+    const bool is_shared = co_await std::move(sharing);
+    auto value = is_shared ? self->ValueOf(*self->available_) : nullptr;
+    if (value) co_return value;
   }
   co_return self->Store(std::move(built), stamp);
 }
@@ -243,7 +249,8 @@ asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
   if (self->shared_) {
     auto taking = TakeTurn(self, SharedList::kLeases, context);
     turn = co_await std::move(taking);
-    if (turn.is_loaded) co_return self->ValueOf(*self->leases_);
+    auto loaded = turn.is_loaded ? self->ValueOf(*self->leases_) : nullptr;
+    if (loaded) co_return loaded;
     stamp = self->StampNow();
   }
   auto reply = co_await self->inner_->Perform(context, operation::ListLeases());
@@ -267,7 +274,9 @@ asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
   list.mutable_metadata()->Swap(&reply->metadata);
   if (turn.is_shared) {
     auto sharing = ShareLeases(self, list, turn, stamp);
-    if (co_await std::move(sharing)) co_return self->ValueOf(*self->leases_);
+    const bool is_shared = co_await std::move(sharing);
+    auto value = is_shared ? self->ValueOf(*self->leases_) : nullptr;
+    if (value) co_return value;
   }
   co_return self->Store(std::move(list), stamp);
 }

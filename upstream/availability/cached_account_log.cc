@@ -107,22 +107,30 @@ asio::awaitable<void> CachedAccount::FollowLog(std::shared_ptr<CachedAccount> se
 }
 
 void CachedAccount::LeavePendingLocked(std::uint64_t count, std::uint64_t entry) {
+  if (pending_.empty() || pending_.front().sequence > count) return;
   while (!pending_.empty() && pending_.front().sequence <= count) {
     writes_.SetLogged(pending_.front().sequence, entry);
     pending_.pop_front();
   }
+  WakeLogWaitersLocked();
 }
 
-void CachedAccount::SetUpLocked(bool is_up) {
+void CachedAccount::SetUpLocked(const absl::Status& status) {
+  const bool is_up = status.ok();
   if (shared_stats_.is_up != is_up) {
     if (is_up) {
       spdlog::info("the lists are shared with the other replicas");
     } else {
-      spdlog::warn("the shared lists are away: this replica asks the provider for itself");
+      spdlog::warn("the shared lists are away, this replica asks the provider for itself: {}",
+                   std::string(status.message()));
     }
   }
-  shared_stats_.is_up = is_up;
+  const bool has_changed = std::exchange(shared_stats_.is_up, is_up) != is_up;
   if (!is_up) ++shared_stats_.failed;
+  if (has_changed || !is_up) WakeLogWaitersLocked();
+}
+
+void CachedAccount::WakeLogWaitersLocked() {
   for (auto& waiter : log_waiters_) Wakeup::Wake(std::move(waiter));
   log_waiters_.clear();
 }
@@ -143,7 +151,7 @@ asio::awaitable<absl::StatusOr<LogPage>> CachedAccount::ExchangeWithLog(
     auto page = co_await std::move(exchanging);
     if (!page.ok()) {
       const std::lock_guard lock(self->mutex_);
-      self->SetUpLocked(false);
+      self->SetUpLocked(page.status());
       co_return page.status();
     }
     bool is_lost = page->log != logged->log || page->is_lost;
@@ -155,15 +163,16 @@ asio::awaitable<absl::StatusOr<LogPage>> CachedAccount::ExchangeWithLog(
     if (is_lost) {
       auto restoring = RestoreFromLog(self, *page, deadline);
       if (!co_await std::move(restoring)) {
+        const auto status = absl::UnavailableError("they can't be restored");
         const std::lock_guard lock(self->mutex_);
-        self->SetUpLocked(false);
-        co_return absl::UnavailableError("the shared lists can't be restored");
+        self->SetUpLocked(status);
+        co_return status;
       }
     }
     if (!first) first = *std::move(page);
     const std::lock_guard lock(self->mutex_);
     if (self->logged_->sequence >= first->sequence) {
-      self->SetUpLocked(true);
+      self->SetUpLocked(absl::OkStatus());
       co_return *std::move(first);
     }
     request = LogRequest();
@@ -198,6 +207,7 @@ asio::awaitable<bool> CachedAccount::RestoreFromLog(std::shared_ptr<CachedAccoun
     ++self->shared_stats_.restored;
     self->shared_key_ = page.key;
     self->logged_ = std::move(restored);
+    self->WakeLogWaitersLocked();
     // What was written elsewhere meanwhile isn't known: nothing that was said of a number counts.
     for (auto& [phone_number, cell] : self->order_) {
       const std::uint64_t min_writes = cell->min_writes;
@@ -242,14 +252,20 @@ void CachedAccount::TakePage(const LogPage& page) {
     const std::lock_guard lock(mutex_);
     if (logged_ != before) continue;
     if (after->log != page.log) return;
+    // Not for less, or those who wait would keep each other awake with their exchanges.
+    bool has_changed = after->sequence != before->sequence;
     for (const SharedList list : {SharedList::kNumbers, SharedList::kLeases}) {
-      if ((*after)[list].fetch.time > (*before)[list].fetch.time) ++shared_stats_.loaded;
+      if ((*after)[list].fetch.time > (*before)[list].fetch.time) {
+        has_changed = true;
+        ++shared_stats_.loaded;
+      }
       if ((*before)[list].is_known() && !(*after)[list].is_known()) {
         spdlog::warn("a shared list can't be read any more: it comes with the next refresh");
       }
     }
     logged_ = std::move(after);
     TakeWritesLocked(entered, &others);
+    if (has_changed) WakeLogWaitersLocked();
     break;
   }
   for (const Write& write : others) {

@@ -80,7 +80,8 @@ asio::awaitable<CachedAccount::Turn> CachedAccount::TakeTurn(std::shared_ptr<Cac
                        now.fetch.sent >= *claim.not_before && now.fetch.seen >= claim.min_seen;
     }
     if (turn.is_loaded) co_return turn;
-    const auto until = begun + (self->HasWaiters(list) ? kPatience : kPatienceOfRefresh);
+    const bool somebody_waits = !context.background || self->HasWaiters(list);
+    const auto until = begun + (somebody_waits ? kPatience : kPatienceOfRefresh);
     const bool cancelled = co_await Cancelled();
     if (cancelled || Clock::now() >= std::min(until, context.deadline)) co_return turn;
     auto waiting = AwaitLog(self, Clock::now() + kClaimPause);
@@ -97,6 +98,7 @@ asio::awaitable<void> CachedAccount::EndTurn(std::shared_ptr<CachedAccount> self
 
 asio::awaitable<bool> CachedAccount::Share(std::shared_ptr<CachedAccount> self, Answered answer) {
   std::uint64_t laid = answer.seen;
+  bool has_newer = false;
   for (int tries = 0; tries < kShareTries; ++tries) {
     std::shared_ptr<const LoggedLists> logged;
     std::vector<Write> later;
@@ -108,7 +110,8 @@ asio::awaitable<bool> CachedAccount::Share(std::shared_ptr<CachedAccount> self, 
     for (const Write& write : later) answer.lay(write);
     laid = std::max(laid, logged->sequence);
     const LoggedLists::List& known = (*logged)[answer.list];
-    if (known.is_known() && known.fetch.sent > answer.stamp.sent) co_return true;
+    has_newer = known.is_known() && known.fetch.sent > answer.stamp.sent;
+    if (has_newer) break;
     LogRequest request;
     request.refresh = RefreshOf(answer.list, *logged, answer.reply());
     request.refresh->sent = answer.stamp.sent;
@@ -119,7 +122,11 @@ asio::awaitable<bool> CachedAccount::Share(std::shared_ptr<CachedAccount> self, 
     if (!page.ok()) co_return false;
     if (page->refreshed) co_return true;
   }
-  co_return false;
+  if (answer.is_claimed) {
+    auto ending = EndTurn(self, answer.list);
+    co_await std::move(ending);
+  }
+  co_return has_newer;
 }
 
 asio::awaitable<bool> CachedAccount::ShareNumbers(std::shared_ptr<CachedAccount> self,
@@ -129,6 +136,7 @@ asio::awaitable<bool> CachedAccount::ShareNumbers(std::shared_ptr<CachedAccount>
   answer.list = SharedList::kNumbers;
   answer.stamp = stamp;
   answer.seen = turn.seen;
+  answer.is_claimed = turn.is_claimed;
   answer.metadata = built->metadata().SerializeAsString();
   const auto numbers = std::make_shared<std::shared_ptr<const Availability>>(std::move(built));
   answer.lay = [self, numbers](const Write& write) {
@@ -149,6 +157,7 @@ asio::awaitable<bool> CachedAccount::ShareLeases(std::shared_ptr<CachedAccount> 
   answer.list = SharedList::kLeases;
   answer.stamp = stamp;
   answer.seen = turn.seen;
+  answer.is_claimed = turn.is_claimed;
   answer.metadata = list.metadata().SerializeAsString();
   list.clear_metadata();
   list.clear_total_size();

@@ -1,5 +1,7 @@
 #include "upstream/cluster/news_teller.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
@@ -112,6 +114,7 @@ struct NewsTeller::State {
 
   std::deque<Waiting> line;                                // oldest first
   absl::flat_hash_map<std::string, std::int64_t> numbers;  // of the topics in `line`, the latest
+  bool said_failed = false;                                // since news went out
   bool has_gap = false;                                    // not told yet
   bool is_idle = false;                                    // Run waits for something to tell
   bool stopped = false;
@@ -135,7 +138,13 @@ asio::awaitable<bool> NewsTeller::State::Send(CallEnvironment::TimePoint deadlin
   const auto sent = co_await std::move(running);
   if (sent.ok()) {
     told += batch.size();
+    said_failed = false;
     co_return true;
+  }
+  // Of a database that is away there is a word in the log already.
+  const bool is_away = absl::IsUnavailable(sent.status()) || absl::IsUnknown(sent.status());
+  if (!is_away && !std::exchange(said_failed, true)) {
+    spdlog::warn("news can't be told to other replicas: {}", std::string(sent.status().message()));
   }
   has_gap = has_gap || tells_gap;
   PutBack(std::move(batch));

@@ -65,7 +65,7 @@ constexpr Statement kRelease{
 // Nothing has changed: the small row, and now and then the list as it is.
 constexpr Statement kRefreshTime{
     "lists_refresh_time",
-    "WITH fetch AS (UPDATE lease_gateway.list_fetch SET"
+    "WITH done AS (UPDATE lease_gateway.list_fetch SET"
     " fetch_time = 'epoch'::timestamptz + $4::bigint * interval '1 microsecond',"
     " seen = greatest(seen, $5::bigint), metadata = $6::bytea,"
     " whole_at = CASE WHEN $7::bytea IS NULL THEN whole_at ELSE $3::bigint END,"
@@ -76,11 +76,11 @@ constexpr Statement kRefreshTime{
     " AND (fetch_time IS NULL"
     "  OR fetch_time < 'epoch'::timestamptz + $4::bigint * interval '1 microsecond')"
     " AND $3::bigint = (SELECT sequence FROM lease_gateway.list_log WHERE account = $1::text)"
-    " RETURNING 1::bigint AS done),"
+    " RETURNING 1::bigint AS one),"
     "whole AS (INSERT INTO lease_gateway.list_whole (account, list, sequence, format, content)"
-    " SELECT $1::text, $2::bigint, $3::bigint, $9::bigint, $7::bytea FROM fetch"
+    " SELECT $1::text, $2::bigint, $3::bigint, $9::bigint, $7::bytea FROM done"
     " WHERE $7::bytea IS NOT NULL ON CONFLICT DO NOTHING)"
-    "SELECT done FROM fetch"};
+    "SELECT one FROM done"};
 
 // Something has: an entry, a whole list, or both.
 constexpr Statement kRefresh{

@@ -77,22 +77,30 @@ struct SharedNews::State {
   // On the strand.
   NewsTeller teller;
   std::shared_ptr<Wakeup> echo;  // of ListenForEcho, while it waits
+  bool listened_again = false;   // meanwhile
 };
 
 asio::awaitable<void> SharedNews::State::ListenForEcho(std::shared_ptr<State> state) {
+  state->listened_again = true;
   if (state->echo) co_return;
-  const auto told = state->teller.stats().told;
-  const std::uint64_t heard = state->heard;
-  state->teller.Tell(kEchoTopic, 0);
-  state->echo = std::make_shared<Wakeup>(state->strand);
-  auto waiting = state->environment.wait(state->echo, state->environment.now() + kEchoLimit);
-  co_await std::move(waiting);
-  state->echo.reset();
-  if (state->closed || state->teller.stats().told == told || state->heard != heard) co_return;
-  state->deaf = true;
-  spdlog::warn(
-      "news from other replicas does not get here: a pooler in transaction mode passes nothing on; "
-      "name the server itself in database_listen_url");
+  while (std::exchange(state->listened_again, false)) {
+    const auto told = state->teller.stats().told;
+    const std::uint64_t heard = state->heard;
+    const auto limit = state->environment.now() + kEchoLimit;
+    state->teller.Tell(kEchoTopic, 0);
+    state->echo = std::make_shared<Wakeup>(state->strand);
+    auto waiting = state->environment.wait(state->echo, limit);
+    co_await std::move(waiting);
+    state->echo.reset();
+    if (state->environment.now() < limit) co_return;  // the end
+    // Behind a connection that was made anew the old one's loss may be the reason.
+    const bool may_judge = !state->listened_again && state->teller.stats().told != told;
+    if (!may_judge || state->heard != heard) continue;
+    state->deaf = true;
+    spdlog::warn(
+        "news from other replicas does not get here: a pooler in transaction mode passes nothing "
+        "on; name the server itself in database_listen_url");
+  }
 }
 
 SharedNews::SharedNews(const asio::any_io_executor& executor,

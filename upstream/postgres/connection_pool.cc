@@ -8,18 +8,16 @@
 #include <boost/asio/strand.hpp>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "upstream/postgres/pooled_connection.h"
-
 namespace leasegateway::postgres {
 
 namespace asio = boost::asio;
 using Clock = std::chrono::steady_clock;
 
 ConnectionPool::ConnectionPool(const asio::any_io_executor& executor,
-                               std::shared_ptr<Connector> connector)
+                               std::shared_ptr<Connector> connector, Serve serve)
     : executor_(executor),
       connector_(std::move(connector)),
+      serve_(serve),
       queue_(connector_->options().queue_limit, connector_->options().batch_limit) {}
 
 absl::Status ConnectionPool::Add(std::shared_ptr<Request> request) {
@@ -40,7 +38,7 @@ absl::Status ConnectionPool::Add(std::shared_ptr<Request> request) {
     }
   }
   if (begun) {
-    asio::co_spawn(begun->executor(), ServeRequests(shared_from_this(), begun), asio::detached);
+    asio::co_spawn(begun->executor(), serve_(shared_from_this(), begun), asio::detached);
   }
   return absl::OkStatus();
 }

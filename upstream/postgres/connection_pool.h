@@ -2,6 +2,7 @@
 #define LEASE_GATEWAY_UPSTREAM_POSTGRES_CONNECTION_POOL_H_
 
 #include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -14,14 +15,20 @@
 
 namespace leasegateway::postgres {
 
-// Which connections there are, and what they are to do next. A connection is served by a coroutine,
-// PooledConnection; it begins when a request finds all others busy. While no server takes
+// Which connections there are, and what they are to do next. A connection is served by a coroutine
+// (pooled_connection.h); it begins when a request finds all others busy. While no server takes
 // connections, one coroutine tries, after pauses that grow, and requests fail at once. Thread-safe:
 // one mutex, held for a few instructions at a time.
 class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
  public:
-  ConnectionPool(const boost::asio::any_io_executor& executor,
-                 std::shared_ptr<Connector> connector);
+  // The coroutine of a connection, spawned on a strand of its own, which its wakeup has; a wakeup
+  // names it.
+  using Server = std::shared_ptr<Wakeup>;
+  using Serve = boost::asio::awaitable<void> (*)(std::shared_ptr<ConnectionPool> pool,
+                                                 Server server);
+
+  ConnectionPool(const boost::asio::any_io_executor& executor, std::shared_ptr<Connector> connector,
+                 Serve serve);
 
   // OK: it waits for its turn. UNAVAILABLE: the database is away. RESOURCE_EXHAUSTED: too many
   // wait.
@@ -31,8 +38,7 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
   int connections() const;
   void Stop();
 
-  // For the coroutine of a connection. A wakeup names it.
-  using Server = std::shared_ptr<Wakeup>;
+  // For the coroutine of a connection.
   Connector& connector() { return *connector_; }
   bool is_stopped() const;
   void Connected(const Server& server);
@@ -53,6 +59,7 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
 
   const boost::asio::any_io_executor executor_;
   const std::shared_ptr<Connector> connector_;
+  const Serve serve_;
 
   mutable std::mutex mutex_;  // guards all below
   RequestQueue queue_;

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "upstream/postgres/connection_pool.h"
+#include "upstream/postgres/pooled_connection.h"
 
 namespace leasegateway::postgres {
 namespace {
@@ -39,7 +40,7 @@ PooledDatabase::PooledDatabase(const asio::any_io_executor& executor, DatabaseOp
 
 PooledDatabase::PooledDatabase(const asio::any_io_executor& executor,
                                std::shared_ptr<Connector> connector)
-    : pool_(std::make_shared<ConnectionPool>(executor, std::move(connector))) {}
+    : pool_(std::make_shared<ConnectionPool>(executor, std::move(connector), ServeRequests)) {}
 
 PooledDatabase::~PooledDatabase() { Stop(); }
 

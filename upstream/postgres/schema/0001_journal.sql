@@ -14,6 +14,7 @@ CREATE TABLE lease_gateway.operation (
   revision bigint NOT NULL CHECK (revision > 0), -- grows with each write: the fencing token
   attempt bigint NOT NULL,  -- at random: tells whose the latest write is, when its answer got lost
   send_until timestamptz,   -- a request to the provider may be on its way until then; NULL: none is
+  sender bigint,            -- the replica whose request that is
   create_time timestamptz NOT NULL,
   update_time timestamptz NOT NULL,
   operation bytea NOT NULL -- leasegateway.v1.Operation without the times above

@@ -178,5 +178,41 @@ TEST_F(SearchTest, FilterAndOrderWorkTogetherWithPages) {
   EXPECT_EQ(page->numbers(4).phone_number(), "+1103");
 }
 
+// Of one log, at two replicas.
+TEST_F(SearchTest, TokenOfAnEntryIsGoodAtAnotherReplica) {
+  const auto make = [this](const std::string& key) {
+    return AvailabilitySearch([this] { return now_; }, [](auto, auto) {}, 64 << 20,
+                              [key] { return key; });
+  };
+  auto one = make("secret");
+  auto other = make("secret");
+  const auto list = Snapshot(1'000'000'000, 10);
+  LoggedState entry;
+  entry.log = 7;
+  entry.sequence = 42;
+  v1::ListAvailableNumbersResponse page;
+  ASSERT_TRUE(page.ParseFromString(one.Answer(*one.Prepare(Request(4)), list, entry)));
+  const std::string token = page.next_page_token();
+  // Where the walk began, the list is kept.
+  EXPECT_EQ(one.Prepare(Request(4, token))->numbers, list);
+  // Elsewhere it has to be made anew, once.
+  auto query = other.Prepare(Request(4, token));
+  ASSERT_TRUE(query.ok());
+  EXPECT_EQ(query->numbers, nullptr);
+  ASSERT_TRUE(query->entry);
+  EXPECT_EQ(query->entry->log, 7U);
+  EXPECT_EQ(query->entry->sequence, 42U);
+  EXPECT_EQ(query->offset, 4U);
+  other.Continue(&*query, list);
+  ASSERT_TRUE(page.ParseFromString(other.Answer(*query, list, query->entry)));
+  EXPECT_EQ(page.numbers(0).phone_number(), "+11000000004");
+  EXPECT_EQ(other.Prepare(Request(4, token))->numbers, list);
+  EXPECT_TRUE(one.Prepare(Request(4, page.next_page_token())).ok());
+  // Of another log's key, and before the key is known.
+  EXPECT_EQ(ReasonOf(make("another").Prepare(Request(4, token)).status()),
+            reason::kInvalidPageToken);
+  EXPECT_EQ(ReasonOf(make("").Prepare(Request(4, token)).status()), reason::kPageTokenExpired);
+}
+
 }  // namespace
 }  // namespace leasegateway

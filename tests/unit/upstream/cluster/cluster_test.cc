@@ -12,8 +12,12 @@
 #include <vector>
 
 #include "tests/support/cluster_fixture.h"
+#include "tests/support/fake_calls.h"
+#include "tests/support/pgbouncer.h"
 #include "tests/support/postgres_server.h"
+#include "upstream/resilience/guarded_lease_api.h"
 #include "upstream/resilience/rate_limiter.h"
+#include "upstream/upstream_error.h"
 
 namespace leasegateway {
 namespace {
@@ -190,22 +194,94 @@ TEST_F(ClusterTest, RateIsSharedByThoseAliveAndA429IsKnownToTheOthers) {
   limiter.ShareAmong(now, mine.processes());
   EXPECT_EQ(limiter.rate(now), 50);
 
-  std::atomic<std::int64_t> heard_here = 0;
-  std::atomic<std::int64_t> heard_there = -1;
-  const auto here = mine.listen([&](RateShare::RetryAfter) { ++heard_here; });
-  const auto there =
-      others.listen([&](RateShare::RetryAfter time) { heard_there = time ? time->count() : -2; });
+  std::mutex mutex;
+  std::vector<RateShare::RetryAfter> heard_here;
+  std::vector<RateShare::RetryAfter> heard_there;
+  const auto hear = [&mutex](std::vector<RateShare::RetryAfter>& heard) {
+    return [&mutex, &heard](RateShare::RetryAfter time) {
+      const std::lock_guard lock(mutex);
+      heard.push_back(time);
+    };
+  };
+  const auto has_heard = [&mutex](const std::vector<RateShare::RetryAfter>& heard) {
+    return Eventually([&] {
+      const std::lock_guard lock(mutex);
+      return !heard.empty();
+    });
+  };
+  const auto here = mine.listen(hear(heard_here));
+  const auto there = others.listen(hear(heard_there));
   mine.tell(milliseconds(1'200));
-  EXPECT_TRUE(Eventually([&] { return heard_there == 1'200; }));
-  // What it tells comes back to it before this does.
+  EXPECT_TRUE(has_heard(heard_there));
+  // What it told itself came to it before this does.
   others.tell(milliseconds(700));
-  EXPECT_TRUE(Eventually([&] { return heard_here > 0; }));
-  EXPECT_EQ(heard_here, 1);
+  EXPECT_TRUE(has_heard(heard_here));
+  {
+    const std::lock_guard lock(mutex);
+    EXPECT_THAT(heard_there, ElementsAre(milliseconds(1'200)));
+    EXPECT_THAT(heard_here, ElementsAre(milliseconds(700)));
+  }
 
   two->Stop();
   ASSERT_TRUE(Sees(*one, 1));
   limiter.ShareAmong(now, mine.processes());
   EXPECT_EQ(limiter.rate(now), 100);
+}
+
+TEST_F(ClusterTest, A429AtOneReplicaHoldsCallsOfAnotherBack) {
+  const auto one = Open();
+  const auto two = Open();
+  ASSERT_TRUE(Eventually([&] { return one->stats().listening && two->stats().listening; }));
+  const auto guard = [](const Cluster& cluster, FakeProvider::Script* script) {
+    GuardOptions options;
+    options.share = cluster.rate_share("account");
+    return GuardedLeaseApi(std::make_unique<FakeProvider>(script), options, MakeCallEnvironment());
+  };
+  const auto answer = [](absl::Status status) {
+    FakeProvider::Script script;
+    script.answer = [status](CallContext, int) -> boost::asio::awaitable<absl::Status> {
+      return [](absl::Status answered) -> boost::asio::awaitable<absl::Status> {
+        co_return answered;
+      }(status);
+    };
+    return script;
+  };
+  const auto call = [this](GuardedLeaseApi& api) {
+    CallContext context;
+    context.deadline = std::chrono::steady_clock::now() + seconds(5);
+    context.background = true;  // does not wait for a token
+    return boost::asio::co_spawn(boost::asio::make_strand(threads_.executor()),
+                                 api.Perform(context, operation::GetNumber{kNumber}),
+                                 boost::asio::use_future)
+        .get()
+        .status();
+  };
+  auto refusing = answer(Http(429, false, "5"));
+  auto serving = answer(absl::OkStatus());
+  GuardedLeaseApi refused = guard(*one, &refusing);
+  GuardedLeaseApi other = guard(*two, &serving);
+  ASSERT_TRUE(call(other).ok());
+  EXPECT_EQ(ReasonOf(call(refused)), reason::kUpstreamRateLimited);
+  EXPECT_TRUE(Eventually([&] { return other.StatsReader()().rate > 0; }));
+  const std::size_t sent = serving.calls.size();
+  EXPECT_EQ(ReasonOf(call(other)), reason::kUpstreamRateLimited);
+  EXPECT_EQ(serving.calls.size(), sent);
+}
+
+TEST_F(ClusterTest, PoolerNeedsAnUrlToListenAt) {
+  const Pgbouncer pooler(server_);
+  options_ = QuickCluster(pooler.Url(database_));
+  const auto deaf = Open();
+  options_.listen_url = postgres::ParseDatabaseUrl(server_.Url(database_), false).value();
+  const auto hearing = Open();
+  ASSERT_TRUE(Eventually([&] { return deaf->stats().listening && hearing->stats().listening; }));
+  std::atomic<std::int64_t> heard = 0;
+  const auto subscription =
+      hearing->news()->Subscribe("a", [&heard](std::int64_t n) { heard = n; });
+  deaf->news()->Tell("a", 7);
+  EXPECT_TRUE(Eventually([&] { return heard == 7; }));
+  EXPECT_TRUE(Sees(*deaf, 2));
+  EXPECT_EQ(deaf->stats().news.heard, 0U);
 }
 
 TEST_F(ClusterTest, WhatTheOperatorHasToMendFailsInOneLine) {

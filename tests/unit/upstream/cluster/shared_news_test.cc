@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <memory>
 #include <mutex>
@@ -108,6 +110,24 @@ TEST_F(SharedNewsTest, WhoHearsIsNotDeaf) {
   time_.Advance(milliseconds(10), io_);
   ASSERT_THAT(database_->transactions, SizeIs(1));
   news_->Received(database_->transactions[0].parameters[0]);
+  time_.Advance(seconds(20), io_);
+  EXPECT_FALSE(news_->stats().deaf);
+}
+
+TEST_F(SharedNewsTest, WhoListensAnewIsJudgedAnew) {
+  news_->Listening();
+  time_.Advance(seconds(5), io_);
+  news_->Listening();
+  time_.Advance(seconds(6), io_);
+  EXPECT_FALSE(news_->stats().deaf);
+  time_.Advance(seconds(10), io_);
+  EXPECT_TRUE(news_->stats().deaf);
+}
+
+TEST_F(SharedNewsTest, WhoEndsIsNotDeaf) {
+  news_->Listening();
+  time_.Advance(milliseconds(10), io_);
+  asio::co_spawn(io_, news_->Finish(time_.now() + seconds(1)), asio::detached);
   time_.Advance(seconds(20), io_);
   EXPECT_FALSE(news_->stats().deaf);
 }

@@ -151,6 +151,17 @@ TEST_F(OutageTest, NobodyListensIsUnavailable) {
   EXPECT_FALSE(database->is_up());
 }
 
+TEST_F(OutageTest, WhileItIsAwayNobodyWaitsForTheNextTry) {
+  auto options = OptionsFor("postgresql://lease@127.0.0.1:" + std::to_string(FreePortOfLoopback()) +
+                            "/postgres");
+  options.first_pause = options.last_pause = std::chrono::hours(1);
+  PooledDatabase database(io_.executor(), std::move(options));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(Run(database, kPing, In(std::chrono::hours(1))).status().code(),
+              absl::StatusCode::kUnavailable);
+  }
+}
+
 TEST_F(OutageTest, TooManyConnectionsAreUnavailableAndTheOthersServe) {
   server_.Query("postgres", "CREATE ROLE few LOGIN CONNECTION LIMIT 1");
   const auto database =

@@ -95,6 +95,8 @@ TEST_F(PoolerTest, TimeOutsOfTheServerAreSetInEachTransaction) {
 TEST_F(PoolerTest, AMissingServerBehindItIsAFailedConnection) {
   PostgresServer server;
   const Pgbouncer pooler(server, 1, "server_login_retry = 1\nquery_wait_timeout = 1");
+  // From now on it lets in without asking the server.
+  Connect(std::make_shared<Connector>(OptionsFor(pooler.Url("postgres"))));
   server.Stop();
   PooledDatabase database(io_.executor(), OptionsFor(pooler.Url("postgres")));
   std::vector<Query> add(1);

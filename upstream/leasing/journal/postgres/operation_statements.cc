@@ -42,7 +42,11 @@ const std::string kBeginSql = Sql(R"sql(
     RETURNING *
   ), number_turn AS MATERIALIZED (
     SELECT pg_try_advisory_xact_lock(hashtextextended(account || E'\n' || phone_number, 2)) AS ours
-      FROM fresh WHERE $12::bigint > 0 AND phone_number <> ''
+      FROM fresh
+     WHERE $12::bigint > 0 AND phone_number <> ''
+       AND NOT EXISTS (SELECT FROM lease_gateway.number_claim h
+                        WHERE h.account = fresh.account AND h.phone_number = fresh.phone_number
+                          AND (h.free_at IS NULL OR h.free_at > clock_timestamp()))
   ), claimed AS (
     INSERT INTO lease_gateway.number_claim AS held
            (account, phone_number, request_id, revision, attempt)
@@ -66,7 +70,8 @@ const std::string kReadSql = Sql(R"sql(
   SELECT {row} FROM lease_gateway.operation o
    WHERE o.account = $2::text AND o.request_id = $3::text)sql");
 
-// What has come to its end has no owner, and nothing of it is on its way any more.
+// What has come to its end has no owner, and nothing of its last owner's is on its way any more; a
+// former owner's request may still be.
 const std::string kUpdateSql = Sql(R"sql(
   WITH changed AS (
     UPDATE lease_gateway.operation
@@ -74,10 +79,11 @@ const std::string kUpdateSql = Sql(R"sql(
            caller = $11::text, operation = $12::bytea, revision = $5::bigint,
            attempt = $6::bigint,
            owner = CASE WHEN $8::bigint NOT IN (3, 4) THEN $1::bigint END,
-           send_until = CASE WHEN $8::bigint IN (3, 4) THEN NULL
+           send_until = CASE WHEN $8::bigint IN (3, 4) AND sender = $1::bigint THEN NULL
                              WHEN $13::bigint > 0
                              THEN clock_timestamp() + $13::bigint * interval '1 microsecond'
                              ELSE send_until END,
+           sender = CASE WHEN $13::bigint > 0 THEN $1::bigint ELSE sender END,
            update_time = greatest(clock_timestamp(), update_time)
      WHERE account = $2::text AND request_id = $3::text AND revision = $4::bigint
        AND (owner = $1::bigint OR $16::bigint = 1 AND owner IS NULL)
@@ -98,10 +104,13 @@ const std::string kRestoreSql = Sql(R"sql(
   WITH restored AS (
     INSERT INTO lease_gateway.operation
            (account, request_id, fingerprint, kind, state, phone_number, lease_id, caller,
-            operation, owner, revision, attempt, create_time, update_time)
+            operation, owner, revision, attempt, send_until, sender, create_time, update_time)
     SELECT $2::text, $3::text, $4::bytea, $7::bigint, $8::bigint, $9::text, $10::text, $11::text,
            $12::bytea, CASE WHEN $8::bigint NOT IN (3, 4) THEN $1::bigint END, $5::bigint,
-           $6::bigint, to_timestamp($13::bigint / 1000000.0), clock_timestamp()
+           $6::bigint,
+           CASE WHEN $8::bigint NOT IN (3, 4)
+                THEN clock_timestamp() + $15::bigint * interval '1 microsecond' END, $1::bigint,
+           to_timestamp($13::bigint / 1000000.0), clock_timestamp()
     ON CONFLICT (account, request_id) DO NOTHING
     RETURNING *
   ), held AS (
@@ -125,7 +134,7 @@ const std::string kAdoptSql = Sql(R"sql(
      WHERE o.account = $2::text AND o.state NOT IN (3, 4)
        AND (o.owner IS NULL OR o.owner <> $1::bigint AND NOT {alive})
      ORDER BY o.create_time, o.request_id LIMIT $4::bigint
-       FOR UPDATE SKIP LOCKED
+       FOR NO KEY UPDATE SKIP LOCKED
   )
   UPDATE lease_gateway.operation o
      SET owner = $1::bigint, revision = o.revision + 1, attempt = $3::bigint
@@ -149,7 +158,13 @@ const std::string kClaimSql = Sql(R"sql(
     SELECT owner, revision, attempt FROM lease_gateway.operation
      WHERE account = $2::text AND request_id = $3::text
   ), turn AS MATERIALIZED (
-    SELECT pg_try_advisory_xact_lock(hashtextextended($2::text || E'\n' || $5::text, 2)) AS ours
+    SELECT CASE WHEN NOT EXISTS (
+                       SELECT FROM lease_gateway.number_claim h
+                        WHERE h.account = $2::text AND h.phone_number = $5::text
+                          AND h.request_id <> $3::text
+                          AND (h.free_at IS NULL OR h.free_at > clock_timestamp()))
+                THEN pg_try_advisory_xact_lock(
+                       hashtextextended($2::text || E'\n' || $5::text, 2)) END AS ours
       FROM operation WHERE owner = $1::bigint AND revision = $4::bigint
   ), granted AS (
     INSERT INTO lease_gateway.number_claim AS held
@@ -167,7 +182,8 @@ const std::string kClaimSql = Sql(R"sql(
        AND EXISTS (SELECT FROM granted)
   )
   SELECT coalesce(operation.owner = $1::bigint, false), operation.revision, operation.attempt,
-         coalesce((SELECT ours FROM turn), false), EXISTS (SELECT FROM granted), held.request_id,
+         coalesce((SELECT NOT ours FROM turn), false), EXISTS (SELECT FROM granted),
+         held.request_id,
          round(extract(epoch FROM held.free_at - clock_timestamp()) * 1000000)::bigint
     FROM operation LEFT JOIN lease_gateway.number_claim held
       ON held.account = $2::text AND held.phone_number = $5::text)sql");

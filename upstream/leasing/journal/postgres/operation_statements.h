@@ -8,9 +8,10 @@ namespace leasegateway {
 // The journal's SQL. Parameters of all: $1 is this replica's id, $2 the account; of those for one
 // operation $3 is its request_id. A row of an operation is what DecodeRow reads.
 //
-// Each may share its transaction with others, so none waits for a lock while it may hold another
-// one: what is new is inserted under an advisory lock of the transaction that is tried and not
-// waited for. Who doesn't get it tries again.
+// Each may share its transaction with others, so none waits for a lock that callers compete for: a
+// number that is seen to be held is left alone, and what is new is inserted under an advisory lock
+// of the transaction that is tried and not waited for. Who doesn't get it tries again. What is left
+// is the row of an operation at the moment in which it changes hands.
 
 // $4 fingerprint, $5 kind, $6 state, $7 phone_number, $8 lease_id, $9 caller, $10 operation,
 // $11 attempt, $12 of the claim, 0: none. A row, whether it is new, whether its number is claimed
@@ -27,7 +28,8 @@ extern const postgres::Statement kReadOperation;
 extern const postgres::Statement kUpdateOperation;
 
 // $4 fingerprint, $5 the revision that comes, … $12 as of kUpdateOperation, $13 create_time in µs,
-// $14 attempt of the claim. How many rows were inserted.
+// $14 attempt of the claim, $15 for how many µs a request may be on its way. How many rows were
+// inserted.
 extern const postgres::Statement kRestoreOperation;
 
 // $4 the revision that is there, $5 attempt. The row, if it is ours now: it was ours or nobody's,
@@ -42,8 +44,8 @@ extern const postgres::Statement kAdoptedOperations;
 extern const postgres::Statement kOwnOperations;
 
 // $4 revision, $5 phone_number, $6 attempt of the claim. No row: there is no such operation. Else:
-// whether it is ours, its revision and attempt, whether the lock was got, whether it is granted,
-// who has it (NULL: nobody) and in how many µs it is free (NULL: not known).
+// whether it is ours, its revision and attempt, whether somebody else is claiming just now, whether
+// it is granted, who has it (NULL: nobody) and in how many µs it is free (NULL: not known).
 extern const postgres::Statement kClaimNumber;
 
 // $3 before which create_time in µs, and $4 request_id; $5 how many; $6 phone_number or state, $7

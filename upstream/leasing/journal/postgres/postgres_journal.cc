@@ -184,7 +184,7 @@ absl::StatusOr<std::optional<Claimed>> PostgresJournal::ReadClaim(const Rows& ro
                                                                   const std::string& account,
                                                                   const std::string& request_id,
                                                                   std::int64_t* revision) {
-  enum Column { kIsOurs, kRevision, kAttempt, kHadLock, kIsGranted, kHolder, kFreeIn };
+  enum Column { kIsOurs, kRevision, kAttempt, kIsContended, kIsGranted, kHolder, kFreeIn };
   if (rows.size() == 0) return NoSuchOperation();
   const std::int64_t there = rows.Int(0, kRevision);
   if (!rows.Bool(0, kIsOurs) ||
@@ -199,7 +199,7 @@ absl::StatusOr<std::optional<Claimed>> PostgresJournal::ReadClaim(const Rows& ro
   claimed.granted = rows.Bool(0, kIsGranted);
   if (claimed.granted) return claimed;
   // Somebody else is claiming it just now, or has since this statement began.
-  if (!rows.Bool(0, kHadLock) || rows.IsNull(0, kHolder)) return std::nullopt;
+  if (rows.Bool(0, kIsContended) || rows.IsNull(0, kHolder)) return std::nullopt;
   claimed.holder = rows.Bytes(0, kHolder);
   if (!rows.IsNull(0, kFreeIn)) {
     claimed.free_at = Clock::now() + microseconds(rows.Int(0, kFreeIn));

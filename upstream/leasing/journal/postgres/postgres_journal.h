@@ -42,7 +42,8 @@ namespace leasegateway {
 //    `send_until` = d + W + request_limit + clock_margin into the row, where d is the server's
 //    clock while it applied the write: later than t0. So the request begins before d + W, and is
 //    over, answered or given up, before `send_until`. An owner writes an outcome only when its
-//    request is over or was never begun; that takes `send_until` away.
+//    own request is over or was never begun; that takes `send_until` away, unless it is a former
+//    owner's.
 // 3. Another replica becomes the owner only by a write too. Either it applies before SENT does:
 //    then SENT finds its revision gone, and the former owner sends nothing. Or it applies after:
 //    then it reads `send_until`, and returns as `quiet_at` what is left of that by the server's
@@ -76,7 +77,8 @@ class PostgresJournal final : public OperationJournal {
                          const boost::asio::any_io_executor& executor);
 
   boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry, bool claim) override;
-  // Two round trips. A settled one stays settled, and this process's, until it is written.
+  // One round trip where it succeeds. A settled one stays settled, and this process's, until it is
+  // written.
   boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string account,
                                                           std::string request_id,
                                                           std::int64_t revision) override;
@@ -119,11 +121,15 @@ class PostgresJournal final : public OperationJournal {
     std::int64_t revision = 0;  // that it makes
     bool from_nobody = false;   // a lost write of ours has settled it already
     bool answer_lost = false;   // of one try at least
+    // The server had lost what it told, perhaps also what may still be on its way.
+    bool was_forgotten = false;
   };
   enum class Found { kWritten, kNotWritten };
 
   postgres::Query Begins(const Entry& entry, std::int64_t attempt, std::int64_t claim) const;
   postgres::Query UpdateFor(const Write& write) const;
+  // For how many µs a request may be on its way from now on.
+  std::int64_t OnItsWay(const Write& write) const;
   postgres::Query RestoreFor(const Write& write, const OwnOperations::Origin& origin);
   postgres::Query ForOne(const postgres::Statement& statement, const std::string& account,
                          const std::string& request_id) const;
@@ -143,9 +149,11 @@ class PostgresJournal final : public OperationJournal {
   boost::asio::awaitable<absl::StatusOr<std::optional<OperationRow>>> Take(std::string account,
                                                                            std::string request_id,
                                                                            std::int64_t revision,
+                                                                           std::int64_t attempt,
                                                                            TimePoint deadline);
   boost::asio::awaitable<absl::StatusOr<std::optional<OperationRow>>> TryToTake(
-      std::string account, std::string request_id, std::int64_t revision, TimePoint deadline);
+      std::string account, std::string request_id, std::int64_t revision, std::int64_t attempt,
+      TimePoint deadline);
   boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> AdoptOrphans(std::string account,
                                                                            int limit,
                                                                            TimePoint deadline);

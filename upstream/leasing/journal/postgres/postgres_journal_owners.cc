@@ -31,23 +31,23 @@ asio::awaitable<absl::StatusOr<Record>> PostgresJournal::TakeOver(std::string ac
                                                                   std::int64_t revision) {
   co_await asio::this_coro::throw_if_cancelled(false);
   const TimePoint deadline = Clock::now() + options_.call_limit;
+  const std::int64_t attempt = DrawAttempt();
   for (int tries = 0; tries == 0 || Clock::now() < deadline; ++tries) {
-    auto reading = ReadRow(account, request_id, deadline);
-    auto row = co_await std::move(reading);
-    if (!row.ok()) co_return FailedStatement(row.status());
-    if (!*row) co_return NoSuchOperation();
-    if ((*row)->record.revision != revision && (*row)->record.owner == Owner::kUs) {
-      (*row)->record.owner = Owner::kNobody;
-    }
-    if ((*row)->record.revision != revision || (*row)->record.owner == Owner::kAnother) {
-      co_return std::move((*row)->record);
-    }
-    auto taking = Take(account, request_id, revision, deadline);
+    auto taking = Take(account, request_id, revision, attempt, deadline);
     auto taken = co_await std::move(taking);
     if (!taken.ok()) co_return FailedStatement(taken.status());
     if (*taken) {
       Count([](Stats& stats) { ++stats.taken_over; });
       co_return std::move((*taken)->record);
+    }
+    auto reading = ReadRow(account, request_id, deadline);
+    auto row = co_await std::move(reading);
+    if (!row.ok()) co_return FailedStatement(row.status());
+    if (!*row) co_return NoSuchOperation();
+    Record& record = (*row)->record;
+    if (record.revision != revision || record.owner == Owner::kAnother) {
+      if (record.owner == Owner::kUs) record.owner = Owner::kNobody;
+      co_return std::move(record);
     }
     auto resting = RestAfter(tries);
     co_await std::move(resting);
@@ -56,9 +56,10 @@ asio::awaitable<absl::StatusOr<Record>> PostgresJournal::TakeOver(std::string ac
 }
 
 asio::awaitable<absl::StatusOr<std::optional<OperationRow>>> PostgresJournal::Take(
-    std::string account, std::string request_id, std::int64_t revision, TimePoint deadline) {
+    std::string account, std::string request_id, std::int64_t revision, std::int64_t attempt,
+    TimePoint deadline) {
   const bool is_new = own_.Reserve(account, request_id);
-  auto trying = TryToTake(account, request_id, revision, deadline);
+  auto trying = TryToTake(account, request_id, revision, attempt, deadline);
   auto taken = co_await std::move(trying);
   if (taken.ok() && *taken) {
     Hold(**taken);
@@ -69,21 +70,23 @@ asio::awaitable<absl::StatusOr<std::optional<OperationRow>>> PostgresJournal::Ta
 }
 
 asio::awaitable<absl::StatusOr<std::optional<OperationRow>>> PostgresJournal::TryToTake(
-    std::string account, std::string request_id, std::int64_t revision, TimePoint deadline) {
-  const std::int64_t attempt = DrawAttempt();
+    std::string account, std::string request_id, std::int64_t revision, std::int64_t attempt,
+    TimePoint deadline) {
   postgres::Query query = ForOne(kTakeOperation, account, request_id);
   query.parameters.emplace_back(revision);
   query.parameters.emplace_back(attempt);
   auto taking = Run(std::move(query), deadline);
   const auto rows = co_await std::move(taking);
-  if (rows.ok()) {
-    if (rows->size() == 0) co_return std::optional<OperationRow>();
+  if (rows.ok() && rows->size() > 0) {
     auto row = DecodeRow(*rows, 0);
     if (!row.ok()) co_return row.status();
     co_return std::optional<OperationRow>(*std::move(row));
   }
-  if (!IsLostAnswer(rows.status())) co_return rows.status();
-  Count([](Stats& stats) { ++stats.answers_lost; });
+  if (!rows.ok()) {
+    if (!IsLostAnswer(rows.status())) co_return rows.status();
+    Count([](Stats& stats) { ++stats.answers_lost; });
+  }
+  // A try before, whose answer was lost, may have been done.
   auto reading = ReadRow(account, request_id, deadline);
   auto row = co_await std::move(reading);
   if (row.ok() && *row && (*row)->attempt != attempt) co_return std::optional<OperationRow>();
@@ -158,7 +161,7 @@ asio::awaitable<absl::Status> PostgresJournal::AdoptForgotten(std::string accoun
   for (int i = 0; i < rows->size() && limit > 0; ++i) {
     const std::string request_id(rows->Bytes(i, 0));
     if (own_.Holds(account, request_id)) continue;
-    auto taking = Take(account, request_id, rows->Int(i, 1), deadline);
+    auto taking = Take(account, request_id, rows->Int(i, 1), DrawAttempt(), deadline);
     auto taken = co_await std::move(taking);
     if (!taken.ok()) co_return taken.status();
     if (!*taken) continue;

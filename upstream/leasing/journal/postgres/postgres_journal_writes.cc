@@ -20,7 +20,6 @@ using Updated = OperationJournal::Updated;
 using postgres::Parameter;
 using Clock = std::chrono::steady_clock;
 using std::chrono::microseconds;
-using std::chrono::milliseconds;
 
 postgres::Query PostgresJournal::UpdateFor(const Write& write) const {
   const auto& operation = write.change.operation;
@@ -29,16 +28,18 @@ postgres::Query PostgresJournal::UpdateFor(const Write& write) const {
   query.parameters.emplace_back(write.revision);
   query.parameters.emplace_back(write.attempt);
   AddContents(operation, write.bytes, query);
-  const milliseconds may_send = write.change.may_send_for;
-  const microseconds on_its_way = may_send > may_send.zero()
-                                      ? may_send + options_.request_limit + options_.clock_margin
-                                      : milliseconds(0);
-  query.parameters.emplace_back(std::int64_t{on_its_way.count()});
+  const bool may_send = write.change.may_send_for > write.change.may_send_for.zero();
+  query.parameters.emplace_back(may_send || write.was_forgotten ? OnItsWay(write) : 0);
   const bool release = write.change.release || IsSettled(operation.state());
   query.parameters.emplace_back(std::int64_t{release});
   query.parameters.emplace_back(std::int64_t{microseconds(write.change.release_after).count()});
   query.parameters.emplace_back(std::int64_t{write.from_nobody});
   return query;
+}
+
+std::int64_t PostgresJournal::OnItsWay(const Write& write) const {
+  return microseconds(write.change.may_send_for + options_.request_limit + options_.clock_margin)
+      .count();
 }
 
 asio::awaitable<absl::StatusOr<Updated>> PostgresJournal::Update(Change change) {
@@ -122,6 +123,7 @@ absl::StatusOr<PostgresJournal::Found> PostgresJournal::Judge(Write* write,
         "revision {} instead of {}; it is written again",
         operation.request_id(), there, write->follows);
     Count([](Stats& stats) { ++stats.restored; });
+    write->was_forgotten = true;
     write->revision = write->follows + 1;
     write->follows = there;
     return Found::kNotWritten;
@@ -145,6 +147,7 @@ postgres::Query PostgresJournal::RestoreFor(const Write& write,
   AddContents(operation, write.bytes, query);
   query.parameters.emplace_back(origin.create_time);
   query.parameters.emplace_back(++claims_);
+  query.parameters.emplace_back(OnItsWay(write));
   return query;
 }
 

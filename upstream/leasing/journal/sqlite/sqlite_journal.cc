@@ -71,7 +71,7 @@ asio::awaitable<absl::StatusOr<Begun>> SqliteJournal::Begin(Entry entry, bool cl
 asio::awaitable<absl::StatusOr<Record>> SqliteJournal::TakeOver(std::string account,
                                                                 std::string request_id,
                                                                 std::int64_t /*revision*/) {
-  return JournalQueue::Ask<Record>(
+  return JournalQueue::AskToTheEnd<Record>(
       queue_,
       [account = std::move(account),
        request_id = std::move(request_id)](JournalThread& thread) -> absl::StatusOr<Record> {

@@ -24,7 +24,8 @@ class JournalThread;
 // A thread of its own does all the work. Writes that wait at the same moment are committed
 // together, so one flush of the disk serves them all, and each is told its own result when all of
 // it is on the disk. A write that was queued is done, whether its caller still waits or not; Begin,
-// Update and Adopt don't end when the caller is cancelled, the others do. No function throws.
+// TakeOver, Update and Adopt don't end when the caller is cancelled, the others do. No function
+// throws.
 //
 // Every operation is this process's, whoever wrote it down, and one that is settled is nobody's
 // until it is taken over. So there are no revisions, they are 0, and a stale write isn't noticed; a

@@ -293,6 +293,8 @@ TEST_F(TwoReplicasTest, MissingRowIsWrittenAnew) {
   ASSERT_TRUE(updated.ok()) << updated.status();
   EXPECT_EQ(RowOf("x", "state, owner, revision"), "SENT|1|2");
   EXPECT_EQ(ClaimsOf("x"), "+1");
+  // What had been sent is not known any more.
+  EXPECT_EQ(RowOf("x", "send_until > now() + interval '60 s'"), "t");
   auto found = MustFind(a_, "x");
   EXPECT_EQ(found.entry.fingerprint, std::string(32, 'x'));
   EXPECT_EQ(found.entry.operation.create_time().SerializeAsString(),
@@ -313,12 +315,15 @@ TEST_F(TwoReplicasTest, RowThatHasFallenBackIsWrittenAgain) {
   auto record = MustBegin(a_, "x");
   record.revision = Update(a_, record, v1::OPERATION_STATE_SENT)->revision;
   record.revision = Update(a_, record, v1::OPERATION_STATE_UNKNOWN)->revision;
+  database_.Sql("UPDATE lease_gateway.operation SET revision = 1, send_until = NULL");
+  record.revision = Update(a_, record, v1::OPERATION_STATE_UNKNOWN)->revision;
+  EXPECT_EQ(RowOf("x", "send_until > now() + interval '60 s'"), "t");
   database_.Sql("UPDATE lease_gateway.operation SET revision = 1");
   const auto updated = Update(a_, record, v1::OPERATION_STATE_SUCCEEDED);
   ASSERT_TRUE(updated.ok()) << updated.status();
-  EXPECT_EQ(updated->revision, 4);
-  EXPECT_EQ(RowOf("x", "state, revision"), "SUCCEEDED|4");
-  EXPECT_EQ(a_.journal->stats().restored, 1u);
+  EXPECT_EQ(updated->revision, 5);
+  EXPECT_EQ(RowOf("x", "state, revision"), "SUCCEEDED|5");
+  EXPECT_EQ(a_.journal->stats().restored, 2u);
 }
 
 }  // namespace

@@ -241,6 +241,16 @@ TEST_F(TwoReplicasTest, OutcomeEndsTheWait) {
   EXPECT_LE(MustTakeOver(b_, "x").quiet_at, Clock::now());
 }
 
+TEST_F(TwoReplicasTest, OutcomeOfANewOwnerDoesNotEndTheWaitForTheFormerOne) {
+  auto sent = ChangeOf(MustBegin(a_, "x"), v1::OPERATION_STATE_SENT);
+  sent.may_send_for = seconds(3);
+  const auto before = Clock::now();
+  ASSERT_TRUE(Update(a_, sent).ok());
+  database_.Die(a_.id);
+  ASSERT_TRUE(Update(b_, MustTakeOver(b_, "x"), v1::OPERATION_STATE_FAILED).ok());
+  EXPECT_GE(MustTakeOver(b_, "x").quiet_at, before + seconds(65));
+}
+
 TEST_F(TwoReplicasTest, TimeToSendCountsFromBeforeTheFirstTry) {
   const auto record = MustBegin(a_, "x");
   auto sent = ChangeOf(record, v1::OPERATION_STATE_SENT);

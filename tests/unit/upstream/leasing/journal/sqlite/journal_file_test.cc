@@ -86,7 +86,7 @@ class DamagedFileTest : public SqliteJournalTest {
       gap = gap || !there;
       if (!gap) ++outcome.found;
     }
-    const auto adopted = callers_->Get(journal_->Adopt("acme", 1'000));
+    const auto adopted = callers_->Get(journal_->Adopt("acme", 1'000, false));
     if (adopted.ok()) {
       EXPECT_GE(static_cast<int>(adopted->size()), outcome.found);
     }

@@ -203,7 +203,7 @@ TEST_F(SqliteJournalTest, AdoptsWhatIsSettledUntilItsSettleTime) {
   Advance(std::chrono::seconds(10));
   Open();
   const auto before = std::chrono::steady_clock::now();
-  const auto adopted = callers_->Get(journal_->Adopt("acme", 100));
+  const auto adopted = callers_->Get(journal_->Adopt("acme", 100, false));
   ASSERT_TRUE(adopted.ok() && adopted->size() == 1);
   EXPECT_EQ((*adopted)[0].entry.operation.request_id(), "kept");
   EXPECT_EQ((*adopted)[0].owner, Owner::kNobody);
@@ -220,7 +220,7 @@ TEST_F(SqliteJournalTest, CancelledAdoptionAwaitsWhatItTook) {
   disk.WaitUntilHeld();
   const auto strand = callers_->NewStrand();
   boost::asio::cancellation_signal signal;
-  auto adopting = callers_->Start(journal_->Adopt("acme", 100), signal, strand);
+  auto adopting = callers_->Start(journal_->Adopt("acme", 100, false), signal, strand);
   WaitForQueue(1);
   boost::asio::post(strand, [&] { signal.emit(boost::asio::cancellation_type::terminal); });
   disk.Release();
