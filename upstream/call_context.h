@@ -30,8 +30,7 @@ struct CallContext {
   std::chrono::steady_clock::time_point deadline;
   // The first byte of a write goes out before this, or not at all: from then on another process may
   // send it. Asked right before that byte.
-  std::chrono::steady_clock::time_point send_before =
-      std::chrono::steady_clock::time_point::max();
+  std::chrono::steady_clock::time_point send_before = std::chrono::steady_clock::time_point::max();
   // The gateway's own id of the call, as it stands in the access log.
   std::string call_id;
   // The caller's name for the purchase or termination (AIP-155). Empty on other calls.
