@@ -36,6 +36,13 @@ TEST_F(TwoReplicasTest, OperationTakesThreeStatements) {
 }
 
 // With PostgreSQL's own client.
+// While the server knows nothing of the table, several indexes seem to be as good.
+TEST_F(TwoReplicasTest, OperationIsFoundByItsKeyInAYoungTable) {
+  EXPECT_THAT(database_.Sql("EXPLAIN SELECT FROM lease_gateway.operation"
+                            " WHERE account = 'a' AND request_id = 'x'"),
+              testing::Contains(testing::HasSubstr("operation_pkey")));
+}
+
 TEST_F(TwoReplicasTest, PeopleCanReadTheRows) {
   auto record = MustBegin(a_, "x", "+13059478667");
   EXPECT_EQ(Psql("SELECT account, kind, state, phone_number, caller, owner, revision"
