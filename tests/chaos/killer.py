@@ -25,6 +25,8 @@ class Killer:
     async def kill_at(self, batch, trial, number):
         """kill -9, or SIGSTOP, at the moment that the trial is about, and a gateway that goes on."""
         gateway = self.gateways[trial.replica]
+        if trial.scenario == "sleep" and gateway.lock.locked():
+            return  # it sleeps already
         async with gateway.lock:
             await self.await_moment(batch, trial, number, gateway)
             if trial.freeze:

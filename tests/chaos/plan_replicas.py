@@ -6,6 +6,7 @@ import uuid
 
 import plan
 
+QUIET_START = 2.5  # seconds without a blow, in which gateways fall asleep
 SPREAD = 3  # by how much the starts of a batch's trials are drawn apart, so that more meets them
 FREEZES_PERCENT = 45  # of the trials that kill, those that freeze the gateway instead
 # Longer than an ownership (world.OWNERSHIP_TIME), so that another takes over; the longest also than
@@ -47,7 +48,7 @@ def draw_blows(seed, first, replicas):
 
     def add(kind, times, low, high, count=1):
         for _ in range(times):
-            blows.append(Blow(rng.uniform(0.2, end), kind, rng.randrange(replicas),
+            blows.append(Blow(QUIET_START + rng.uniform(0.2, end), kind, rng.randrange(replicas),
                               rng.uniform(low, high), count))
 
     add("kill", rng.choice((1, 1, 2, 3)), 0.0, 4.0)
@@ -104,6 +105,7 @@ def _put_to_sleep(trial, rng):
     waited for what the sleeper may still send.
     """
     trial.scenario, trial.kill, trial.kill_route = "sleep", "journal-send", plan.LEASE
+    trial.start = rng.uniform(0.2, QUIET_START - 1.0)
     trial.faults = [dict(SLOW_LOOK)]
     buy = plan.Intent("CreateLease", str(uuid.UUID(int=rng.getrandbits(128), version=4)), 0)
     end = plan.Intent("TerminateLease", str(uuid.UUID(int=rng.getrandbits(128), version=4)), 0,
