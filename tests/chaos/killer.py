@@ -14,6 +14,8 @@ import world
 # The state in which the journal has to have an operation for a moment to have come.
 ORDER = ("INTENDED", "SENT", "UNKNOWN", "SUCCEEDED", "FAILED")
 
+HEARS_WITHIN = 0.15  # seconds, less than plan_replicas.SLOW_LOOK takes
+
 
 class Killer:
     """`database`: what several gateways share; None: there is one, with a file."""
@@ -53,8 +55,9 @@ class Killer:
         elif trial.kill in ("apply-answer", "answer-journal"):
             await world.off_loop(self.strike_when_booked, batch, number, booked, trial.kill_delay, strike)
         elif trial.kill == "journal-send" and self.database:
-            # It is granted to send, but does not hear of it.
+            # It is granted to send, but does not hear of it. It shall hear of what came before.
             await self.wait_for_state(intent, "INTENDED")
+            await asyncio.sleep(HEARS_WITHIN)
             await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=2))
             await self.wait_for_state(intent, "SENT")
             strike()

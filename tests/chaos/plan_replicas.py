@@ -12,10 +12,10 @@ FREEZES_PERCENT = 45  # of the trials that kill, those that freeze the gateway i
 # Longer than an ownership (world.OWNERSHIP_TIME), so that another takes over; the longest also than
 # the time in which a request may go out that the ownership has granted.
 FREEZES = ((2.5, 5.0), (5.0, 9.0), (9.0, 14.0))
-SLEEPS_PERCENT = 12  # of the trials that only buy, those in which the gateway falls asleep over it
+SLEEPS_PERCENT = 7  # of the trials that only buy, those in which the gateway falls asleep over it
 # The look before the purchase takes so long that the database's next answers can be held up, and then
 # the gateway is granted what it does not hear of.
-SLOW_LOOK = {"route": plan.LOOK, "kind": "delay", "delay_ms": 300, "when": "before", "count": 1,
+SLOW_LOOK = {"route": plan.LOOK, "kind": "delay", "delay_ms": 400, "when": "before", "count": 1,
              "number": 0}
 
 # To a gateway, between it and the database, to the database.
