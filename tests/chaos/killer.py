@@ -14,6 +14,7 @@ import world
 # The state in which the journal has to have an operation for a moment to have come.
 ORDER = ("INTENDED", "SENT", "UNKNOWN", "SUCCEEDED", "FAILED")
 
+CONNECTS_WITHIN = 0.2  # seconds, less than handshake_timeout
 HEARS_WITHIN = 0.15  # seconds, less than plan_replicas.SLOW_LOOK takes
 
 
@@ -60,6 +61,8 @@ class Killer:
             await asyncio.sleep(HEARS_WITHIN)
             await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=2))
             await self.wait_for_state(intent, "SENT")
+            if trial.scenario == "sleep":
+                await self.fall_asleep_connecting(gateway)
             strike()
             await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=0))
         else:
@@ -76,6 +79,16 @@ class Killer:
             finally:
                 if stands:
                     self.sandbox.process.send_signal(signal.SIGCONT)
+
+    async def fall_asleep_connecting(self, gateway):
+        """It hears that it may send, and is frozen before it can: the provider stands still for a moment."""
+        self.sandbox.process.send_signal(signal.SIGSTOP)
+        try:
+            await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=0))
+            await asyncio.sleep(CONNECTS_WITHIN)
+            gateway.freeze()
+        finally:
+            self.sandbox.process.send_signal(signal.SIGCONT)
 
     @staticmethod
     def kill_now(gateway):

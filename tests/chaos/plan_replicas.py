@@ -12,6 +12,9 @@ FREEZES_PERCENT = 45  # of the trials that kill, those that freeze the gateway i
 # Longer than an ownership (world.OWNERSHIP_TIME), so that another takes over; the longest also than
 # the time in which a request may go out that the ownership has granted.
 FREEZES = ((2.5, 5.0), (5.0, 9.0), (9.0, 14.0))
+# The replica that falls asleep. It makes a connection to the provider for each request, so that it can
+# be frozen before its first byte.
+SLEEPER = 0
 SLEEPS_PERCENT = 7  # of the trials that only buy, those in which the gateway falls asleep over it
 # The look before the purchase takes so long that the database's next answers can be held up, and then
 # the gateway is granted what it does not hear of.
@@ -106,6 +109,7 @@ def _put_to_sleep(trial, rng):
     """
     trial.scenario, trial.kill, trial.kill_route = "sleep", "journal-send", plan.LEASE
     trial.start = rng.uniform(0.2, QUIET_START - 1.0)
+    trial.replica = SLEEPER
     trial.faults = [dict(SLOW_LOOK)]
     buy = plan.Intent("CreateLease", str(uuid.UUID(int=rng.getrandbits(128), version=4)), 0)
     end = plan.Intent("TerminateLease", str(uuid.UUID(int=rng.getrandbits(128), version=4)), 0,
