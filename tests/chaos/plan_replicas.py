@@ -6,7 +6,7 @@ import uuid
 
 import plan
 
-QUIET_START = 2.5  # seconds without a blow, in which gateways fall asleep
+QUIET_START = 6.0  # seconds without a blow, in which gateways fall asleep, and others take over
 SPREAD = 3  # by how much the starts of a batch's trials are drawn apart, so that more meets them
 FREEZES_PERCENT = 45  # of the trials that kill, those that freeze the gateway instead
 # Longer than an ownership (world.OWNERSHIP_TIME), so that another takes over; the longest also than
@@ -108,7 +108,7 @@ def _put_to_sleep(trial, rng):
     waited for what the sleeper may still send.
     """
     trial.scenario, trial.kill, trial.kill_route = "sleep", "journal-send", plan.LEASE
-    trial.start = rng.uniform(0.2, QUIET_START - 1.0)
+    trial.start = rng.uniform(0.2, 1.5)
     trial.replica = SLEEPER
     trial.faults = [dict(SLOW_LOOK)]
     buy = plan.Intent("CreateLease", str(uuid.UUID(int=rng.getrandbits(128), version=4)), 0)
@@ -130,7 +130,7 @@ def _put_to_sleep(trial, rng):
         trial.freeze = rng.uniform(2.5, 6.0)
         first = step(buy, 0.0, trial.freeze + rng.uniform(1.0, 3.0), "stay", 1, 0)
         stays = step(buy, 0.1, trial.freeze + 3.0, "stay", 1, 0)
-    others = [step(buy, 0.2, 3.0, "turn", 20, 1), step(end, 0.05, 3.0, "turn", 20, 1)]
+    others = [step(buy, 1.5, 3.0, "turn", 20, 1), step(end, 0.05, 3.0, "turn", 20, 1)]
     trial.callers = [[first], [stays], others]
 
 
