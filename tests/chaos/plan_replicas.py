@@ -126,10 +126,11 @@ def _put_to_sleep(trial, rng):
         first = step(buy, 0.0, granted, "stay", 1, 0)
         stays = step(buy, 0.1, 25.0, "stay", 1, 0)
     else:
-        # It wakes up when another one owns the purchase, but it may still send.
-        trial.freeze = rng.uniform(2.5, 6.0)
-        first = step(buy, 0.0, trial.freeze + rng.uniform(1.0, 3.0), "stay", 1, 0)
-        stays = step(buy, 0.1, trial.freeze + 3.0, "stay", 1, 0)
+        # It wakes up when another one owns the purchase, and would send it anew after settle_time; but it
+        # may still send.
+        trial.freeze = rng.uniform(9.0, 12.0)
+        first = step(buy, 0.0, trial.freeze + rng.uniform(2.0, 4.0), "stay", 1, 0)
+        stays = step(buy, 0.1, trial.freeze + 4.0, "stay", 1, 0)
     others = [step(buy, 1.5, 3.0, "turn", 20, 1), step(end, 0.05, 3.0, "turn", 20, 1)]
     trial.callers = [[first], [stays], others]
 
