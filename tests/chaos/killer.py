@@ -14,6 +14,9 @@ import world
 # The state in which the journal has to have an operation for a moment to have come.
 ORDER = ("INTENDED", "SENT", "UNKNOWN", "SUCCEEDED", "FAILED")
 
+CONNECTS_WITHIN = 0.2  # seconds, less than handshake_timeout
+HEARS_WITHIN = 0.15  # seconds, less than plan_replicas.SLOW_LOOK takes
+
 
 class Killer:
     """`database`: what several gateways share; None: there is one, with a file."""
@@ -25,6 +28,8 @@ class Killer:
     async def kill_at(self, batch, trial, number):
         """kill -9, or SIGSTOP, at the moment that the trial is about, and a gateway that goes on."""
         gateway = self.gateways[trial.replica]
+        if trial.scenario == "sleep" and gateway.lock.locked():
+            return  # it sleeps already
         async with gateway.lock:
             await self.await_moment(batch, trial, number, gateway)
             if trial.freeze:
@@ -51,10 +56,13 @@ class Killer:
         elif trial.kill in ("apply-answer", "answer-journal"):
             await world.off_loop(self.strike_when_booked, batch, number, booked, trial.kill_delay, strike)
         elif trial.kill == "journal-send" and self.database:
-            # It is granted to send, but does not hear of it.
+            # It is granted to send, but does not hear of it. It shall hear of what came before.
             await self.wait_for_state(intent, "INTENDED")
+            await asyncio.sleep(HEARS_WITHIN)
             await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=2))
             await self.wait_for_state(intent, "SENT")
+            if trial.scenario == "sleep":
+                await self.fall_asleep_connecting(gateway)
             strike()
             await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=0))
         else:
@@ -71,6 +79,16 @@ class Killer:
             finally:
                 if stands:
                     self.sandbox.process.send_signal(signal.SIGCONT)
+
+    async def fall_asleep_connecting(self, gateway):
+        """It hears that it may send, and is frozen before it can: the provider stands still for a moment."""
+        self.sandbox.process.send_signal(signal.SIGSTOP)
+        try:
+            await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=0))
+            await asyncio.sleep(CONNECTS_WITHIN)
+            gateway.freeze()
+        finally:
+            self.sandbox.process.send_signal(signal.SIGCONT)
 
     @staticmethod
     def kill_now(gateway):

@@ -6,15 +6,19 @@ import uuid
 
 import plan
 
+QUIET_START = 6.0  # seconds without a blow, in which gateways fall asleep, and others take over
 SPREAD = 3  # by how much the starts of a batch's trials are drawn apart, so that more meets them
 FREEZES_PERCENT = 45  # of the trials that kill, those that freeze the gateway instead
 # Longer than an ownership (world.OWNERSHIP_TIME), so that another takes over; the longest also than
 # the time in which a request may go out that the ownership has granted.
 FREEZES = ((2.5, 5.0), (5.0, 9.0), (9.0, 14.0))
-SLEEPS_PERCENT = 12  # of the trials that only buy, those in which the gateway falls asleep over it
+# The replica that falls asleep. It makes a connection to the provider for each request, so that it can
+# be frozen before its first byte.
+SLEEPER = 0
+SLEEPS_PERCENT = 7  # of the trials that only buy, those in which the gateway falls asleep over it
 # The look before the purchase takes so long that the database's next answers can be held up, and then
 # the gateway is granted what it does not hear of.
-SLOW_LOOK = {"route": plan.LOOK, "kind": "delay", "delay_ms": 300, "when": "before", "count": 1,
+SLOW_LOOK = {"route": plan.LOOK, "kind": "delay", "delay_ms": 400, "when": "before", "count": 1,
              "number": 0}
 
 # To a gateway, between it and the database, to the database.
@@ -47,7 +51,7 @@ def draw_blows(seed, first, replicas):
 
     def add(kind, times, low, high, count=1):
         for _ in range(times):
-            blows.append(Blow(rng.uniform(0.2, end), kind, rng.randrange(replicas),
+            blows.append(Blow(QUIET_START + rng.uniform(0.2, end), kind, rng.randrange(replicas),
                               rng.uniform(low, high), count))
 
     add("kill", rng.choice((1, 1, 2, 3)), 0.0, 4.0)
@@ -104,6 +108,8 @@ def _put_to_sleep(trial, rng):
     waited for what the sleeper may still send.
     """
     trial.scenario, trial.kill, trial.kill_route = "sleep", "journal-send", plan.LEASE
+    trial.start = rng.uniform(0.2, 1.5)
+    trial.replica = SLEEPER
     trial.faults = [dict(SLOW_LOOK)]
     buy = plan.Intent("CreateLease", str(uuid.UUID(int=rng.getrandbits(128), version=4)), 0)
     end = plan.Intent("TerminateLease", str(uuid.UUID(int=rng.getrandbits(128), version=4)), 0,
@@ -120,11 +126,12 @@ def _put_to_sleep(trial, rng):
         first = step(buy, 0.0, granted, "stay", 1, 0)
         stays = step(buy, 0.1, 25.0, "stay", 1, 0)
     else:
-        # It wakes up when another one owns the purchase, but it may still send.
-        trial.freeze = rng.uniform(2.5, 6.0)
-        first = step(buy, 0.0, trial.freeze + rng.uniform(1.0, 3.0), "stay", 1, 0)
-        stays = step(buy, 0.1, trial.freeze + 3.0, "stay", 1, 0)
-    others = [step(buy, 0.2, 3.0, "turn", 20, 1), step(end, 0.05, 3.0, "turn", 20, 1)]
+        # It wakes up when another one owns the purchase, and would send it anew after settle_time; but it
+        # may still send.
+        trial.freeze = rng.uniform(9.0, 12.0)
+        first = step(buy, 0.0, trial.freeze + rng.uniform(2.0, 4.0), "stay", 1, 0)
+        stays = step(buy, 0.1, trial.freeze + 4.0, "stay", 1, 0)
+    others = [step(buy, 1.5, 3.0, "turn", 20, 1), step(end, 0.05, 3.0, "turn", 20, 1)]
     trial.callers = [[first], [stays], others]
 
 

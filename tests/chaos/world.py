@@ -15,6 +15,8 @@ import threading
 import time
 import urllib.parse
 
+import plan_replicas
+
 # Short, so that a fault is settled soon.
 OPTIONS = {
     "threads": "2",
@@ -144,6 +146,8 @@ class Gateway:
                    "upstream-url": self.sandbox.urls[self.index],
                    "upstream-ca-file": self.sandbox.ca_file, "idle-timeout": idle_timeout}
         if self.database:
+            if self.index == plan_replicas.SLEEPER:
+                options["idle-timeout"] = "0ms"
             options |= {"database-url": self.database.url(self.index),
                         "ownership-time": f"{OWNERSHIP_TIME:.0f}s"}
         else:
