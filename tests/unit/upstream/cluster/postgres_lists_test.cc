@@ -421,16 +421,18 @@ TEST_P(PostgresListsModelTest, EqualContentAtEqualEntries) {
     asio_.run_for(milliseconds(random() % 5));
     check();
   }
-  Available(At(0), milliseconds(0));
-  Await([&] {
+  const auto is_quiet = [&] {
     for (int i = 0; i < 3; ++i) {
-      if (At(i).cache->stats().shared->pending > 0 || !StateOf(At(i)) ||
-          SequenceOf(At(i)) != SequenceOf(At(0))) {
+      if (At(i).cache->stats().shared->pending > 0 || SequenceOf(At(i)) != SequenceOf(At(0))) {
         return false;
       }
     }
     return true;
-  });
+  };
+  // An answer shows what whoever asks for it knows to be written by then.
+  Await(is_quiet);
+  Available(At(0), milliseconds(0));
+  Await([&] { return is_quiet() && StateOf(At(0)) && StateOf(At(1)) && StateOf(At(2)); });
   check();
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(AvailableInMemory(At(i)), std::vector(available.begin(), available.end())) << i;
