@@ -79,6 +79,9 @@ class SharedJournal final : public OperationJournal {
 
   boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string, std::string request_id,
                                                           std::int64_t revision) override {
+    if (fail_take_overs) {
+      co_return MakeError(absl::StatusCode::kFailedPrecondition, reason::kJournalUnavailable, "no");
+    }
     if (!failure.ok()) co_return failure;
     if (before_take) before_take();
     auto& row = records_->rows.at(request_id);
@@ -109,6 +112,10 @@ class SharedJournal final : public OperationJournal {
 
   boost::asio::awaitable<absl::StatusOr<Updated>> Update(Change change) override {
     if (!failure.ok()) co_return failure;
+    if (fail_updates > 0) {
+      --fail_updates;
+      co_return MakeError(absl::StatusCode::kFailedPrecondition, reason::kJournalUnavailable, "no");
+    }
     auto& row = records_->rows.at(change.operation.request_id());
     const TimePoint began = time_->now();
     if (row.owner != replica_ || row.revision != change.revision) {
@@ -166,7 +173,9 @@ class SharedJournal final : public OperationJournal {
 
   boost::asio::awaitable<absl::StatusOr<Page>> List(Query) override { co_return Page(); }
 
-  absl::Status failure;                                  // of all but AwaitChange
+  absl::Status failure;  // of all but AwaitChange
+  int fail_updates = 0;
+  bool fail_take_overs = false;
   bool hears = true;                                     // what others tell; else it polls
   bool blind = false;                                    // Find takes all for another's
   TimePoint frozen = TimePoint::min();                   // answers to writes come after that

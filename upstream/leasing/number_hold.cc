@@ -79,7 +79,8 @@ asio::awaitable<absl::StatusOr<bool>> NumberHold::Claim(std::string phone_number
 }
 
 asio::awaitable<bool> NumberHold::HolderHasLeased() {
-  for (const std::string& holder : std::exchange(holders_, {})) {
+  const std::set<std::string> holders = std::exchange(holders_, {});
+  for (const std::string& holder : holders) {
     auto finding = parts_->journal->Find(parts_->options.account, holder);
     const auto found = co_await std::move(finding);
     if (!found.ok() || !*found) continue;

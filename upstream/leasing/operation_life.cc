@@ -113,6 +113,7 @@ asio::awaitable<void> OperationLife::RunToTheEnd() {
 }
 
 asio::awaitable<Settled> OperationLife::Work() {
+  if (!not_begun_.ok()) co_return NotSent(NotSentError(not_begun_));
   // Nobody has said here what is to be done.
   if (!open_ && flight_->arguments() == nullptr) {
     co_return NotSent(NotAppliedError("the gateway ended before it had sent anything"));
@@ -146,6 +147,7 @@ asio::awaitable<std::optional<Outcome>> OperationLife::Begin() {
 
 asio::awaitable<std::optional<Outcome>> OperationLife::TakeUp() {
   using Owner = OperationJournal::Owner;
+  joined_ = joined_ || record_.is_lost();
   for (bool read = record_.is_lost(); !flight_->IsStopped(); read = true) {
     if (read) {
       auto reading = record_.Read();
@@ -175,14 +177,24 @@ asio::awaitable<std::optional<Outcome>> OperationLife::TakeUp() {
     }
     auto taking = record_.TakeOver();
     const absl::Status taken = co_await std::move(taking);
-    if (!taken.ok()) co_return Outcome{taken, {}, {}};
+    if (!taken.ok()) {
+      co_return Outcome{MaySomethingBeSent() ? OutcomeUnknownError(flight_->identity().request_id,
+                                                                   std::string(taken.message()))
+                                             : taken,
+                        {},
+                        {}};
+    }
     if (record_.owner() != Owner::kUs) continue;
     auto going_on = GoOn();
-    const absl::Status status = co_await std::move(going_on);
-    if (status.ok()) co_return std::nullopt;
-    if (!record_.is_lost()) co_return Outcome{status, {}, {}};
+    not_begun_ = co_await std::move(going_on);
+    if (!record_.is_lost()) co_return std::nullopt;
   }
-  co_return Outcome{joined_ ? StoppingUnknown() : StoppingError(), {}, {}};
+  co_return Outcome{MaySomethingBeSent() ? StoppingUnknown() : StoppingError(), {}, {}};
+}
+
+bool OperationLife::MaySomethingBeSent() const {
+  const v1::OperationState state = record_.operation().state();
+  return joined_ || state == v1::OPERATION_STATE_SENT || state == v1::OPERATION_STATE_UNKNOWN;
 }
 
 asio::awaitable<std::optional<Outcome>> OperationLife::Follow() {
@@ -370,6 +382,10 @@ asio::awaitable<void> OperationLife::Finish(Settled settled) {
     auto writing = record_.Conclude(done, quiet);
     const absl::Status written = co_await std::move(writing);
     if (record_.is_lost()) co_return;
+    // Until it is written, another process may take the operation over, and do it.
+    if (!written.ok() && !outcome.status.ok() && parts_->options.adopt_interval.count() > 0) {
+      outcome.status = OutcomeUnknownError(request_id, std::string(written.message()));
+    }
     if (!published_) flight_->Publish(outcome);
     published_ = true;
     if (written.ok() || flight_->IsStopped()) co_return;

@@ -70,6 +70,8 @@ class OperationLife {
   boost::asio::awaitable<std::optional<Outcome>> Follow();
   // The outcome that another process has found.
   Outcome Learned();
+  // By this process or another one, as far as is known.
+  bool MaySomethingBeSent() const;
   // Writes down that it begins anew, or prepares to look after what was sent.
   boost::asio::awaitable<absl::Status> GoOn();
 
@@ -86,9 +88,10 @@ class OperationLife {
   // Of the number on record, which it has.
   boost::asio::awaitable<Settled> Reconcile(bool send);
 
-  // Writes down the outcome and tells the callers. They hear of it also when it can't be written:
-  // what the journal has then leads to the same outcome, and writing is tried until it succeeds.
-  // Nobody is told while the operation turns out to be another process's.
+  // Writes down the outcome and tells the callers. They hear of it also when it can't be written,
+  // and writing is tried until it succeeds: what the journal has then leads to the same outcome.
+  // Only that nothing was done is not told then where another process could still do it. Nobody is
+  // told when the operation turns out to be another process's.
   boost::asio::awaitable<void> Finish(Settled settled);
   absl::Status StoppingUnknown() const;
 
@@ -110,6 +113,7 @@ class OperationLife {
 
   bool open_ = false;       // a request of an earlier time may be on its way
   bool joined_ = false;     // another process has worked on it meanwhile
+  absl::Status not_begun_;  // it is this process's, but that it begins anew could not be written
   bool published_ = false;  // the callers have been told
 };
 

@@ -49,7 +49,8 @@ void OperationRecord::Take(const OperationJournal::Record& found) {
   operation_ = found.entry.operation;
   owner_ = found.owner;
   revision_ = found.revision;
-  quiet_at_ = std::max(quiet_at_, found.quiet_at);
+  send_before_ = TimePoint::min();
+  quiet_at_ = found.quiet_at;
   if (owner_ == OperationJournal::Owner::kUs) lost_ = false;
 }
 

@@ -54,7 +54,8 @@ class OperationRecord {
   OperationJournal::Owner owner() const { return owner_; }
   // A write was refused, because the operation isn't this process's any more.
   bool is_lost() const { return lost_; }
-  // The first byte of a request may go out before this; the latest MarkSent or Grant says so.
+  // The first byte of a request may go out before this; the latest MarkSent or Grant says so. In
+  // the past for what another process has left: nothing is granted to this one yet.
   TimePoint send_before() const { return send_before_; }
   // Nothing may be sent earlier: a request of the process that had it before may be on its way.
   TimePoint quiet_at() const { return quiet_at_; }
@@ -102,7 +103,7 @@ class OperationRecord {
   v1::Operation operation_;
   OperationJournal::Owner owner_ = OperationJournal::Owner::kUs;
   std::int64_t revision_ = 0;
-  TimePoint send_before_ = TimePoint::max();
+  TimePoint send_before_ = TimePoint::min();
   TimePoint quiet_at_ = TimePoint::min();
   bool lost_ = false;
 };

@@ -99,8 +99,9 @@ asio::awaitable<std::optional<Settled>> Reconciliation::Send() {
   auto asking = MayGoOut();
   const bool may_go_out = co_await std::move(asking);
   if (!may_go_out) {
-    if (!lost_) flight_->SetSent(false);
+    rested_ = false;
     if (lost_ || record_.is_lost()) co_return std::nullopt;
+    flight_->SetSent(false);
     co_return NotSent(NotAppliedError("the journal could not say any more that it goes out"));
   }
   auto sending = requests_.Send();

@@ -61,11 +61,11 @@ absl::Status StatusOf(const Outcome& outcome, const std::string& where) {
 // Runs what may be repeated with others, again and again where it is alone.
 asio::awaitable<Outcome> RunAll(std::shared_ptr<ConnectionPool> pool, Connection& connection,
                                 std::shared_ptr<Wakeup> wakeup, const Batch& batch,
-                                Clock::time_point deadline) {
+                                const Query* settings, Clock::time_point deadline) {
   Backoff backoff(kFirstConflictPause, kLastConflictPause);
   const int attempts = batch.size() == 1 ? kMaxAttempts : 1;
   for (int attempt = 1;; ++attempt) {
-    auto running = connection.Run(QueriesOf(batch, pool->connector().SessionSettings()), deadline);
+    auto running = connection.Run(QueriesOf(batch, settings), deadline);
     auto outcome = co_await std::move(running);
     if (outcome.fate != Fate::kNothingChanged || !IsConflict(outcome.error) ||
         !connection.usable() || attempt >= attempts || Clock::now() >= deadline) {
@@ -84,12 +84,13 @@ asio::awaitable<bool> RunBatch(std::shared_ptr<ConnectionPool> pool, Connection&
   const auto latest = std::max_element(
       batch.begin(), batch.end(),
       [](const auto& one, const auto& other) { return one->deadline() < other->deadline(); });
-  const bool with_settings = pool->connector().SessionSettings() != nullptr;
-  auto running = RunAll(pool, connection, wakeup, batch, (*latest)->deadline());
+  // Once, because another connection may find out meanwhile that they are needed.
+  const Query* const settings = pool->connector().SessionSettings();
+  auto running = RunAll(pool, connection, wakeup, batch, settings, (*latest)->deadline());
   auto outcome = co_await std::move(running);
   if (outcome.error.sqlstate == sqlstate::kReadOnly) connection.GiveUp();
   if (outcome.fate == Fate::kCommitted) {
-    FinishWithRows(batch, std::move(outcome.rows), with_settings);
+    FinishWithRows(batch, std::move(outcome.rows), settings != nullptr);
     co_return true;
   }
   const bool is_statements_fault = outcome.fate == Fate::kNothingChanged &&

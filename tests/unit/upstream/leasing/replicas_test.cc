@@ -264,6 +264,38 @@ TEST_F(ReplicasTest, RequestThatGoesOutAgainLateIsWrittenDownAgain) {
   EXPECT_EQ(provider_->posts.size(), 2u);
 }
 
+// Otherwise a third one could not know until when to wait for what the second has sent.
+TEST_F(ReplicasTest, RequestThatANewOwnerSendsAgainIsWrittenDownFirst) {
+  provider_->steps.push_back({false, LostAnswer(true), milliseconds(0), seconds(1'000)});
+  LeaseAt(0, kId, kNumber, seconds(5));
+  Die(0);
+  const auto second = LeaseAt(1, kId, kNumber, seconds(60));
+  bool is_ahead = false;
+  provider_->on_write = [&] { is_ahead = records_->rows.at(kId).send_until > time_.now(); };
+  Advance(seconds(5) + SharedJournal::kRequestLimit + options_.longest_look + seconds(1));
+  ASSERT_TRUE(second->ended() && second->result->ok()) << second->reason();
+  EXPECT_EQ(provider_->posts.size(), 2u);
+  EXPECT_TRUE(is_ahead);
+}
+
+TEST_F(ReplicasTest, WhatTheDeadMayHaveSentIsNotSaidToBeUnsent) {
+  AnswerAfter(seconds(1'000));
+  LeaseAt(0, kId, kNumber, seconds(2'000));
+  Die(0);
+  journals_[1]->fail_take_overs = true;
+  EXPECT_EQ(LeaseAt(1)->reason(), "OUTCOME_UNKNOWN");
+}
+
+TEST_F(ReplicasTest, WhatCanNotBeBegunAnewIsLeftAsFailed) {
+  provider_->steps.push_back({false, Http(401, true)});
+  EXPECT_EQ(LeaseAt(0)->reason(), "UPSTREAM_CREDENTIALS_REJECTED");
+  journals_[0]->fail_updates = 3;
+  EXPECT_EQ(LeaseAt(0)->reason(), "OUTCOME_UNKNOWN");
+  Advance(seconds(10));
+  EXPECT_EQ(records_->rows.at(kId).owner, 0);
+  EXPECT_TRUE(LeaseAt(1)->result->ok());
+}
+
 TEST_F(ReplicasTest, IntentOfADeadReplicaIsClosedUnlessSomebodyWaits) {
   provider_->look_time = seconds(500);
   LeaseAt(0, kId, kNumber, seconds(1'000));

@@ -15,7 +15,8 @@ std::string Sql(const std::string& text) {
       "o.account, o.request_id, o.fingerprint, o.kind::bigint, o.state::bigint, o.phone_number,"
       " o.lease_id, o.caller, round(extract(epoch FROM o.create_time) * 1000000)::bigint,"
       " round(extract(epoch FROM o.update_time) * 1000000)::bigint, o.operation, o.revision,"
-      " o.attempt, CASE WHEN o.owner IS NULL THEN 0 WHEN o.owner = $1::bigint THEN 1"
+      " o.attempt, CASE WHEN o.owner IS NULL OR o.state IN (3, 4) AND o.owner <> $1::bigint THEN 0"
+      " WHEN o.owner = $1::bigint THEN 1"
       " WHEN {alive} THEN 2 ELSE 3 END::bigint,"
       " coalesce(round(extract(epoch FROM o.send_until - clock_timestamp()) * 1000000), 0)::bigint";
   const std::string alive =
@@ -125,7 +126,7 @@ const std::string kTakeSql = Sql(R"sql(
   UPDATE lease_gateway.operation o
      SET owner = $1::bigint, revision = o.revision + 1, attempt = $5::bigint
    WHERE o.account = $2::text AND o.request_id = $3::text AND o.revision = $4::bigint
-     AND (o.owner IS NULL OR o.owner = $1::bigint OR NOT {alive})
+     AND (o.owner IS NULL OR o.owner = $1::bigint OR o.state IN (3, 4) OR NOT {alive})
   RETURNING {row})sql");
 
 const std::string kAdoptSql = Sql(R"sql(
@@ -242,7 +243,14 @@ const postgres::Statement kPruneClaims{"journal_prune_claims", R"sql(
     DELETE FROM lease_gateway.number_claim
      WHERE (account, phone_number) IN (
              SELECT account, phone_number FROM lease_gateway.number_claim
-              WHERE free_at <= clock_timestamp() LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
+              WHERE free_at <= clock_timestamp()
+                 -- One that came to be while its operation ended, which could not see it.
+                 OR free_at IS NULL AND EXISTS (
+                      SELECT FROM lease_gateway.operation o
+                       WHERE o.account = number_claim.account
+                         AND o.request_id = number_claim.request_id
+                         AND o.state IN (3, 4) AND o.revision > number_claim.revision)
+              LIMIT $1::bigint FOR UPDATE SKIP LOCKED)
     RETURNING 1
   )
   SELECT count(*) FROM gone)sql"};

@@ -132,8 +132,8 @@ asio::awaitable<absl::StatusOr<Begun>> PostgresJournal::Begin(Entry entry, bool 
       Begun begun;
       begun.existed = !rows->Bool(0, kRowColumns) && row->attempt != attempt;
       begun.claimed = claim && !begun.existed && rows->Bool(0, kRowColumns + 1);
-      // Another request under the same name is refused: it goes on with nothing.
-      if (row->record.owner == Owner::kUs && row->record.entry.fingerprint == entry.fingerprint) {
+      // One that was there is held once it is taken over; until then an Adopt may find it.
+      if (!begun.existed && row->record.owner == Owner::kUs) {
         Hold(*row);
       } else if (is_new || row->record.owner != Owner::kUs) {
         own_.Drop(account, request_id);

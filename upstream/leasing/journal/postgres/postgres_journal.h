@@ -77,8 +77,8 @@ class PostgresJournal final : public OperationJournal {
                          const boost::asio::any_io_executor& executor);
 
   boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry, bool claim) override;
-  // One round trip where it succeeds. A settled one stays settled, and this process's, until it is
-  // written.
+  // One round trip where it succeeds. A settled one stays settled and is this process's, but others
+  // can take it over as if it were nobody's, until it is written.
   boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string account,
                                                           std::string request_id,
                                                           std::int64_t revision) override;

@@ -163,6 +163,8 @@ asio::awaitable<absl::Status> PostgresJournal::AdoptForgotten(std::string accoun
     if (own_.Holds(account, request_id)) continue;
     auto taking = Take(account, request_id, rows->Int(i, 1), DrawAttempt(), deadline);
     auto taken = co_await std::move(taking);
+    // A damaged one keeps no other one from being found.
+    if (absl::IsFailedPrecondition(taken.status())) continue;
     if (!taken.ok()) co_return taken.status();
     if (!*taken) continue;
     records->push_back(std::move((*taken)->record));

@@ -150,9 +150,14 @@ TEST_F(TwoReplicasTest, SettledOneIsNobodysUntilItIsTakenOver) {
   EXPECT_EQ(MustFind(b_, "x").owner, Owner::kNobody);
   const auto taken = MustTakeOver(b_, "x");
   EXPECT_EQ(taken.owner, Owner::kUs);
-  EXPECT_EQ(MustTakeOver(a_, "x").owner, Owner::kAnother);
   ExpectLost(Update(a_, record, v1::OPERATION_STATE_INTENDED).status());
-  EXPECT_TRUE(Update(b_, taken, v1::OPERATION_STATE_INTENDED).ok());
+  // One that doesn't go on with it keeps nobody from it.
+  EXPECT_EQ(MustFind(a_, "x").owner, Owner::kNobody);
+  const auto again = MustTakeOver(a_, "x");
+  EXPECT_EQ(again.owner, Owner::kUs);
+  ExpectLost(Update(b_, taken, v1::OPERATION_STATE_INTENDED).status());
+  EXPECT_TRUE(Update(a_, again, v1::OPERATION_STATE_INTENDED).ok());
+  EXPECT_EQ(MustTakeOver(b_, "x").owner, Owner::kAnother);
 }
 
 TEST_F(TwoReplicasTest, NothingIsTakenThatWasWrittenSinceItWasSeen) {
@@ -390,6 +395,21 @@ TEST_F(TwoReplicasTest, PrunesWhatIsSettledAndOldAndWhatIsFree) {
   EXPECT_EQ(a_.journal->stats().open, 1);
   ASSERT_TRUE(a_.journal->stats().oldest_open);
   EXPECT_LT(*a_.journal->stats().oldest_open, std::chrono::system_clock::now() - seconds(3'600));
+}
+
+// Its transaction was still under way when its operation ended.
+TEST_F(TwoReplicasTest, ClaimThatOutlivesItsOperationIsPruned) {
+  const auto record = MustBegin(a_, "x", "+1");
+  MustBegin(a_, "open", "+2");
+  ASSERT_TRUE(Update(a_, record, v1::OPERATION_STATE_FAILED).ok());
+  database_.Sql(
+      "INSERT INTO lease_gateway.number_claim (account, phone_number, request_id, revision, "
+      "attempt)"
+      " VALUES ('acme', '+1', 'x', 1, 1)");
+  ASSERT_EQ(ClaimsOf("x"), "+1");
+  ASSERT_TRUE(Get(a_.journal->Prune()).ok());
+  EXPECT_EQ(ClaimsOf("x"), "");
+  EXPECT_EQ(ClaimsOf("open"), "+2");
 }
 
 TEST_F(TwoReplicasTest, PrunesByItself) {
