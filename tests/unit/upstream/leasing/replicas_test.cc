@@ -289,6 +289,9 @@ TEST_F(ReplicasTest, WhatTheDeadMayHaveSentIsNotSaidToBeUnsent) {
 TEST_F(ReplicasTest, WhatCanNotBeBegunAnewIsLeftAsFailed) {
   provider_->steps.push_back({false, Http(401, true)});
   EXPECT_EQ(LeaseAt(0)->reason(), "UPSTREAM_CREDENTIALS_REJECTED");
+  journals_[0]->fail_updates = 1;
+  EXPECT_EQ(LeaseAt(0)->reason(), "JOURNAL_UNAVAILABLE");
+  EXPECT_EQ(provider_->posts.size(), 1u);
   journals_[0]->fail_updates = 3;
   EXPECT_EQ(LeaseAt(0)->reason(), "OUTCOME_UNKNOWN");
   Advance(seconds(10));
