@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -81,6 +82,8 @@ struct EngineKind {
   std::string name;
   std::function<std::unique_ptr<Engine>()> make;
 };
+
+void PrintTo(const EngineKind& kind, std::ostream* out) { *out << kind.name; }
 
 class OperationJournalContract : public testing::TestWithParam<EngineKind> {
  protected:
