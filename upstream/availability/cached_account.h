@@ -182,6 +182,7 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // --- reads that include a write ---
   // What includes all writes that have returned here. Waits for the log, by the deadline at most.
   boost::asio::awaitable<WritesSeen> SeenNow(TimePoint deadline);
+  // Whether memory includes them already.
   bool HasSeen(const WritesSeen& seen) const;
   // Reads the log where that helps. Whether memory includes them then.
   boost::asio::awaitable<bool> CatchUp(WritesSeen seen, TimePoint deadline);
@@ -333,6 +334,7 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   void NoteLocked(const EnteredWrite& entered);
   void TakeWritesLocked(const std::vector<EnteredWrite>& entered, std::vector<Write>* others);
   void LeavePendingLocked(std::uint64_t count, std::uint64_t entry);
+  // After each change of `logged_`, which has counted `showing_` up.
   void ShowLogged();
   void ShowNumbers();
   void ShowLeases();
@@ -347,6 +349,9 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // Until the writes up to number `count` are in the log. False: the log is away, or it is `until`.
   static boost::asio::awaitable<bool> AwaitLogged(std::shared_ptr<CachedAccount> self,
                                                   std::uint64_t count, TimePoint until);
+  // Until memory shows what was read of the log; `until` at most.
+  static boost::asio::awaitable<void> AwaitShown(std::shared_ptr<CachedAccount> self,
+                                                 TimePoint until);
 
   // --- one refresh for all replicas: cached_account_turns.cc ---
   struct Turn {
@@ -414,6 +419,8 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // Of the shared log.
   std::shared_ptr<void> news_;
   std::shared_ptr<const LoggedLists> logged_;  // never null
+  WritesSeen shown_;                           // of `logged_`, what memory shows
+  int showing_ = 0;  // changes of `logged_` that are on their way into memory
   CacheStats::Shared shared_stats_;
   std::string shared_key_;
   std::deque<Write> pending_;  // of this process, not in the log yet

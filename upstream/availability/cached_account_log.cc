@@ -207,6 +207,8 @@ asio::awaitable<bool> CachedAccount::RestoreFromLog(std::shared_ptr<CachedAccoun
     ++self->shared_stats_.restored;
     self->shared_key_ = page.key;
     self->logged_ = std::move(restored);
+    self->shown_ = WritesSeen();
+    ++self->showing_;
     self->WakeLogWaitersLocked();
     // What was written elsewhere meanwhile isn't known: nothing that was said of a number counts.
     for (auto& [phone_number, cell] : self->order_) {
@@ -264,6 +266,7 @@ void CachedAccount::TakePage(const LogPage& page) {
       }
     }
     logged_ = std::move(after);
+    ++showing_;
     TakeWritesLocked(entered, &others);
     if (has_changed) WakeLogWaitersLocked();
     break;
@@ -311,6 +314,12 @@ Stamp CachedAccount::LoggedStampLocked(SharedList list, const SharedFetch& fetch
 void CachedAccount::ShowLogged() {
   ShowNumbers();
   ShowLeases();
+  const std::lock_guard lock(mutex_);
+  // Another one's writes may still be on their way into a list that is this process's own.
+  if (--showing_ > 0) return;
+  shown_.origin = logged_->log;
+  shown_.count = logged_->sequence;
+  WakeLogWaitersLocked();
 }
 
 void CachedAccount::ShowNumbers() {

@@ -7,6 +7,7 @@
 #include "upstream/availability/cached_account.h"
 #include "upstream/availability/list_delta.h"
 #include "upstream/cancellation.h"
+#include "upstream/wakeup.h"
 
 namespace leasegateway {
 
@@ -298,7 +299,7 @@ asio::awaitable<WritesSeen> CachedAccount::SeenNow(TimePoint deadline) {
 bool CachedAccount::HasSeen(const WritesSeen& seen) const {
   const std::lock_guard lock(mutex_);
   if (seen.origin == process_) return seen.count <= writes_.count();
-  return shared_ && seen.origin == logged_->log && seen.count <= logged_->sequence;
+  return shared_ && seen.origin == shown_.origin && seen.count <= shown_.count;
 }
 
 asio::awaitable<bool> CachedAccount::CatchUp(WritesSeen seen, TimePoint deadline) {
@@ -307,7 +308,31 @@ asio::awaitable<bool> CachedAccount::CatchUp(WritesSeen seen, TimePoint deadline
   auto exchanging = ExchangeWithLog(shared_from_this(), LogRequest(),
                                     std::min(deadline, Clock::now() + kTurnTimeout));
   const auto page = co_await std::move(exchanging);
-  co_return page.ok() && HasSeen(seen);
+  if (!page.ok()) co_return false;
+  auto showing = AwaitShown(shared_from_this(), std::min(deadline, Clock::now() + kTurnTimeout));
+  co_await std::move(showing);
+  co_return HasSeen(seen);
+}
+
+asio::awaitable<void> CachedAccount::AwaitShown(std::shared_ptr<CachedAccount> self,
+                                                TimePoint until) {
+  const asio::any_io_executor executor = co_await asio::this_coro::executor;
+  for (;;) {
+    const auto waiter = std::make_shared<Wakeup>(executor);
+    {
+      const std::lock_guard lock(self->mutex_);
+      if (self->showing_ == 0) co_return;
+      self->log_waiters_.push_back(waiter);
+    }
+    auto waiting = waiter->WaitUntil(until);
+    co_await std::move(waiting);
+    {
+      const std::lock_guard lock(self->mutex_);
+      std::erase(self->log_waiters_, waiter);
+    }
+    const bool cancelled = co_await Cancelled();
+    if (cancelled || Clock::now() >= until) co_return;
+  }
 }
 
 }  // namespace leasegateway

@@ -353,6 +353,27 @@ TEST_F(CachedAccountLogTest, WhoAsksForAWriteGetsItWithoutNews) {
   EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
 }
 
+TEST_F(CachedAccountLogTest, AWriteIsSeenOnlyOnceBothListsShowIt) {
+  Available(At(0));
+  LeasesOf(At(0));
+  Available(At(1));
+  WritesSeen seen;
+  seen.origin = log_.id;
+  seen.count = log_.sequence + 1;
+  int told = 0;
+  At(1).cache->SetListener([&] {  // between the two lists
+    ++told;
+    if (At(1).cache->account().HasSeen(seen)) {
+      EXPECT_THAT(LeasesInMemory(At(1)), testing::Contains("lease_a"));
+    }
+  });
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  EXPECT_EQ(log_.sequence, seen.count);
+  EXPECT_GT(told, 0);
+  EXPECT_TRUE(At(1).cache->account().HasSeen(seen));
+  EXPECT_THAT(LeasesInMemory(At(1)), testing::Contains("lease_a"));
+}
+
 TEST_F(CachedAccountLogTest, AWriteThatIsNotInTheLogIsItsProcesss) {
   Available(At(0));
   log_.away = absl::UnavailableError("away");
