@@ -61,6 +61,7 @@ struct CachedValue {
   std::chrono::steady_clock::time_point last_used =
       std::chrono::steady_clock::time_point::min();  // by a reader
   bool refresh_scheduled = false;                    // of a list
+  bool drop_scheduled = false;                       // of a list, once it is idle
 };
 
 // An answer that memory has.
@@ -270,7 +271,9 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   template <typename Value>
   bool IsIdle(const Cell<Value>& cell) const;
   template <typename Value>
-  void DropIfIdle(Cell<Value>& cell);
+  void ScheduleDrop(const std::shared_ptr<Cell<Value>>& cell, std::chrono::milliseconds pause);
+  template <typename Value>
+  void DropIfIdle(const std::shared_ptr<Cell<Value>>& cell);
   CacheStats::Refreshes& RefreshesOf(const Cell<AvailableValue>&) { return refreshes_.available; }
   CacheStats::Refreshes& RefreshesOf(const Cell<LeasesValue>&) { return refreshes_.leases; }
   CacheStats::Refreshes& RefreshesOf(const Cell<NumberValue>&) { return refreshes_.numbers; }
@@ -311,6 +314,8 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
                                                 const Source& source);
   // Numbers the write, and makes void what it outdates.
   const Write& EnterLocked(Write write);
+  // Nothing that was said of a single number counts any more.
+  void ForgetNumbersLocked();
   // What lists of leases say of the number, as far as memory knows it.
   void DescribeLeaseLocked(Write& write) const;
   void TakeFromAvailable(const std::string& phone_number);
@@ -326,8 +331,18 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // first one brought.
   static boost::asio::awaitable<absl::StatusOr<LogPage>> ExchangeWithLog(
       std::shared_ptr<CachedAccount> self, LogRequest request, TimePoint deadline);
+  // `before`: what was found to be lost.
   static boost::asio::awaitable<bool> RestoreFromLog(std::shared_ptr<CachedAccount> self,
+                                                     std::shared_ptr<const LoggedLists> before,
                                                      LogPage page, TimePoint deadline);
+  // Whether what the log says becomes the list's value without further ado. A value of its own, or
+  // one that the log does not know any more, gets the writes of others only one by one.
+  template <typename Value>
+  bool IsInLogLocked(const Cell<Value>& cell) const {
+    constexpr auto kList =
+        std::is_same_v<Value, LeasesValue> ? SharedList::kLeases : SharedList::kNumbers;
+    return cell.value && cell.value->is_shared && (*logged_)[kList].is_known();
+  }
   void NoteRestored(const RestoredList& restored);
   void TakePage(const LogPage& page);
   // That a list has to show the write, if it does.
@@ -382,6 +397,13 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   static boost::asio::awaitable<bool> ShareLeases(std::shared_ptr<CachedAccount> self,
                                                   v1::ListLeasesResponse list, Turn turn,
                                                   Stamp stamp);
+  // The next refresh of a list that the log has brought; none for one that is overdue because
+  // nobody reads it.
+  template <typename Value>
+  Launch ScheduleShownLocked(const std::shared_ptr<Cell<Value>>& cell) {
+    if (IsIdle(*cell) && IsSharedDueLocked(*cell)) return nullptr;
+    return ScheduleRefreshLocked(cell);
+  }
   Stamp StampNow() const;
   template <typename Value>
   std::shared_ptr<const Value> ValueOf(const Cell<Value>& cell) const {

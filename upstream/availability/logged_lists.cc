@@ -184,7 +184,7 @@ std::vector<EnteredWrite> WritesIn(const LogPage& page, std::uint64_t after) {
        ++sequence) {
     if (entry->kind != LogEntry::Kind::kWrite) continue;
     auto write = entry->is_readable ? DecodeWrite(entry->content) : std::nullopt;
-    if (!write) continue;
+    if (!write) write.emplace();
     writes.push_back({entry->sequence, entry->writer, entry->writer_count, *std::move(write)});
   }
   return writes;

@@ -43,7 +43,8 @@ struct LoggedLists {
 // entry can't be applied is not known from there on, until it comes as a whole. `pin` keeps bytes.
 LoggedLists Advance(const LoggedLists& before, const LogPage& page, const PinBytes& pin);
 
-// The writes among the page's entries that follow entry `after` without a gap.
+// The writes among the page's entries that follow entry `after` without a gap. One that can't be
+// read has an unknown effect on no number in particular.
 struct EnteredWrite {
   std::uint64_t sequence = 0;
   std::uint64_t writer = 0;

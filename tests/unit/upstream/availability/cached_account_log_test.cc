@@ -31,6 +31,21 @@ class CachedAccountLogTest : public SharedCacheTest {
     return std::chrono::steady_clock::now() + std::chrono::seconds(10);
   }
 
+  // By a replica that is none of these.
+  void AppendGone(const char* phone_number) {
+    Write write;
+    write.effect = Write::Effect::kGone;
+    write.phone_number = phone_number;
+    LogEntry& entry = log_.Append(LogEntry::Kind::kWrite, EncodeWrite(write));
+    entry.writer = 99;
+    entry.writer_count = entry.sequence;
+  }
+  void Get(Replica& replica, std::string phone_number) {
+    const auto call =
+        Start(replica.cache->account().FindNumber(Context(), std::move(phone_number)));
+    EXPECT_TRUE(call->result && call->status().ok());
+  }
+
   SharedLog log_;
 };
 
@@ -183,6 +198,15 @@ TEST_F(CachedAccountLogTest, AnEndElsewhereMakesAReaderWaitForTheProvider) {
   EXPECT_EQ(AvailableRequests(), 2);
 }
 
+TEST_F(CachedAccountLogTest, AListThatNobodyReadsHasFewTimers) {
+  Available(At(0));
+  Pass(std::chrono::minutes(10));
+  const std::size_t timers = At(1).timers.size();
+  Pass(std::chrono::minutes(4));
+  EXPECT_LE(At(1).timers.size(), timers);
+  EXPECT_LE(timers, 4U);  // the look at the log, and a drop of each list
+}
+
 // --- news, and what is done without ---
 
 TEST_F(CachedAccountLogTest, WithoutNewsAWriteIsSeenSoon) {
@@ -274,6 +298,57 @@ TEST_F(CachedAccountLogTest, ALogThatLostItsEndIsReadAnew) {
   log_.Append(LogEntry::Kind::kWrite, EncodeWrite(write));
   Pass(milliseconds(2'000));
   EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kA));
+}
+
+TEST_F(CachedAccountLogTest, AnAnswerOfItsOwnDoesNotOutliveWhatTheLogHasLost) {
+  Available(At(1));
+  log_.away = absl::UnavailableError("away");
+  Pass(milliseconds(100));
+  EXPECT_THAT(Available(At(1), milliseconds(0)), ElementsAre(kA, kB));
+  // Another one's write, which this replica never gets to read.
+  AppendGone(kA);
+  v1::ListAvailableNumbersResponse rest;
+  *rest.add_numbers() = LeasableNumber(kB);
+  const std::string bytes = rest.SerializeAsString();
+  LogEntry whole;
+  whole.kind = LogEntry::Kind::kNumbers;
+  whole.sequence = log_.sequence;
+  whole.is_whole = true;
+  whole.content = EncodeDelta({}, *EntriesOf(bytes));
+  log_.wholes = {whole};
+  log_.entries.clear();
+  log_.away = absl::OkStatus();
+  Pass(milliseconds(2'000));
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
+}
+
+TEST_F(CachedAccountLogTest, WritesAreLaidOverAListThatTheLogDoesNotKnowAnyMore) {
+  Available(At(0));
+  log_.Append(LogEntry::Kind::kNumbers, "broken");
+  AppendGone(kA);
+  log_.Tell();
+  Settle();
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB));
+}
+
+TEST_F(CachedAccountLogTest, AWriteThatCannotBeReadMayBeAny) {
+  Available(At(0));
+  LeasesOf(At(0));
+  Get(At(0), kA);
+  const int numbers = script_.Count("GetNumber");
+  LogEntry& entry = log_.Append(LogEntry::Kind::kWrite, "");
+  entry.writer = 99;
+  entry.writer_count = 1;
+  entry.is_readable = false;
+  log_.Tell();
+  Settle();
+  Pass(milliseconds(1));
+  script_.available = Numbers({kB});
+  script_.leases = Leases({LeaseOf(kA, "lease_a")});
+  EXPECT_THAT(Available(At(0)), ElementsAre(kB));
+  EXPECT_THAT(LeasesOf(At(0)), ElementsAre("lease_a"));
+  Get(At(0), kA);
+  EXPECT_EQ(script_.Count("GetNumber"), numbers + 1);
 }
 
 // --- entries as versions ---

@@ -138,6 +138,17 @@ TEST_F(LoggedListsTest, ADeltaToSomethingElseIsNotApplied) {
   EXPECT_THAT(NumbersIn(Now()), ElementsAre("unknown"));
 }
 
+TEST_F(LoggedListsTest, AWriteThatCannotBeReadHasAnUnknownEffect) {
+  Refresh({kOne, kTwo});
+  AppendWrite(Write::Effect::kLeased, kOne);
+  page_.entries.back().is_readable = false;
+  const auto writes = WritesIn(page_, 1);
+  ASSERT_EQ(writes.size(), 1U);
+  EXPECT_EQ(writes[0].sequence, 2U);
+  EXPECT_EQ(writes[0].write.effect, Write::Effect::kUnknown);
+  EXPECT_EQ(writes[0].write.phone_number, "");
+}
+
 TEST_F(LoggedListsTest, AnEqualAnswerIsNoEntry) {
   Refresh({kOne, kTwo});
   Refresh({kOne, kTwo});
