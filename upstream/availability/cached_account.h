@@ -370,10 +370,11 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
 
   // --- one refresh for all replicas: cached_account_turns.cc ---
   struct Turn {
-    bool is_loaded = false;   // another replica has asked for us: memory has it
-    bool is_shared = false;   // the answer shall be shared
-    bool is_claimed = false;  // nobody else asks meanwhile
-    std::uint64_t seen = 0;   // the provider's answer will show the writes up to this entry
+    bool is_loaded = false;      // another replica has asked for us: memory has it
+    bool is_shared = false;      // the answer shall be shared
+    bool is_claimed = false;     // nobody else asks meanwhile
+    std::uint64_t seen = 0;      // the provider's answer will show the writes up to this entry
+    std::uint64_t restored = 0;  // how often the log had been restored by then
   };
   static boost::asio::awaitable<Turn> TakeTurn(std::shared_ptr<CachedAccount> self, SharedList list,
                                                CallContext context);
@@ -383,13 +384,13 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   struct Answered {
     SharedList list = SharedList::kNumbers;
     Stamp stamp;
-    std::uint64_t seen = 0;
-    bool is_claimed = false;
+    Turn turn;
     std::string metadata;
     std::function<void(const Write&)> lay;    // a write over it
     std::function<std::string_view()> reply;  // what it is then
   };
-  // Whether memory has it, or a newer one, out of the log.
+  // Whether memory has it, or a newer one, out of the log. Not when the log was restored meanwhile:
+  // the writes that would have to be laid over it are not known.
   static boost::asio::awaitable<bool> Share(std::shared_ptr<CachedAccount> self, Answered answer);
   static boost::asio::awaitable<bool> ShareNumbers(std::shared_ptr<CachedAccount> self,
                                                    std::shared_ptr<const Availability> built,

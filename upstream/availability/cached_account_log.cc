@@ -194,7 +194,7 @@ asio::awaitable<bool> CachedAccount::RestoreFromLog(std::shared_ptr<CachedAccoun
     (*restored)[list] = Restored(list, found.ok() ? *found : RestoredList(), page.sequence, fetch,
                                  self->environment_.pin);
     if (found.ok()) self->NoteRestored(*found);
-    if (fetch.time != 0 && !(*restored)[list].is_known()) {
+    if (fetch.whole_at != 0 && !(*restored)[list].is_known()) {
       spdlog::warn("a shared list can't be read: it comes with the next refresh");
     }
   }

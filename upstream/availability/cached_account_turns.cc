@@ -44,6 +44,7 @@ asio::awaitable<CachedAccount::Turn> CachedAccount::TakeTurn(std::shared_ptr<Cac
     const std::lock_guard lock(self->mutex_);
     turn.is_shared = self->shared_stats_.is_up;
     turn.seen = self->logged_->sequence;
+    turn.restored = self->shared_stats_.restored;
     co_return turn;
   }
   const auto begun = Clock::now();
@@ -72,10 +73,11 @@ asio::awaitable<CachedAccount::Turn> CachedAccount::TakeTurn(std::shared_ptr<Cac
     if (!page.ok()) co_return turn;
     turn.is_shared = true;
     turn.is_claimed = page->claimed;
-    turn.seen = page->sequence;
-    if (turn.is_claimed) co_return turn;
     {
       const std::lock_guard lock(self->mutex_);
+      turn.seen = self->logged_->sequence;
+      turn.restored = self->shared_stats_.restored;
+      if (turn.is_claimed) co_return turn;
       const LoggedLists::List& now = (*self->logged_)[list];
       turn.is_loaded = now.is_known() && now.fetch.time > claim.known_time &&
                        now.fetch.sent >= *claim.not_before && now.fetch.seen >= claim.min_seen;
@@ -98,32 +100,34 @@ asio::awaitable<void> CachedAccount::EndTurn(std::shared_ptr<CachedAccount> self
 }
 
 asio::awaitable<bool> CachedAccount::Share(std::shared_ptr<CachedAccount> self, Answered answer) {
-  std::uint64_t laid = answer.seen;
+  std::uint64_t laid = answer.turn.seen;
   bool has_newer = false;
   for (int tries = 0; tries < kShareTries; ++tries) {
     std::shared_ptr<const LoggedLists> logged;
     std::vector<Write> later;
+    bool is_lost = false;
     {
       const std::lock_guard lock(self->mutex_);
       logged = self->logged_;
+      is_lost = answer.turn.restored != self->shared_stats_.restored;
       later = self->writes_.LoggedBetween(laid, logged->sequence);
     }
     for (const Write& write : later) answer.lay(write);
     laid = std::max(laid, logged->sequence);
     const LoggedLists::List& known = (*logged)[answer.list];
     has_newer = known.is_known() && known.fetch.sent > answer.stamp.sent;
-    if (has_newer) break;
+    if (has_newer || is_lost) break;
     LogRequest request;
     request.refresh = RefreshOf(answer.list, *logged, answer.reply());
     request.refresh->sent = answer.stamp.sent;
-    request.refresh->seen = answer.seen;
+    request.refresh->seen = answer.turn.seen;
     request.refresh->metadata = answer.metadata;
     auto exchanging = ExchangeWithLog(self, std::move(request), Clock::now() + kTurnTimeout);
     const auto page = co_await std::move(exchanging);
     if (!page.ok()) co_return false;
     if (page->refreshed) co_return true;
   }
-  if (answer.is_claimed) {
+  if (answer.turn.is_claimed) {
     auto ending = EndTurn(self, answer.list);
     co_await std::move(ending);
   }
@@ -136,8 +140,7 @@ asio::awaitable<bool> CachedAccount::ShareNumbers(std::shared_ptr<CachedAccount>
   Answered answer;
   answer.list = SharedList::kNumbers;
   answer.stamp = stamp;
-  answer.seen = turn.seen;
-  answer.is_claimed = turn.is_claimed;
+  answer.turn = turn;
   answer.metadata = built->metadata().SerializeAsString();
   const auto numbers = std::make_shared<std::shared_ptr<const Availability>>(std::move(built));
   answer.lay = [self, numbers](const Write& write) {
@@ -157,8 +160,7 @@ asio::awaitable<bool> CachedAccount::ShareLeases(std::shared_ptr<CachedAccount> 
   Answered answer;
   answer.list = SharedList::kLeases;
   answer.stamp = stamp;
-  answer.seen = turn.seen;
-  answer.is_claimed = turn.is_claimed;
+  answer.turn = turn;
   answer.metadata = list.metadata().SerializeAsString();
   list.clear_metadata();
   list.clear_total_size();

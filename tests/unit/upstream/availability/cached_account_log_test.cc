@@ -40,6 +40,19 @@ class CachedAccountLogTest : public SharedCacheTest {
     entry.writer = 99;
     entry.writer_count = entry.sequence;
   }
+  // Only a whole list of numbers is left, as of now.
+  void LoseEntries(const std::vector<std::string>& phone_numbers) {
+    v1::ListAvailableNumbersResponse list;
+    for (const auto& number : phone_numbers) *list.add_numbers() = LeasableNumber(number);
+    const std::string bytes = list.SerializeAsString();
+    LogEntry whole;
+    whole.kind = LogEntry::Kind::kNumbers;
+    whole.sequence = log_.sequence;
+    whole.is_whole = true;
+    whole.content = EncodeDelta({}, *EntriesOf(bytes));
+    log_.wholes = {whole};
+    log_.entries.clear();
+  }
   void Get(Replica& replica, std::string phone_number) {
     const auto call =
         Start(replica.cache->account().FindNumber(Context(), std::move(phone_number)));
@@ -207,6 +220,27 @@ TEST_F(CachedAccountLogTest, AListThatNobodyReadsHasFewTimers) {
   EXPECT_LE(timers, 4U);  // the look at the log, and a drop of each list
 }
 
+TEST_F(CachedAccountLogTest, AnAnswerIsNotSharedWhenTheLogWasRestoredMeanwhile) {
+  Available(At(1));
+  script_.hold = true;
+  const auto read = StartAvailable(At(1), milliseconds(0));
+  // Another one's write, which this replica never gets to read.
+  AppendGone(kA);
+  LoseEntries({kB});
+  log_.Tell();
+  Settle();
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
+  Pass(milliseconds(1));
+  script_.hold = false;
+  EXPECT_TRUE(script_.Release("ListAvailableNumbers"));
+  Settle();
+  EXPECT_TRUE(read->status().ok());
+  for (std::size_t i = 0; i < 3; i += 2) {
+    EXPECT_THAT(AvailableInMemory(At(i)), ElementsAre(kB)) << i;
+  }
+  EXPECT_EQ(log_.claims[0].holder, 0U);
+}
+
 // --- news, and what is done without ---
 
 TEST_F(CachedAccountLogTest, WithoutNewsAWriteIsSeenSoon) {
@@ -307,16 +341,7 @@ TEST_F(CachedAccountLogTest, AnAnswerOfItsOwnDoesNotOutliveWhatTheLogHasLost) {
   EXPECT_THAT(Available(At(1), milliseconds(0)), ElementsAre(kA, kB));
   // Another one's write, which this replica never gets to read.
   AppendGone(kA);
-  v1::ListAvailableNumbersResponse rest;
-  *rest.add_numbers() = LeasableNumber(kB);
-  const std::string bytes = rest.SerializeAsString();
-  LogEntry whole;
-  whole.kind = LogEntry::Kind::kNumbers;
-  whole.sequence = log_.sequence;
-  whole.is_whole = true;
-  whole.content = EncodeDelta({}, *EntriesOf(bytes));
-  log_.wholes = {whole};
-  log_.entries.clear();
+  LoseEntries({kB});
   log_.away = absl::OkStatus();
   Pass(milliseconds(2'000));
   EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
