@@ -220,13 +220,15 @@ RefreshToLog RefreshOf(SharedList list, const LoggedLists& lists, std::string_vi
   const SharedFetch& fetch = before.fetch;
   const bool is_due = lists.sequence - fetch.whole_at >= kMostEntriesSinceWhole ||
                       fetch.delta_bytes > fetch.whole_bytes;
-  if (before.is_known() && old_entries && *old_entries == *new_entries) {
+  // Others may not have what a difference would be to.
+  const bool has_base = before.is_known() && old_entries && fetch.whole_at > 0;
+  if (has_base && *old_entries == *new_entries) {
     if (is_due) refresh.checkpoint = EncodeDelta({}, *new_entries);
     return refresh;
   }
   std::string whole = EncodeDelta({}, *new_entries);
-  std::string delta = before.is_known() ? EncodeDelta(*old_entries, *new_entries) : whole;
-  refresh.is_whole = !before.is_known() || delta.size() >= whole.size() / 2;
+  std::string delta = has_base ? EncodeDelta(*old_entries, *new_entries) : whole;
+  refresh.is_whole = !has_base || delta.size() >= whole.size() / 2;
   if (!refresh.is_whole && is_due) refresh.checkpoint = whole;
   refresh.delta = refresh.is_whole ? std::move(whole) : std::move(delta);
   return refresh;

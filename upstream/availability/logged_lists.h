@@ -59,8 +59,8 @@ LoggedLists::List Restored(SharedList list, const RestoredList& restored, std::u
                            const SharedFetch& fetch, const PinBytes& pin);
 
 // A refresh that makes of the list of `lists` the provider's answer `reply`, serialised. It is
-// stored as a whole where the difference isn't much smaller, and beside the difference now and
-// then.
+// stored as a whole where the difference isn't much smaller or the log has no whole any more, and
+// beside the difference now and then.
 RefreshToLog RefreshOf(SharedList list, const LoggedLists& lists, std::string_view reply);
 
 }  // namespace leasegateway

@@ -41,8 +41,8 @@ struct SharedFetch {
   std::chrono::steady_clock::time_point sent;
   std::uint64_t seen = 0;  // the provider's answer shows all writes up to this entry
   std::string metadata;    // a serialised ResponseMetadata
-  // Where the list was last stored as a whole, in how many bytes, and how many differences to it
-  // have taken since.
+  // Where the list was last stored as a whole, 0: nowhere, or it is not kept any more; in how many
+  // bytes, and how many differences to it have taken since.
   std::uint64_t whole_at = 0;
   std::size_t whole_bytes = 0;
   std::size_t delta_bytes = 0;

@@ -34,6 +34,12 @@ constexpr Statement kBegin{
     "INSERT INTO lease_gateway.list_fetch (account, list) VALUES ($1::text, 0), ($1::text, 1)"
     " ON CONFLICT DO NOTHING"};
 
+// Before whatever appends, or depends on where the log ends: what follows sees what whoever held
+// the row has committed.
+constexpr Statement kHold{
+    "lists_hold",
+    "SELECT sequence FROM lease_gateway.list_log WHERE account = $1::text FOR NO KEY UPDATE"};
+
 constexpr Statement kAppendWrite{
     "lists_append_write",
     "WITH head AS (UPDATE lease_gateway.list_log SET sequence = sequence + 1, mark = $4::bigint"
@@ -147,7 +153,8 @@ constexpr Statement kRestore{
     " AND e.sequence > (SELECT sequence FROM whole) ORDER BY sequence"};
 
 // Keeps of each list a whole that is as old as tokens may be, and all entries from the older of
-// them on; of a log that is too large, only what follows the newest ones.
+// them on; of a log that is too large, only what follows the newest ones. A list that nobody has
+// asked for in an hour keeps nothing: its next refresh is stored as a whole.
 constexpr Statement kPrune{
     "lists_prune",
     "WITH size AS (SELECT"
@@ -155,13 +162,19 @@ constexpr Statement kPrune{
     "  WHERE account = $1::text), 0)"
     " + coalesce((SELECT sum(octet_length(content)) FROM lease_gateway.list_whole"
     "  WHERE account = $1::text), 0) AS bytes),"
+    "idle AS (UPDATE lease_gateway.list_fetch SET whole_at = 0, whole_bytes = 0, delta_bytes = 0"
+    " WHERE account = $1::text AND whole_at > 0"
+    " AND fetch_time < clock_timestamp() - interval '1 hour' RETURNING list),"
     "known AS (SELECT list, max(sequence) FILTER (WHERE bytes > $3::bigint"
     "  OR made_at < clock_timestamp() - $2::bigint * interval '1 millisecond') AS oldest"
-    " FROM lease_gateway.list_whole, size WHERE account = $1::text GROUP BY list),"
+    " FROM lease_gateway.list_whole, size WHERE account = $1::text"
+    " AND list NOT IN (SELECT list FROM idle) GROUP BY list),"
     "kept AS (SELECT min(oldest) AS sequence FROM known HAVING bool_and(oldest IS NOT NULL)),"
     "wholes AS (DELETE FROM lease_gateway.list_whole w USING kept, known"
     " WHERE w.account = $1::text AND w.list = known.list AND w.sequence < known.oldest"
-    " AND w.sequence < kept.sequence)"
+    " AND w.sequence < kept.sequence),"
+    "unused AS (DELETE FROM lease_gateway.list_whole w USING idle"
+    " WHERE w.account = $1::text AND w.list = idle.list)"
     "DELETE FROM lease_gateway.list_entry e USING kept"
     " WHERE e.account = $1::text AND e.sequence < kept.sequence"};
 
@@ -232,6 +245,9 @@ void PostgresLists::AddRefresh(const RefreshToLog& refresh, std::vector<Query>* 
 
 std::vector<Query> PostgresLists::QueriesOf(const LogRequest& request, Places* places) const {
   std::vector<Query> queries;
+  if (!request.writes.empty() || request.refresh) {
+    queries.push_back({&kHold, {options_.account}});
+  }
   for (const WriteToLog& write : request.writes) {
     queries.push_back({&kAppendWrite,
                        {options_.account, Unsigned(options_.replica), Unsigned(write.count),

@@ -57,6 +57,7 @@ class LoggedListsTest : public testing::Test {
       LogEntry& entry = Append(LogEntry::Kind::kNumbers);
       entry.content = *refresh.delta;
       entry.is_whole = refresh.is_whole;
+      if (refresh.is_whole) page_.fetches[0].whole_at = entry.sequence;
     }
     page_.fetches[0].time = ++time_;
     page_.fetches[0].metadata = Metadata().SerializeAsString();
@@ -155,6 +156,16 @@ TEST_F(LoggedListsTest, AnEqualAnswerIsNoEntry) {
   EXPECT_EQ(page_.sequence, 1U);
   Refresh({kTwo, kOne});  // in another order
   EXPECT_EQ(page_.sequence, 2U);
+}
+
+TEST_F(LoggedListsTest, AListOfWhichTheLogHasNoWholeIsStoredAsOne) {
+  Refresh({kOne, kTwo});
+  lists_ = Now();
+  EXPECT_FALSE(RefreshOf(SharedList::kNumbers, lists_, ReplyOf({kOne, kTwo})).delta);
+  lists_[SharedList::kNumbers].fetch.whole_at = 0;
+  const RefreshToLog refresh = RefreshOf(SharedList::kNumbers, lists_, ReplyOf({kOne, kTwo}));
+  EXPECT_TRUE(refresh.is_whole);
+  EXPECT_TRUE(refresh.delta);
 }
 
 TEST_F(LoggedListsTest, AWholeIsStoredBesideDifferencesThatHaveGrown) {
