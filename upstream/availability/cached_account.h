@@ -166,6 +166,8 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
 
   std::optional<std::vector<AvailabilityChange>> ChangesSince(std::uint64_t version);
   CacheStats stats() const;
+  // How old a list gets before it is refreshed.
+  std::chrono::milliseconds fresh() const { return policy_.fresh; }
 
   // --- with a shared log; without, they know nothing ---
   // Reads the lists that the log has; whether that came about by the deadline.
