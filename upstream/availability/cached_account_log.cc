@@ -255,7 +255,7 @@ void CachedAccount::TakePage(const LogPage& page) {
     // Not for less, or those who wait would keep each other awake with their exchanges.
     bool has_changed = after->sequence != before->sequence;
     for (const SharedList list : {SharedList::kNumbers, SharedList::kLeases}) {
-      if ((*after)[list].fetch.time > (*before)[list].fetch.time) {
+      if ((*after)[list].fetch.time != (*before)[list].fetch.time) {
         has_changed = true;
         ++shared_stats_.loaded;
       }

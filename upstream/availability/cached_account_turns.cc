@@ -79,7 +79,7 @@ asio::awaitable<CachedAccount::Turn> CachedAccount::TakeTurn(std::shared_ptr<Cac
       turn.restored = self->shared_stats_.restored;
       if (turn.is_claimed) co_return turn;
       const LoggedLists::List& now = (*self->logged_)[list];
-      turn.is_loaded = now.is_known() && now.fetch.time > claim.known_time &&
+      turn.is_loaded = now.is_known() && now.fetch.time != claim.known_time &&
                        now.fetch.sent >= *claim.not_before && now.fetch.seen >= claim.min_seen;
     }
     if (turn.is_loaded) co_return turn;

@@ -90,6 +90,7 @@ struct LogPage {
   std::uint64_t sequence = 0;  // of the latest entry
   std::int64_t mark = 0;       // of the latest entry; 0: not known
   std::string key;             // the account's secret, for signing tokens
+  std::int64_t time = 0;       // of reading it, as SharedFetch::time; 0: not known
   std::array<SharedFetch, kSharedLists> fetches;
   bool claimed = false;    // the claim was given
   bool refreshed = false;  // the refresh was taken

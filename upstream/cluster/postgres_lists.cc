@@ -26,6 +26,9 @@ namespace {
 constexpr std::int64_t kFormat = 1;
 constexpr std::int64_t kEntriesOfPage = 64;
 constexpr std::chrono::minutes kPrunePause{1};
+// The age of what was fetched in the future: the database's clock was set back since, as by a
+// standby that took over. It has to be fetched again.
+constexpr std::chrono::hours kAgeUnknown{1};
 
 constexpr Statement kBegin{
     "lists_begin",
@@ -58,6 +61,7 @@ constexpr Statement kClaim{
     " WHERE account = $1::text AND list = $2::bigint"
     " AND (claim_until IS NULL OR claim_until <= clock_timestamp())"
     " AND (fetch_time IS NULL OR seen < $7::bigint"
+    "  OR fetch_time > clock_timestamp()"
     "  OR fetch_time <= 'epoch'::timestamptz + $5::bigint * interval '1 microsecond'"
     "  OR fetch_time < 'epoch'::timestamptz + $6::bigint * interval '1 microsecond')"
     " RETURNING 1::bigint"};
@@ -79,7 +83,7 @@ constexpr Statement kRefreshTime{
     " delta_bytes = CASE WHEN $7::bytea IS NULL THEN delta_bytes ELSE 0 END,"
     " claim_until = CASE WHEN claim_replica = $8::bigint THEN NULL ELSE claim_until END"
     " WHERE account = $1::text AND list = $2::bigint"
-    " AND (fetch_time IS NULL"
+    " AND (fetch_time IS NULL OR fetch_time > clock_timestamp()"
     "  OR fetch_time < 'epoch'::timestamptz + $4::bigint * interval '1 microsecond')"
     " AND $3::bigint = (SELECT sequence FROM lease_gateway.list_log WHERE account = $1::text)"
     " RETURNING 1::bigint AS one),"
@@ -95,6 +99,7 @@ constexpr Statement kRefresh{
     " WHERE account = $1::text AND sequence = $3::bigint"
     " AND EXISTS (SELECT FROM lease_gateway.list_fetch"
     "  WHERE account = $1::text AND list = $2::bigint AND (fetch_time IS NULL"
+    "   OR fetch_time > clock_timestamp()"
     "   OR fetch_time < 'epoch'::timestamptz + $4::bigint * interval '1 microsecond'))"
     " RETURNING sequence),"
     "whole AS (INSERT INTO lease_gateway.list_whole (account, list, sequence, format, content)"
@@ -286,10 +291,12 @@ bool PostgresLists::ReadHead(const Rows& rows, TimePoint asked, TimePoint answer
   page->sequence = static_cast<std::uint64_t>(rows.Int(0, 2));
   page->mark = rows.Int(0, 3);
   const std::int64_t now = rows.Int(0, 4);
+  page->time = now;
   int column = 5;
   for (SharedFetch& fetch : page->fetches) {
     fetch.time = rows.IsNull(0, column) ? 0 : rows.Int(0, column);
-    fetch.sent = asked - microseconds(std::max<std::int64_t>(now - fetch.time, 0));
+    fetch.sent =
+        asked - (fetch.time > now ? microseconds(kAgeUnknown) : microseconds(now - fetch.time));
     fetch.seen = static_cast<std::uint64_t>(rows.Int(0, column + 1));
     fetch.metadata = std::string(rows.Bytes(0, column + 2));
     fetch.whole_at = static_cast<std::uint64_t>(rows.Int(0, column + 3));

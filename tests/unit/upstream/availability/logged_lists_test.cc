@@ -158,6 +158,19 @@ TEST_F(LoggedListsTest, AnEqualAnswerIsNoEntry) {
   EXPECT_EQ(page_.sequence, 2U);
 }
 
+TEST_F(LoggedListsTest, TheHeadsTimeIsTakenWhenTheClockWasSetBack) {
+  const auto time_of = [&] { return Now()[SharedList::kNumbers].fetch.time; };
+  Refresh({kOne, kTwo});
+  const std::int64_t known = page_.fetches[0].time = 10'000'000;
+  lists_ = Now();
+  page_.fetches[0].time = 1'000'000;
+  EXPECT_EQ(time_of(), known);
+  page_.time = known - 1'000'000;  // a page that is late
+  EXPECT_EQ(time_of(), known);
+  page_.time = 1'500'000;
+  EXPECT_EQ(time_of(), 1'000'000);
+}
+
 TEST_F(LoggedListsTest, AListOfWhichTheLogHasNoWholeIsStoredAsOne) {
   Refresh({kOne, kTwo});
   lists_ = Now();

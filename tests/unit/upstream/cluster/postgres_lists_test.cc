@@ -256,6 +256,28 @@ TEST_F(PostgresListsTest, OldEntriesAreRemoved) {
   EXPECT_THAT(Rows("SELECT count(*) FROM lease_gateway.list_entry"), ElementsAre("1"));
 }
 
+TEST_F(PostgresListsTest, AClockThatWasSetBackStopsNoRefresh) {
+  Join();
+  Available(At(0));
+  Rows(
+      "UPDATE lease_gateway.list_fetch SET fetch_time = fetch_time + interval '1 day'"
+      " WHERE list = 0");
+  Replica& late = Join();
+  Available(late);  // it is not known how old it is
+  Await([&] { return AvailableRequests() == 2; });
+  EXPECT_EQ(AvailableRequests(), 2);
+  const char kBack[] =
+      "SELECT 1 FROM lease_gateway.list_fetch WHERE list = 0 AND fetch_time <= clock_timestamp()";
+  Await([&] { return !Rows(kBack).empty(); });
+  EXPECT_THAT(Rows(kBack), ElementsAre("1"));
+  script_.available = Numbers({kC});
+  EXPECT_THAT(Available(late, milliseconds(0)), ElementsAre(kC));
+  AwaitEqual(SequenceOf(late));
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kC));
+  EXPECT_THAT(Available(At(0), milliseconds(0)), ElementsAre(kC));
+  EXPECT_EQ(AvailableRequests(), 4);
+}
+
 TEST_F(PostgresListsTest, AListThatNobodyReadsKeepsNoEntries) {
   Join();
   LeasesOf(At(0));
