@@ -222,6 +222,7 @@ TEST_F(CachedAccountLogTest, AListThatNobodyReadsHasFewTimers) {
 
 TEST_F(CachedAccountLogTest, AnAnswerIsNotSharedWhenTheLogWasRestoredMeanwhile) {
   Available(At(1));
+  Pass(milliseconds(10));
   script_.hold = true;
   const auto read = StartAvailable(At(1), milliseconds(0));
   // Another one's write, which this replica never gets to read.
