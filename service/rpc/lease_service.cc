@@ -72,8 +72,10 @@ asio::awaitable<absl::Status> LeaseService::Answer(CallContext call, Missing mis
   if constexpr (Writes<Request>) {
     auto seeing = api_.account().SeenNow(
         std::min(deadline, std::chrono::steady_clock::now() + kTokenPatience));
-    const WritesSeen seen = co_await std::move(seeing);
-    std::string token = EncodeConsistency(seen, runtime_.account);
+    Consistency consistency;
+    consistency.seen = co_await std::move(seeing);
+    consistency.given = std::chrono::system_clock::now();
+    std::string token = EncodeConsistency(consistency, runtime_.account);
     context->AddTrailingMetadata(kConsistencyMetadata, token);
     messages.response.mutable_metadata()->set_consistency_token(std::move(token));
   }
@@ -86,7 +88,7 @@ absl::StatusOr<LeaseService::Missing> LeaseService::MissingOf(const CallbackServ
                                                               const Request& request) {
   if constexpr (requires { request.consistency_token(); }) {
     auto wanted = ConsistencyOf(context, request.consistency_token(), runtime_.account);
-    if (wanted.ok() && *wanted && api_.account().HasSeen(**wanted)) return std::nullopt;
+    if (wanted.ok() && *wanted && api_.account().HasSeen((*wanted)->seen)) return std::nullopt;
     return wanted;
   }
   return std::nullopt;

@@ -14,6 +14,7 @@
 #include "absl/status/statusor.h"
 #include "leasegateway/v1/lease_service.grpc.pb.h"
 #include "service/rpc/call_runtime.h"
+#include "service/rpc/consistency.h"
 #include "service/rpc/search.h"
 #include "service/rpc/unary_call.h"
 #include "service/rpc/watch_hub.h"
@@ -94,7 +95,7 @@ class LeaseService final : public RawMethodsOfLeaseService {
                                             ByteBuffer* response) override;
 
  private:
-  using Missing = std::optional<WritesSeen>;
+  using Missing = std::optional<Consistency>;
   template <typename Request, typename Response>
   struct Messages {
     Request request;

@@ -61,6 +61,7 @@ struct CachedValue {
   std::chrono::steady_clock::time_point last_used =
       std::chrono::steady_clock::time_point::min();  // by a reader
   bool refresh_scheduled = false;                    // of a list
+  bool drop_scheduled = false;                       // of a list, once it is idle
 };
 
 // An answer that memory has.
@@ -165,6 +166,8 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
 
   std::optional<std::vector<AvailabilityChange>> ChangesSince(std::uint64_t version);
   CacheStats stats() const;
+  // How old a list gets before it is refreshed.
+  std::chrono::milliseconds fresh() const { return policy_.fresh; }
 
   // --- with a shared log; without, they know nothing ---
   // Reads the lists that the log has; whether that came about by the deadline.
@@ -182,6 +185,7 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // --- reads that include a write ---
   // What includes all writes that have returned here. Waits for the log, by the deadline at most.
   boost::asio::awaitable<WritesSeen> SeenNow(TimePoint deadline);
+  // Whether memory includes them already.
   bool HasSeen(const WritesSeen& seen) const;
   // Reads the log where that helps. Whether memory includes them then.
   boost::asio::awaitable<bool> CatchUp(WritesSeen seen, TimePoint deadline);
@@ -269,7 +273,9 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   template <typename Value>
   bool IsIdle(const Cell<Value>& cell) const;
   template <typename Value>
-  void DropIfIdle(Cell<Value>& cell);
+  void ScheduleDrop(const std::shared_ptr<Cell<Value>>& cell, std::chrono::milliseconds pause);
+  template <typename Value>
+  void DropIfIdle(const std::shared_ptr<Cell<Value>>& cell);
   CacheStats::Refreshes& RefreshesOf(const Cell<AvailableValue>&) { return refreshes_.available; }
   CacheStats::Refreshes& RefreshesOf(const Cell<LeasesValue>&) { return refreshes_.leases; }
   CacheStats::Refreshes& RefreshesOf(const Cell<NumberValue>&) { return refreshes_.numbers; }
@@ -310,6 +316,8 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
                                                 const Source& source);
   // Numbers the write, and makes void what it outdates.
   const Write& EnterLocked(Write write);
+  // Nothing that was said of a single number counts any more.
+  void ForgetNumbersLocked();
   // What lists of leases say of the number, as far as memory knows it.
   void DescribeLeaseLocked(Write& write) const;
   void TakeFromAvailable(const std::string& phone_number);
@@ -325,14 +333,25 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // first one brought.
   static boost::asio::awaitable<absl::StatusOr<LogPage>> ExchangeWithLog(
       std::shared_ptr<CachedAccount> self, LogRequest request, TimePoint deadline);
+  // `before`: what was found to be lost.
   static boost::asio::awaitable<bool> RestoreFromLog(std::shared_ptr<CachedAccount> self,
+                                                     std::shared_ptr<const LoggedLists> before,
                                                      LogPage page, TimePoint deadline);
+  // Whether what the log says becomes the list's value without further ado. A value of its own, or
+  // one that the log does not know any more, gets the writes of others only one by one.
+  template <typename Value>
+  bool IsInLogLocked(const Cell<Value>& cell) const {
+    constexpr auto kList =
+        std::is_same_v<Value, LeasesValue> ? SharedList::kLeases : SharedList::kNumbers;
+    return cell.value && cell.value->is_shared && (*logged_)[kList].is_known();
+  }
   void NoteRestored(const RestoredList& restored);
   void TakePage(const LogPage& page);
   // That a list has to show the write, if it does.
   void NoteLocked(const EnteredWrite& entered);
   void TakeWritesLocked(const std::vector<EnteredWrite>& entered, std::vector<Write>* others);
   void LeavePendingLocked(std::uint64_t count, std::uint64_t entry);
+  // After each change of `logged_`, which has counted `showing_` up.
   void ShowLogged();
   void ShowNumbers();
   void ShowLeases();
@@ -347,13 +366,17 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // Until the writes up to number `count` are in the log. False: the log is away, or it is `until`.
   static boost::asio::awaitable<bool> AwaitLogged(std::shared_ptr<CachedAccount> self,
                                                   std::uint64_t count, TimePoint until);
+  // Until memory shows what was read of the log; `until` at most.
+  static boost::asio::awaitable<void> AwaitShown(std::shared_ptr<CachedAccount> self,
+                                                 TimePoint until);
 
   // --- one refresh for all replicas: cached_account_turns.cc ---
   struct Turn {
-    bool is_loaded = false;   // another replica has asked for us: memory has it
-    bool is_shared = false;   // the answer shall be shared
-    bool is_claimed = false;  // nobody else asks meanwhile
-    std::uint64_t seen = 0;   // the provider's answer will show the writes up to this entry
+    bool is_loaded = false;      // another replica has asked for us: memory has it
+    bool is_shared = false;      // the answer shall be shared
+    bool is_claimed = false;     // nobody else asks meanwhile
+    std::uint64_t seen = 0;      // the provider's answer will show the writes up to this entry
+    std::uint64_t restored = 0;  // how often the log had been restored by then
   };
   static boost::asio::awaitable<Turn> TakeTurn(std::shared_ptr<CachedAccount> self, SharedList list,
                                                CallContext context);
@@ -363,13 +386,13 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   struct Answered {
     SharedList list = SharedList::kNumbers;
     Stamp stamp;
-    std::uint64_t seen = 0;
-    bool is_claimed = false;
+    Turn turn;
     std::string metadata;
     std::function<void(const Write&)> lay;    // a write over it
     std::function<std::string_view()> reply;  // what it is then
   };
-  // Whether memory has it, or a newer one, out of the log.
+  // Whether memory has it, or a newer one, out of the log. Not when the log was restored meanwhile:
+  // the writes that would have to be laid over it are not known.
   static boost::asio::awaitable<bool> Share(std::shared_ptr<CachedAccount> self, Answered answer);
   static boost::asio::awaitable<bool> ShareNumbers(std::shared_ptr<CachedAccount> self,
                                                    std::shared_ptr<const Availability> built,
@@ -377,6 +400,13 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   static boost::asio::awaitable<bool> ShareLeases(std::shared_ptr<CachedAccount> self,
                                                   v1::ListLeasesResponse list, Turn turn,
                                                   Stamp stamp);
+  // The next refresh of a list that the log has brought; none for one that is overdue because
+  // nobody reads it.
+  template <typename Value>
+  Launch ScheduleShownLocked(const std::shared_ptr<Cell<Value>>& cell) {
+    if (IsIdle(*cell) && IsSharedDueLocked(*cell)) return nullptr;
+    return ScheduleRefreshLocked(cell);
+  }
   Stamp StampNow() const;
   template <typename Value>
   std::shared_ptr<const Value> ValueOf(const Cell<Value>& cell) const {
@@ -414,6 +444,8 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // Of the shared log.
   std::shared_ptr<void> news_;
   std::shared_ptr<const LoggedLists> logged_;  // never null
+  WritesSeen shown_;                           // of `logged_`, what memory shows
+  int showing_ = 0;  // changes of `logged_` that are on their way into memory
   CacheStats::Shared shared_stats_;
   std::string shared_key_;
   std::deque<Write> pending_;  // of this process, not in the log yet

@@ -7,6 +7,7 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/dispatch.hpp>
 #include <exception>
+#include <utility>
 
 #include "upstream/availability/cached_account.h"
 #include "upstream/upstream_error.h"
@@ -146,21 +147,38 @@ void CachedAccount::RefreshDue(const std::shared_ptr<Cell<Value>>& cell) {
       } else {
         PrepareLocked(cell, "", nullptr, &launch);
       }
+    } else if (std::exchange(cell->drop_scheduled, true)) {
+      return;
     }
   }
   if (launch) return launch();
-  environment_.after(policy_.stale_if_error, [weak = weak_from_this(), cell] {
-    if (const auto self = weak.lock()) self->DropIfIdle(*cell);
+  ScheduleDrop(cell, policy_.stale_if_error);
+}
+
+template <typename Value>
+void CachedAccount::ScheduleDrop(const std::shared_ptr<Cell<Value>>& cell, milliseconds pause) {
+  environment_.after(pause, [weak = weak_from_this(), cell] {
+    if (const auto self = weak.lock()) self->DropIfIdle(cell);
   });
 }
 
 template <typename Value>
-void CachedAccount::DropIfIdle(Cell<Value>& cell) {
+void CachedAccount::DropIfIdle(const std::shared_ptr<Cell<Value>>& cell) {
   std::shared_ptr<const Value> dropped;
-  const std::lock_guard lock(mutex_);
-  // One that was read since it was found idle has been refreshed, and is found idle again later.
-  if (!cell.value || environment_.now() - cell.value->stamp.sent < policy_.stale_if_error) return;
-  if (IsIdle(cell)) dropped = std::move(cell.value);
+  std::chrono::steady_clock::duration rest{0};
+  {
+    const std::lock_guard lock(mutex_);
+    cell->drop_scheduled = false;
+    // One that was read since it was found idle is found idle again later.
+    if (stopped_ || !cell->value || !IsIdle(*cell)) return;
+    rest = cell->value->stamp.sent + policy_.stale_if_error - environment_.now();
+    if (rest.count() > 0) {  // it has been refreshed since
+      cell->drop_scheduled = true;
+    } else {
+      dropped = std::move(cell->value);
+    }
+  }
+  if (!dropped) ScheduleDrop(cell, std::chrono::ceil<milliseconds>(rest));
 }
 
 template <typename Value>

@@ -161,7 +161,7 @@ asio::awaitable<absl::StatusOr<LogPage>> CachedAccount::ExchangeWithLog(
       is_lost = self->logged_ == logged && page->sequence > logged->sequence;
     }
     if (is_lost) {
-      auto restoring = RestoreFromLog(self, *page, deadline);
+      auto restoring = RestoreFromLog(self, logged, *page, deadline);
       if (!co_await std::move(restoring)) {
         const auto status = absl::UnavailableError("they can't be restored");
         const std::lock_guard lock(self->mutex_);
@@ -180,6 +180,7 @@ asio::awaitable<absl::StatusOr<LogPage>> CachedAccount::ExchangeWithLog(
 }
 
 asio::awaitable<bool> CachedAccount::RestoreFromLog(std::shared_ptr<CachedAccount> self,
+                                                    std::shared_ptr<const LoggedLists> before,
                                                     LogPage page, TimePoint deadline) {
   auto restored = std::make_shared<LoggedLists>();
   restored->log = page.log;
@@ -193,27 +194,26 @@ asio::awaitable<bool> CachedAccount::RestoreFromLog(std::shared_ptr<CachedAccoun
     (*restored)[list] = Restored(list, found.ok() ? *found : RestoredList(), page.sequence, fetch,
                                  self->environment_.pin);
     if (found.ok()) self->NoteRestored(*found);
-    if (fetch.time != 0 && !(*restored)[list].is_known()) {
+    if (fetch.whole_at != 0 && !(*restored)[list].is_known()) {
       spdlog::warn("a shared list can't be read: it comes with the next refresh");
     }
   }
+  std::shared_ptr<const AvailableValue> numbers;  // large to free
+  std::shared_ptr<const LeasesValue> leases;
   {
     const std::lock_guard lock(self->mutex_);
     // Another coroutine may have been faster.
-    if (self->logged_->log == page.log && self->logged_->sequence >= page.sequence &&
-        !page.is_lost) {
-      co_return true;
-    }
+    if (self->logged_ != before && self->logged_->log == page.log) co_return true;
     ++self->shared_stats_.restored;
     self->shared_key_ = page.key;
     self->logged_ = std::move(restored);
+    self->shown_ = WritesSeen();
+    ++self->showing_;
     self->WakeLogWaitersLocked();
     // What was written elsewhere meanwhile isn't known: nothing that was said of a number counts.
-    for (auto& [phone_number, cell] : self->order_) {
-      const std::uint64_t min_writes = cell->min_writes;
-      cell = std::make_shared<Cell<NumberValue>>();
-      cell->min_writes = min_writes;
-    }
+    self->ForgetNumbersLocked();
+    if (!self->IsInLogLocked(*self->available_)) numbers = std::move(self->available_->value);
+    if (!self->IsInLogLocked(*self->leases_)) leases = std::move(self->leases_->value);
   }
   self->ShowLogged();
   co_return true;
@@ -255,7 +255,7 @@ void CachedAccount::TakePage(const LogPage& page) {
     // Not for less, or those who wait would keep each other awake with their exchanges.
     bool has_changed = after->sequence != before->sequence;
     for (const SharedList list : {SharedList::kNumbers, SharedList::kLeases}) {
-      if ((*after)[list].fetch.time > (*before)[list].fetch.time) {
+      if ((*after)[list].fetch.time != (*before)[list].fetch.time) {
         has_changed = true;
         ++shared_stats_.loaded;
       }
@@ -264,6 +264,7 @@ void CachedAccount::TakePage(const LogPage& page) {
       }
     }
     logged_ = std::move(after);
+    ++showing_;
     TakeWritesLocked(entered, &others);
     if (has_changed) WakeLogWaitersLocked();
     break;
@@ -272,8 +273,8 @@ void CachedAccount::TakePage(const LogPage& page) {
     bool numbers = false, leases = false;
     {
       const std::lock_guard lock(mutex_);
-      numbers = available_->value && !available_->value->is_shared;
-      leases = leases_->value && !leases_->value->is_shared;
+      numbers = available_->value && !IsInLogLocked(*available_);
+      leases = leases_->value && !IsInLogLocked(*leases_);
     }
     if (numbers && write.takes_from_available()) TakeFromAvailable(write.phone_number);
     if (leases && write.changes_leases()) ChangeLeases(write);
@@ -311,6 +312,12 @@ Stamp CachedAccount::LoggedStampLocked(SharedList list, const SharedFetch& fetch
 void CachedAccount::ShowLogged() {
   ShowNumbers();
   ShowLeases();
+  const std::lock_guard lock(mutex_);
+  // Another one's writes may still be on their way into a list that is this process's own.
+  if (--showing_ > 0) return;
+  shown_.origin = logged_->log;
+  shown_.count = logged_->sequence;
+  WakeLogWaitersLocked();
 }
 
 void CachedAccount::ShowNumbers() {
@@ -361,7 +368,7 @@ void CachedAccount::ShowNumbers() {
   Launch schedule;
   {
     const std::lock_guard lock(mutex_);
-    schedule = ScheduleRefreshLocked(available_);
+    schedule = ScheduleShownLocked(available_);
   }
   if (schedule) schedule();
   if (tell) Notify();
@@ -401,7 +408,7 @@ void CachedAccount::ShowLeases() {
   Launch schedule;
   {
     const std::lock_guard lock(mutex_);
-    schedule = ScheduleRefreshLocked(leases_);
+    schedule = ScheduleShownLocked(leases_);
   }
   if (schedule) schedule();
 }

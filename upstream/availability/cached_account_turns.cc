@@ -7,6 +7,7 @@
 #include "upstream/availability/cached_account.h"
 #include "upstream/availability/list_delta.h"
 #include "upstream/cancellation.h"
+#include "upstream/wakeup.h"
 
 namespace leasegateway {
 
@@ -44,6 +45,7 @@ asio::awaitable<CachedAccount::Turn> CachedAccount::TakeTurn(std::shared_ptr<Cac
     const std::lock_guard lock(self->mutex_);
     turn.is_shared = self->shared_stats_.is_up;
     turn.seen = self->logged_->sequence;
+    turn.restored = self->shared_stats_.restored;
     co_return turn;
   }
   const auto begun = Clock::now();
@@ -72,12 +74,13 @@ asio::awaitable<CachedAccount::Turn> CachedAccount::TakeTurn(std::shared_ptr<Cac
     if (!page.ok()) co_return turn;
     turn.is_shared = true;
     turn.is_claimed = page->claimed;
-    turn.seen = page->sequence;
-    if (turn.is_claimed) co_return turn;
     {
       const std::lock_guard lock(self->mutex_);
+      turn.seen = self->logged_->sequence;
+      turn.restored = self->shared_stats_.restored;
+      if (turn.is_claimed) co_return turn;
       const LoggedLists::List& now = (*self->logged_)[list];
-      turn.is_loaded = now.is_known() && now.fetch.time > claim.known_time &&
+      turn.is_loaded = now.is_known() && now.fetch.time != claim.known_time &&
                        now.fetch.sent >= *claim.not_before && now.fetch.seen >= claim.min_seen;
     }
     if (turn.is_loaded) co_return turn;
@@ -98,32 +101,34 @@ asio::awaitable<void> CachedAccount::EndTurn(std::shared_ptr<CachedAccount> self
 }
 
 asio::awaitable<bool> CachedAccount::Share(std::shared_ptr<CachedAccount> self, Answered answer) {
-  std::uint64_t laid = answer.seen;
+  std::uint64_t laid = answer.turn.seen;
   bool has_newer = false;
   for (int tries = 0; tries < kShareTries; ++tries) {
     std::shared_ptr<const LoggedLists> logged;
     std::vector<Write> later;
+    bool is_lost = false;
     {
       const std::lock_guard lock(self->mutex_);
       logged = self->logged_;
+      is_lost = answer.turn.restored != self->shared_stats_.restored;
       later = self->writes_.LoggedBetween(laid, logged->sequence);
     }
     for (const Write& write : later) answer.lay(write);
     laid = std::max(laid, logged->sequence);
     const LoggedLists::List& known = (*logged)[answer.list];
     has_newer = known.is_known() && known.fetch.sent > answer.stamp.sent;
-    if (has_newer) break;
+    if (has_newer || is_lost) break;
     LogRequest request;
     request.refresh = RefreshOf(answer.list, *logged, answer.reply());
     request.refresh->sent = answer.stamp.sent;
-    request.refresh->seen = answer.seen;
+    request.refresh->seen = answer.turn.seen;
     request.refresh->metadata = answer.metadata;
     auto exchanging = ExchangeWithLog(self, std::move(request), Clock::now() + kTurnTimeout);
     const auto page = co_await std::move(exchanging);
     if (!page.ok()) co_return false;
     if (page->refreshed) co_return true;
   }
-  if (answer.is_claimed) {
+  if (answer.turn.is_claimed) {
     auto ending = EndTurn(self, answer.list);
     co_await std::move(ending);
   }
@@ -136,8 +141,7 @@ asio::awaitable<bool> CachedAccount::ShareNumbers(std::shared_ptr<CachedAccount>
   Answered answer;
   answer.list = SharedList::kNumbers;
   answer.stamp = stamp;
-  answer.seen = turn.seen;
-  answer.is_claimed = turn.is_claimed;
+  answer.turn = turn;
   answer.metadata = built->metadata().SerializeAsString();
   const auto numbers = std::make_shared<std::shared_ptr<const Availability>>(std::move(built));
   answer.lay = [self, numbers](const Write& write) {
@@ -157,8 +161,7 @@ asio::awaitable<bool> CachedAccount::ShareLeases(std::shared_ptr<CachedAccount> 
   Answered answer;
   answer.list = SharedList::kLeases;
   answer.stamp = stamp;
-  answer.seen = turn.seen;
-  answer.is_claimed = turn.is_claimed;
+  answer.turn = turn;
   answer.metadata = list.metadata().SerializeAsString();
   list.clear_metadata();
   list.clear_total_size();
@@ -299,7 +302,7 @@ asio::awaitable<WritesSeen> CachedAccount::SeenNow(TimePoint deadline) {
 bool CachedAccount::HasSeen(const WritesSeen& seen) const {
   const std::lock_guard lock(mutex_);
   if (seen.origin == process_) return seen.count <= writes_.count();
-  return shared_ && seen.origin == logged_->log && seen.count <= logged_->sequence;
+  return shared_ && seen.origin == shown_.origin && seen.count <= shown_.count;
 }
 
 asio::awaitable<bool> CachedAccount::CatchUp(WritesSeen seen, TimePoint deadline) {
@@ -308,7 +311,31 @@ asio::awaitable<bool> CachedAccount::CatchUp(WritesSeen seen, TimePoint deadline
   auto exchanging = ExchangeWithLog(shared_from_this(), LogRequest(),
                                     std::min(deadline, Clock::now() + kTurnTimeout));
   const auto page = co_await std::move(exchanging);
-  co_return page.ok() && HasSeen(seen);
+  if (!page.ok()) co_return false;
+  auto showing = AwaitShown(shared_from_this(), std::min(deadline, Clock::now() + kTurnTimeout));
+  co_await std::move(showing);
+  co_return HasSeen(seen);
+}
+
+asio::awaitable<void> CachedAccount::AwaitShown(std::shared_ptr<CachedAccount> self,
+                                                TimePoint until) {
+  const asio::any_io_executor executor = co_await asio::this_coro::executor;
+  for (;;) {
+    const auto waiter = std::make_shared<Wakeup>(executor);
+    {
+      const std::lock_guard lock(self->mutex_);
+      if (self->showing_ == 0) co_return;
+      self->log_waiters_.push_back(waiter);
+    }
+    auto waiting = waiter->WaitUntil(until);
+    co_await std::move(waiting);
+    {
+      const std::lock_guard lock(self->mutex_);
+      std::erase(self->log_waiters_, waiter);
+    }
+    const bool cancelled = co_await Cancelled();
+    if (cancelled || Clock::now() >= until) co_return;
+  }
 }
 
 }  // namespace leasegateway

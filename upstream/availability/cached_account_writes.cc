@@ -111,9 +111,13 @@ void CachedAccount::Written(Write write) {
 const Write& CachedAccount::EnterLocked(Write write) {
   using Effect = Write::Effect;
   const Write& entered = writes_.Add(std::move(write), environment_.now(), 2 * kFlightTimeout);
-  // A new cell: flights that are on their way keep the old one.
-  NumberCellLocked(entered.phone_number) = std::make_shared<Cell<NumberValue>>();
-  NumberCellLocked(entered.phone_number)->min_writes = entered.sequence;
+  if (entered.phone_number.empty()) {  // it may be any
+    ForgetNumbersLocked();
+  } else {
+    // A new cell: flights that are on their way keep the old one.
+    NumberCellLocked(entered.phone_number) = std::make_shared<Cell<NumberValue>>();
+    NumberCellLocked(entered.phone_number)->min_writes = entered.sequence;
+  }
   if (entered.effect == Effect::kEnded || entered.effect == Effect::kUnknown) {
     available_->min_writes = entered.sequence;
   }
@@ -121,6 +125,14 @@ const Write& CachedAccount::EnterLocked(Write write) {
     leases_->min_writes = entered.sequence;
   }
   return entered;
+}
+
+void CachedAccount::ForgetNumbersLocked() {
+  for (auto& [phone_number, cell] : order_) {
+    const std::uint64_t min_writes = cell->min_writes;
+    cell = std::make_shared<Cell<NumberValue>>();
+    cell->min_writes = min_writes;
+  }
 }
 
 void CachedAccount::DescribeLeaseLocked(Write& write) const {

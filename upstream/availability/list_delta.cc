@@ -41,6 +41,9 @@ std::string Joined(const Entries& entries) {
   return joined;
 }
 
+// More than any list; a broken delta may ask for anything.
+constexpr std::size_t kMostBytes = std::size_t{512} << 20;
+
 using WireEffect = internal::LoggedWrite::Effect;
 constexpr struct {
   Write::Effect effect;
@@ -108,9 +111,18 @@ std::string EncodeDelta(const Entries& before, const Entries& after) {
 std::optional<std::string> ApplyDelta(const Entries& before, std::string_view bytes) {
   internal::ListDelta delta;
   if (!delta.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) return std::nullopt;
-  std::string after;
+  std::size_t size = 0;
   for (const auto& piece : delta.pieces()) {
     if (std::uint64_t{piece.from()} + piece.count() > before.size()) return std::nullopt;
+    size += piece.inserted().size();
+    for (std::uint32_t i = 0; i < piece.count() && size <= kMostBytes; ++i) {
+      size += before[piece.from() + i].size();
+    }
+    if (size > kMostBytes) return std::nullopt;
+  }
+  std::string after;
+  after.reserve(size);
+  for (const auto& piece : delta.pieces()) {
     for (std::uint32_t i = 0; i < piece.count(); ++i) after.append(before[piece.from() + i]);
     after.append(piece.inserted());
   }

@@ -24,8 +24,8 @@ std::string SerializeInOrder(const google::protobuf::MessageLite& message);
 // to nothing, wherever they stand.
 std::string EncodeDelta(const std::vector<std::string_view>& before,
                         const std::vector<std::string_view>& after);
-// The entries of the list after, one behind the other. Nothing when the delta can't be read, or is
-// not one to `before`.
+// The entries of the list after, one behind the other. Nothing when the delta can't be read, is not
+// one to `before`, or makes more than 512 MiB of it.
 std::optional<std::string> ApplyDelta(const std::vector<std::string_view>& before,
                                       std::string_view delta);
 

@@ -1,6 +1,7 @@
 #include "upstream/availability/logged_lists.h"
 
 #include <algorithm>
+#include <chrono>
 #include <utility>
 
 #include "upstream/availability/list_delta.h"
@@ -139,6 +140,14 @@ LoggedLists::List Draft::Finish(const SharedFetch* fetch) {
   return std::move(now_);
 }
 
+// Whether the head's word of a list is newer than what is known: by its time, or because the
+// database's clock was set back since. A page that is late does not look so: it is for seconds.
+bool IsNewer(const SharedFetch& head, const SharedFetch& known, std::int64_t now) {
+  if (head.time >= known.time) return true;
+  constexpr std::chrono::microseconds kLate{std::chrono::seconds(5)};
+  return now != 0 && known.time > now + kLate.count();
+}
+
 // The entry that follows; null: the page has none.
 const LogEntry* Next(const LogPage& page, std::uint64_t sequence, std::size_t* place) {
   while (*place < page.entries.size() && page.entries[*place].sequence <= sequence) ++*place;
@@ -170,7 +179,7 @@ LoggedLists Advance(const LoggedLists& before, const LogPage& page, const PinByt
   const bool reaches_head = after.sequence == page.sequence;
   const auto fetch = [&](SharedList list) -> const SharedFetch* {
     const SharedFetch& head = page.fetches[static_cast<std::size_t>(list)];
-    return reaches_head && head.time >= before[list].fetch.time ? &head : nullptr;
+    return reaches_head && IsNewer(head, before[list].fetch, page.time) ? &head : nullptr;
   };
   after[SharedList::kNumbers] = numbers.Finish(fetch(SharedList::kNumbers));
   after[SharedList::kLeases] = leases.Finish(fetch(SharedList::kLeases));
@@ -184,7 +193,7 @@ std::vector<EnteredWrite> WritesIn(const LogPage& page, std::uint64_t after) {
        ++sequence) {
     if (entry->kind != LogEntry::Kind::kWrite) continue;
     auto write = entry->is_readable ? DecodeWrite(entry->content) : std::nullopt;
-    if (!write) continue;
+    if (!write) write.emplace();
     writes.push_back({entry->sequence, entry->writer, entry->writer_count, *std::move(write)});
   }
   return writes;
@@ -220,13 +229,15 @@ RefreshToLog RefreshOf(SharedList list, const LoggedLists& lists, std::string_vi
   const SharedFetch& fetch = before.fetch;
   const bool is_due = lists.sequence - fetch.whole_at >= kMostEntriesSinceWhole ||
                       fetch.delta_bytes > fetch.whole_bytes;
-  if (before.is_known() && old_entries && *old_entries == *new_entries) {
+  // Others may not have what a difference would be to.
+  const bool has_base = before.is_known() && old_entries && fetch.whole_at > 0;
+  if (has_base && *old_entries == *new_entries) {
     if (is_due) refresh.checkpoint = EncodeDelta({}, *new_entries);
     return refresh;
   }
   std::string whole = EncodeDelta({}, *new_entries);
-  std::string delta = before.is_known() ? EncodeDelta(*old_entries, *new_entries) : whole;
-  refresh.is_whole = !before.is_known() || delta.size() >= whole.size() / 2;
+  std::string delta = has_base ? EncodeDelta(*old_entries, *new_entries) : whole;
+  refresh.is_whole = !has_base || delta.size() >= whole.size() / 2;
   if (!refresh.is_whole && is_due) refresh.checkpoint = whole;
   refresh.delta = refresh.is_whole ? std::move(whole) : std::move(delta);
   return refresh;

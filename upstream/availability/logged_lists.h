@@ -43,7 +43,8 @@ struct LoggedLists {
 // entry can't be applied is not known from there on, until it comes as a whole. `pin` keeps bytes.
 LoggedLists Advance(const LoggedLists& before, const LogPage& page, const PinBytes& pin);
 
-// The writes among the page's entries that follow entry `after` without a gap.
+// The writes among the page's entries that follow entry `after` without a gap. One that can't be
+// read has an unknown effect on no number in particular.
 struct EnteredWrite {
   std::uint64_t sequence = 0;
   std::uint64_t writer = 0;
@@ -58,8 +59,8 @@ LoggedLists::List Restored(SharedList list, const RestoredList& restored, std::u
                            const SharedFetch& fetch, const PinBytes& pin);
 
 // A refresh that makes of the list of `lists` the provider's answer `reply`, serialised. It is
-// stored as a whole where the difference isn't much smaller, and beside the difference now and
-// then.
+// stored as a whole where the difference isn't much smaller or the log has no whole any more, and
+// beside the difference now and then.
 RefreshToLog RefreshOf(SharedList list, const LoggedLists& lists, std::string_view reply);
 
 }  // namespace leasegateway

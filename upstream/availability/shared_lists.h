@@ -41,8 +41,8 @@ struct SharedFetch {
   std::chrono::steady_clock::time_point sent;
   std::uint64_t seen = 0;  // the provider's answer shows all writes up to this entry
   std::string metadata;    // a serialised ResponseMetadata
-  // Where the list was last stored as a whole, in how many bytes, and how many differences to it
-  // have taken since.
+  // Where the list was last stored as a whole, 0: nowhere, or it is not kept any more; in how many
+  // bytes, and how many differences to it have taken since.
   std::uint64_t whole_at = 0;
   std::size_t whole_bytes = 0;
   std::size_t delta_bytes = 0;
@@ -90,6 +90,7 @@ struct LogPage {
   std::uint64_t sequence = 0;  // of the latest entry
   std::int64_t mark = 0;       // of the latest entry; 0: not known
   std::string key;             // the account's secret, for signing tokens
+  std::int64_t time = 0;       // of reading it, as SharedFetch::time; 0: not known
   std::array<SharedFetch, kSharedLists> fetches;
   bool claimed = false;    // the claim was given
   bool refreshed = false;  // the refresh was taken

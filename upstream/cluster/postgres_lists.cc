@@ -26,6 +26,9 @@ namespace {
 constexpr std::int64_t kFormat = 1;
 constexpr std::int64_t kEntriesOfPage = 64;
 constexpr std::chrono::minutes kPrunePause{1};
+// The age of what was fetched in the future: the database's clock was set back since, as by a
+// standby that took over. It has to be fetched again.
+constexpr std::chrono::hours kAgeUnknown{1};
 
 constexpr Statement kBegin{
     "lists_begin",
@@ -33,6 +36,12 @@ constexpr Statement kBegin{
     " VALUES ($1::text, $2::bigint, $3::bytea, 0, 0) ON CONFLICT DO NOTHING)"
     "INSERT INTO lease_gateway.list_fetch (account, list) VALUES ($1::text, 0), ($1::text, 1)"
     " ON CONFLICT DO NOTHING"};
+
+// Before whatever appends, or depends on where the log ends: what follows sees what whoever held
+// the row has committed.
+constexpr Statement kHold{
+    "lists_hold",
+    "SELECT sequence FROM lease_gateway.list_log WHERE account = $1::text FOR NO KEY UPDATE"};
 
 constexpr Statement kAppendWrite{
     "lists_append_write",
@@ -52,6 +61,7 @@ constexpr Statement kClaim{
     " WHERE account = $1::text AND list = $2::bigint"
     " AND (claim_until IS NULL OR claim_until <= clock_timestamp())"
     " AND (fetch_time IS NULL OR seen < $7::bigint"
+    "  OR fetch_time > clock_timestamp()"
     "  OR fetch_time <= 'epoch'::timestamptz + $5::bigint * interval '1 microsecond'"
     "  OR fetch_time < 'epoch'::timestamptz + $6::bigint * interval '1 microsecond')"
     " RETURNING 1::bigint"};
@@ -73,7 +83,7 @@ constexpr Statement kRefreshTime{
     " delta_bytes = CASE WHEN $7::bytea IS NULL THEN delta_bytes ELSE 0 END,"
     " claim_until = CASE WHEN claim_replica = $8::bigint THEN NULL ELSE claim_until END"
     " WHERE account = $1::text AND list = $2::bigint"
-    " AND (fetch_time IS NULL"
+    " AND (fetch_time IS NULL OR fetch_time > clock_timestamp()"
     "  OR fetch_time < 'epoch'::timestamptz + $4::bigint * interval '1 microsecond')"
     " AND $3::bigint = (SELECT sequence FROM lease_gateway.list_log WHERE account = $1::text)"
     " RETURNING 1::bigint AS one),"
@@ -89,6 +99,7 @@ constexpr Statement kRefresh{
     " WHERE account = $1::text AND sequence = $3::bigint"
     " AND EXISTS (SELECT FROM lease_gateway.list_fetch"
     "  WHERE account = $1::text AND list = $2::bigint AND (fetch_time IS NULL"
+    "   OR fetch_time > clock_timestamp()"
     "   OR fetch_time < 'epoch'::timestamptz + $4::bigint * interval '1 microsecond'))"
     " RETURNING sequence),"
     "whole AS (INSERT INTO lease_gateway.list_whole (account, list, sequence, format, content)"
@@ -147,7 +158,8 @@ constexpr Statement kRestore{
     " AND e.sequence > (SELECT sequence FROM whole) ORDER BY sequence"};
 
 // Keeps of each list a whole that is as old as tokens may be, and all entries from the older of
-// them on; of a log that is too large, only what follows the newest ones.
+// them on; of a log that is too large, only what follows the newest ones. A list that nobody has
+// asked for in an hour keeps nothing: its next refresh is stored as a whole.
 constexpr Statement kPrune{
     "lists_prune",
     "WITH size AS (SELECT"
@@ -155,13 +167,19 @@ constexpr Statement kPrune{
     "  WHERE account = $1::text), 0)"
     " + coalesce((SELECT sum(octet_length(content)) FROM lease_gateway.list_whole"
     "  WHERE account = $1::text), 0) AS bytes),"
+    "idle AS (UPDATE lease_gateway.list_fetch SET whole_at = 0, whole_bytes = 0, delta_bytes = 0"
+    " WHERE account = $1::text AND whole_at > 0"
+    " AND fetch_time < clock_timestamp() - interval '1 hour' RETURNING list),"
     "known AS (SELECT list, max(sequence) FILTER (WHERE bytes > $3::bigint"
     "  OR made_at < clock_timestamp() - $2::bigint * interval '1 millisecond') AS oldest"
-    " FROM lease_gateway.list_whole, size WHERE account = $1::text GROUP BY list),"
+    " FROM lease_gateway.list_whole, size WHERE account = $1::text"
+    " AND list NOT IN (SELECT list FROM idle) GROUP BY list),"
     "kept AS (SELECT min(oldest) AS sequence FROM known HAVING bool_and(oldest IS NOT NULL)),"
     "wholes AS (DELETE FROM lease_gateway.list_whole w USING kept, known"
     " WHERE w.account = $1::text AND w.list = known.list AND w.sequence < known.oldest"
-    " AND w.sequence < kept.sequence)"
+    " AND w.sequence < kept.sequence),"
+    "unused AS (DELETE FROM lease_gateway.list_whole w USING idle"
+    " WHERE w.account = $1::text AND w.list = idle.list)"
     "DELETE FROM lease_gateway.list_entry e USING kept"
     " WHERE e.account = $1::text AND e.sequence < kept.sequence"};
 
@@ -232,6 +250,9 @@ void PostgresLists::AddRefresh(const RefreshToLog& refresh, std::vector<Query>* 
 
 std::vector<Query> PostgresLists::QueriesOf(const LogRequest& request, Places* places) const {
   std::vector<Query> queries;
+  if (!request.writes.empty() || request.refresh) {
+    queries.push_back({&kHold, {options_.account}});
+  }
   for (const WriteToLog& write : request.writes) {
     queries.push_back({&kAppendWrite,
                        {options_.account, Unsigned(options_.replica), Unsigned(write.count),
@@ -270,10 +291,12 @@ bool PostgresLists::ReadHead(const Rows& rows, TimePoint asked, TimePoint answer
   page->sequence = static_cast<std::uint64_t>(rows.Int(0, 2));
   page->mark = rows.Int(0, 3);
   const std::int64_t now = rows.Int(0, 4);
+  page->time = now;
   int column = 5;
   for (SharedFetch& fetch : page->fetches) {
     fetch.time = rows.IsNull(0, column) ? 0 : rows.Int(0, column);
-    fetch.sent = asked - microseconds(std::max<std::int64_t>(now - fetch.time, 0));
+    fetch.sent =
+        asked - (fetch.time > now ? microseconds(kAgeUnknown) : microseconds(now - fetch.time));
     fetch.seen = static_cast<std::uint64_t>(rows.Int(0, column + 1));
     fetch.metadata = std::string(rows.Bytes(0, column + 2));
     fetch.whole_at = static_cast<std::uint64_t>(rows.Int(0, column + 3));

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <utility>
@@ -12,19 +13,37 @@
 namespace leasegateway {
 namespace {
 
-WritesSeen Seen(std::uint64_t origin, std::uint64_t count) {
-  WritesSeen seen;
-  seen.origin = origin;
-  seen.count = count;
-  return seen;
+using std::chrono::milliseconds;
+using std::chrono::system_clock;
+
+constexpr system_clock::time_point kGiven{milliseconds(1'700'000'000'123)};
+
+Consistency Seen(std::uint64_t origin, std::uint64_t count) {
+  Consistency consistency;
+  consistency.seen.origin = origin;
+  consistency.seen.count = count;
+  consistency.given = kGiven;
+  return consistency;
 }
 
 TEST(ConsistencyTest, TokenComesBack) {
   const std::string token = EncodeConsistency(Seen(7, 42), "default");
   const auto back = DecodeConsistency(token, "default");
   ASSERT_TRUE(back.ok());
-  EXPECT_EQ(back->origin, 7U);
-  EXPECT_EQ(back->count, 42U);
+  EXPECT_EQ(back->seen.origin, 7U);
+  EXPECT_EQ(back->seen.count, 42U);
+  EXPECT_EQ(back->given, kGiven);
+}
+
+TEST(ConsistencyTest, AnAnswerGivenSinceShowsWhatNobodyKnowsOf) {
+  const milliseconds asked(5'000);
+  EXPECT_EQ(StalenessSince(kGiven, kGiven, asked), milliseconds(0));
+  EXPECT_EQ(StalenessSince(kGiven, kGiven + milliseconds(2'000), asked), milliseconds(0));
+  EXPECT_EQ(StalenessSince(kGiven, kGiven + milliseconds(2'750), asked), milliseconds(750));
+  EXPECT_EQ(StalenessSince(kGiven, kGiven + milliseconds(60'000), asked), asked);
+  EXPECT_EQ(StalenessSince(kGiven, kGiven - milliseconds(60'000), asked), milliseconds(0));
+  EXPECT_EQ(StalenessSince(kGiven, kGiven + milliseconds(60'000), milliseconds(0)),
+            milliseconds(0));
 }
 
 TEST(ConsistencyTest, AnotherAccountsOrGarbledTokenIsRefusedByName) {

@@ -31,6 +31,34 @@ class CachedAccountLogTest : public SharedCacheTest {
     return std::chrono::steady_clock::now() + std::chrono::seconds(10);
   }
 
+  // By a replica that is none of these.
+  void AppendGone(const char* phone_number) {
+    Write write;
+    write.effect = Write::Effect::kGone;
+    write.phone_number = phone_number;
+    LogEntry& entry = log_.Append(LogEntry::Kind::kWrite, EncodeWrite(write));
+    entry.writer = 99;
+    entry.writer_count = entry.sequence;
+  }
+  // Only a whole list of numbers is left, as of now.
+  void LoseEntries(const std::vector<std::string>& phone_numbers) {
+    v1::ListAvailableNumbersResponse list;
+    for (const auto& number : phone_numbers) *list.add_numbers() = LeasableNumber(number);
+    const std::string bytes = list.SerializeAsString();
+    LogEntry whole;
+    whole.kind = LogEntry::Kind::kNumbers;
+    whole.sequence = log_.sequence;
+    whole.is_whole = true;
+    whole.content = EncodeDelta({}, *EntriesOf(bytes));
+    log_.wholes = {whole};
+    log_.entries.clear();
+  }
+  void Get(Replica& replica, std::string phone_number) {
+    const auto call =
+        Start(replica.cache->account().FindNumber(Context(), std::move(phone_number)));
+    EXPECT_TRUE(call->result && call->status().ok());
+  }
+
   SharedLog log_;
 };
 
@@ -183,6 +211,37 @@ TEST_F(CachedAccountLogTest, AnEndElsewhereMakesAReaderWaitForTheProvider) {
   EXPECT_EQ(AvailableRequests(), 2);
 }
 
+TEST_F(CachedAccountLogTest, AListThatNobodyReadsHasFewTimers) {
+  Available(At(0));
+  Pass(std::chrono::minutes(10));
+  const std::size_t timers = At(1).timers.size();
+  Pass(std::chrono::minutes(4));
+  EXPECT_LE(At(1).timers.size(), timers);
+  EXPECT_LE(timers, 4U);  // the look at the log, and a drop of each list
+}
+
+TEST_F(CachedAccountLogTest, AnAnswerIsNotSharedWhenTheLogWasRestoredMeanwhile) {
+  Available(At(1));
+  Pass(milliseconds(10));
+  script_.hold = true;
+  const auto read = StartAvailable(At(1), milliseconds(0));
+  // Another one's write, which this replica never gets to read.
+  AppendGone(kA);
+  LoseEntries({kB});
+  log_.Tell();
+  Settle();
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
+  Pass(milliseconds(1));
+  script_.hold = false;
+  EXPECT_TRUE(script_.Release("ListAvailableNumbers"));
+  Settle();
+  EXPECT_TRUE(read->status().ok());
+  for (std::size_t i = 0; i < 3; i += 2) {
+    EXPECT_THAT(AvailableInMemory(At(i)), ElementsAre(kB)) << i;
+  }
+  EXPECT_EQ(log_.claims[0].holder, 0U);
+}
+
 // --- news, and what is done without ---
 
 TEST_F(CachedAccountLogTest, WithoutNewsAWriteIsSeenSoon) {
@@ -276,6 +335,48 @@ TEST_F(CachedAccountLogTest, ALogThatLostItsEndIsReadAnew) {
   EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kA));
 }
 
+TEST_F(CachedAccountLogTest, AnAnswerOfItsOwnDoesNotOutliveWhatTheLogHasLost) {
+  Available(At(1));
+  log_.away = absl::UnavailableError("away");
+  Pass(milliseconds(100));
+  EXPECT_THAT(Available(At(1), milliseconds(0)), ElementsAre(kA, kB));
+  // Another one's write, which this replica never gets to read.
+  AppendGone(kA);
+  LoseEntries({kB});
+  log_.away = absl::OkStatus();
+  Pass(milliseconds(2'000));
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
+}
+
+TEST_F(CachedAccountLogTest, WritesAreLaidOverAListThatTheLogDoesNotKnowAnyMore) {
+  Available(At(0));
+  log_.Append(LogEntry::Kind::kNumbers, "broken");
+  AppendGone(kA);
+  log_.Tell();
+  Settle();
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB));
+}
+
+TEST_F(CachedAccountLogTest, AWriteThatCannotBeReadMayBeAny) {
+  Available(At(0));
+  LeasesOf(At(0));
+  Get(At(0), kA);
+  const int numbers = script_.Count("GetNumber");
+  LogEntry& entry = log_.Append(LogEntry::Kind::kWrite, "");
+  entry.writer = 99;
+  entry.writer_count = 1;
+  entry.is_readable = false;
+  log_.Tell();
+  Settle();
+  Pass(milliseconds(1));
+  script_.available = Numbers({kB});
+  script_.leases = Leases({LeaseOf(kA, "lease_a")});
+  EXPECT_THAT(Available(At(0)), ElementsAre(kB));
+  EXPECT_THAT(LeasesOf(At(0)), ElementsAre("lease_a"));
+  Get(At(0), kA);
+  EXPECT_EQ(script_.Count("GetNumber"), numbers + 1);
+}
+
 // --- entries as versions ---
 
 TEST_F(CachedAccountLogTest, WatchersGetWhatIsInTheLog) {
@@ -351,6 +452,27 @@ TEST_F(CachedAccountLogTest, WhoAsksForAWriteGetsItWithoutNews) {
   EXPECT_FALSE(At(1).cache->account().HasSeen(*seen));
   EXPECT_TRUE(*Do(At(1).cache->account().CatchUp(*seen, Soon())));
   EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
+}
+
+TEST_F(CachedAccountLogTest, AWriteIsSeenOnlyOnceBothListsShowIt) {
+  Available(At(0));
+  LeasesOf(At(0));
+  Available(At(1));
+  WritesSeen seen;
+  seen.origin = log_.id;
+  seen.count = log_.sequence + 1;
+  int told = 0;
+  At(1).cache->SetListener([&] {  // between the two lists
+    ++told;
+    if (At(1).cache->account().HasSeen(seen)) {
+      EXPECT_THAT(LeasesInMemory(At(1)), testing::Contains("lease_a"));
+    }
+  });
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  EXPECT_EQ(log_.sequence, seen.count);
+  EXPECT_GT(told, 0);
+  EXPECT_TRUE(At(1).cache->account().HasSeen(seen));
+  EXPECT_THAT(LeasesInMemory(At(1)), testing::Contains("lease_a"));
 }
 
 TEST_F(CachedAccountLogTest, AWriteThatIsNotInTheLogIsItsProcesss) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "leasegateway/v1/lease_service.pb.h"
+#include "upstream/availability/list_log.pb.h"
 
 namespace leasegateway {
 namespace {
@@ -83,6 +84,13 @@ TEST(ListDeltaTest, DeltaToAnotherListIsRefused) {
   EXPECT_FALSE(ApplyDelta(*EntriesOf(ListOfNumbers(MadeUp(10, 5))), delta));  // other entries
   EXPECT_FALSE(ApplyDelta(Entries(), delta));                                 // too few
   EXPECT_FALSE(ApplyDelta(*EntriesOf(before), "garbage"));
+}
+
+TEST(ListDeltaTest, DeltaThatMakesTooMuchIsRefused) {
+  const std::string entry(std::size_t{1} << 20, 'x');
+  internal::ListDelta delta;
+  for (int i = 0; i < 513; ++i) delta.add_pieces()->set_count(1);
+  EXPECT_FALSE(ApplyDelta({entry}, delta.SerializeAsString()));
 }
 
 TEST(ListDeltaTest, WritesComeBack) {

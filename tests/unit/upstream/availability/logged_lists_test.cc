@@ -57,6 +57,7 @@ class LoggedListsTest : public testing::Test {
       LogEntry& entry = Append(LogEntry::Kind::kNumbers);
       entry.content = *refresh.delta;
       entry.is_whole = refresh.is_whole;
+      if (refresh.is_whole) page_.fetches[0].whole_at = entry.sequence;
     }
     page_.fetches[0].time = ++time_;
     page_.fetches[0].metadata = Metadata().SerializeAsString();
@@ -138,12 +139,46 @@ TEST_F(LoggedListsTest, ADeltaToSomethingElseIsNotApplied) {
   EXPECT_THAT(NumbersIn(Now()), ElementsAre("unknown"));
 }
 
+TEST_F(LoggedListsTest, AWriteThatCannotBeReadHasAnUnknownEffect) {
+  Refresh({kOne, kTwo});
+  AppendWrite(Write::Effect::kLeased, kOne);
+  page_.entries.back().is_readable = false;
+  const auto writes = WritesIn(page_, 1);
+  ASSERT_EQ(writes.size(), 1U);
+  EXPECT_EQ(writes[0].sequence, 2U);
+  EXPECT_EQ(writes[0].write.effect, Write::Effect::kUnknown);
+  EXPECT_EQ(writes[0].write.phone_number, "");
+}
+
 TEST_F(LoggedListsTest, AnEqualAnswerIsNoEntry) {
   Refresh({kOne, kTwo});
   Refresh({kOne, kTwo});
   EXPECT_EQ(page_.sequence, 1U);
   Refresh({kTwo, kOne});  // in another order
   EXPECT_EQ(page_.sequence, 2U);
+}
+
+TEST_F(LoggedListsTest, TheHeadsTimeIsTakenWhenTheClockWasSetBack) {
+  const auto time_of = [&] { return Now()[SharedList::kNumbers].fetch.time; };
+  Refresh({kOne, kTwo});
+  const std::int64_t known = page_.fetches[0].time = 10'000'000;
+  lists_ = Now();
+  page_.fetches[0].time = 1'000'000;
+  EXPECT_EQ(time_of(), known);
+  page_.time = known - 1'000'000;  // a page that is late
+  EXPECT_EQ(time_of(), known);
+  page_.time = 1'500'000;
+  EXPECT_EQ(time_of(), 1'000'000);
+}
+
+TEST_F(LoggedListsTest, AListOfWhichTheLogHasNoWholeIsStoredAsOne) {
+  Refresh({kOne, kTwo});
+  lists_ = Now();
+  EXPECT_FALSE(RefreshOf(SharedList::kNumbers, lists_, ReplyOf({kOne, kTwo})).delta);
+  lists_[SharedList::kNumbers].fetch.whole_at = 0;
+  const RefreshToLog refresh = RefreshOf(SharedList::kNumbers, lists_, ReplyOf({kOne, kTwo}));
+  EXPECT_TRUE(refresh.is_whole);
+  EXPECT_TRUE(refresh.delta);
 }
 
 TEST_F(LoggedListsTest, AWholeIsStoredBesideDifferencesThatHaveGrown) {

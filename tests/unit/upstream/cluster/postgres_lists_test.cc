@@ -256,6 +256,58 @@ TEST_F(PostgresListsTest, OldEntriesAreRemoved) {
   EXPECT_THAT(Rows("SELECT count(*) FROM lease_gateway.list_entry"), ElementsAre("1"));
 }
 
+TEST_F(PostgresListsTest, AClockThatWasSetBackStopsNoRefresh) {
+  Join();
+  Available(At(0));
+  Rows(
+      "UPDATE lease_gateway.list_fetch SET fetch_time = fetch_time + interval '1 day'"
+      " WHERE list = 0");
+  Replica& late = Join();
+  Available(late);  // it is not known how old it is
+  Await([&] { return AvailableRequests() == 2; });
+  EXPECT_EQ(AvailableRequests(), 2);
+  const char kBack[] =
+      "SELECT 1 FROM lease_gateway.list_fetch WHERE list = 0 AND fetch_time <= clock_timestamp()";
+  Await([&] { return !Rows(kBack).empty(); });
+  EXPECT_THAT(Rows(kBack), ElementsAre("1"));
+  script_.available = Numbers({kC});
+  EXPECT_THAT(Available(late, milliseconds(0)), ElementsAre(kC));
+  AwaitEqual(SequenceOf(late));
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kC));
+  EXPECT_THAT(Available(At(0), milliseconds(0)), ElementsAre(kC));
+  EXPECT_EQ(AvailableRequests(), 4);
+}
+
+TEST_F(PostgresListsTest, AListThatNobodyReadsKeepsNoEntries) {
+  Join();
+  LeasesOf(At(0));
+  Available(At(0));
+  for (int i = 0; i < 5; ++i) {
+    script_.available = i % 2 == 0 ? Numbers({kC}) : Numbers({kA, kB});
+    Available(At(0), milliseconds(0));
+  }
+  Rows("UPDATE lease_gateway.list_whole SET made_at = made_at - interval '1 hour'");
+  Rows(
+      "UPDATE lease_gateway.list_fetch SET fetch_time = fetch_time - interval '61 minutes'"
+      " WHERE list = 1");
+  Join();
+  Available(At(1), milliseconds(0));
+  EXPECT_THAT(Rows("SELECT count(*) FROM lease_gateway.list_whole WHERE list = 0"),
+              ElementsAre("1"));
+  EXPECT_THAT(Rows("SELECT count(*) FROM lease_gateway.list_entry"), ElementsAre("1"));
+  EXPECT_THAT(Rows("SELECT whole_at, whole_bytes, delta_bytes FROM lease_gateway.list_fetch"
+                   " WHERE list = 1"),
+              ElementsAre("0|0|0"));
+  EXPECT_THAT(Rows("SELECT count(*) FROM lease_gateway.list_whole WHERE list = 1"),
+              ElementsAre("0"));
+  // A new replica has to ask for it, and all have it again.
+  Replica& late = Join();
+  EXPECT_THAT(AvailableInMemory(late), ElementsAre(kC));
+  EXPECT_THAT(LeasesInMemory(late), ElementsAre("nothing"));
+  EXPECT_THAT(LeasesOf(late), ElementsAre("lease_c"));
+  EXPECT_THAT(LeasesInMemory(Join()), ElementsAre("lease_c"));
+}
+
 class PostgresListsAwayTest : public PostgresListsTest {
  protected:
   PostgresListsAwayTest() { database_ = own_.CreateDatabase(); }
