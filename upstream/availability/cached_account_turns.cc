@@ -18,9 +18,9 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// How long callers wait for the replica that asks the provider, before this one asks as well: it may
-// have died with the claim, and they have deadlines of a second. A refresh that nobody waits for has
-// longer than any claim.
+// How long callers wait for the replica that asks the provider, before this one asks as well: it
+// may have died with the claim, and they have deadlines of a second. A refresh that nobody waits
+// for has longer than any claim.
 constexpr milliseconds kPatience{500};
 constexpr milliseconds kPatienceOfRefresh{15'000};
 // Between two tries to get the claim, when no news come.
