@@ -52,7 +52,7 @@ def unprivileged():
 
 
 def free_port():
-    """Below 32768, where the system takes no ports for connections, so that it stays free."""
+    """One that stays free for a server that starts again: the system takes none below 32768 for connections."""
     while True:
         port = random.SystemRandom().randrange(20_000, 32_000)
         with socket.socket() as probe:

@@ -5,7 +5,6 @@ import collections
 import http.client
 import json
 import os
-import random
 import shutil
 import signal
 import socket
@@ -16,6 +15,7 @@ import time
 import urllib.parse
 
 import plan_replicas
+from postgres import free_port
 
 # Short, so that a fault is settled soon.
 OPTIONS = {
@@ -108,18 +108,6 @@ class Sandbox:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
-
-
-def free_port():
-    """One that stays free for a gateway that starts again: the system takes none below 32768 for connections."""
-    while True:
-        port = random.SystemRandom().randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-                return port
-            except OSError:
-                pass
 
 
 class Gateway:
