@@ -28,7 +28,7 @@ inline std::shared_ptr<const Availability> Snapshot(int first, int count, std::s
     v1::Number& number = *numbers.Add();
     number.set_phone_number("+1" + std::to_string(first + i));
     number.set_formatted(std::string(bytes, 'f'));
-    number.mutable_health()->set_reputation(0.1 * ((first + i) * 7 % 10));
+    number.mutable_health()->set_reputation(0.1 * ((first + i) % 10 * 7 % 10));
   }
   v1::ResponseMetadata metadata;
   metadata.set_upstream_request_id("req_" + std::to_string(first));
