@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "tests/support/leasing_replicas.h"
+#include "upstream/leasing/operation_requests.h"
 #include "upstream/leasing/operation_rules.h"
 #include "upstream/upstream_error.h"
 
