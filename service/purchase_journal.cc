@@ -10,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "service/admin/metric_snapshot.h"
 #include "service/config/database.h"
@@ -41,6 +42,17 @@ absl::StatusOr<postgres::DatabaseUrl> Parse(const std::string& key, const Config
   auto url = ParseDatabaseUrl(key, config);
   if (url.ok()) return url;
   return absl::FailedPreconditionError(absl::StrCat(key, ": ", url.status().message()));
+}
+
+// Says where the password is from, of which the error of the server or of libpq says nothing.
+absl::Status WithSourceOfPassword(const absl::Status& status, const Config& config) {
+  if (!absl::StrContains(status.message(), "password")) return status;
+  const std::string source =
+      !config.database_password_file.empty() ? "is that of database_password_file"
+      : !config.database_password.empty()    ? "is that of the environment"
+                                          : "is not set: give LEASE_GATEWAY_DATABASE_PASSWORD or "
+                                            "database_password_file";
+  return absl::Status(status.code(), absl::StrCat(status.message(), "; the password ", source));
 }
 
 absl::StatusOr<postgres::DatabaseOptions> DatabaseOptionsOf(const Config& config) {
@@ -116,7 +128,7 @@ absl::StatusOr<std::unique_ptr<PurchaseJournal>> PurchaseJournal::Open(
     return opened;
   }
   auto cluster = OpenCluster(config, executor);
-  if (!cluster.ok()) return cluster.status();
+  if (!cluster.ok()) return WithSourceOfPassword(cluster.status(), config);
   opened->cluster_ = *std::move(cluster);
   opened->shared_ = MakeSharedJournal(config, *opened->cluster_);
   PostgresJournal::KeepPruned(opened->shared_, executor);
@@ -175,8 +187,10 @@ absl::Status MigrateDatabase(const Config& config) {
                  });
   io.run();
   if (!result->ok()) {
-    return absl::Status(result->status().code(),
-                        absl::StrCat("database_url: ", result->status().message()));
+    return WithSourceOfPassword(
+        absl::Status(result->status().code(),
+                     absl::StrCat("database_url: ", result->status().message())),
+        config);
   }
   for (const std::string& warning : (*result)->warnings) spdlog::warn("database: {}", warning);
   spdlog::info("database {}: its schema is version {}", connector->options().url.where,

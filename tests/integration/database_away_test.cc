@@ -42,7 +42,7 @@ class DatabaseAwayTest : public ReplicasTest {
   void ExpectAllIsBack(const std::string& number) {
     EXPECT_TRUE(Becomes([&] { return Lease(number).ok(); }));
     ExpectOnePurchase(number);
-    EXPECT_EQ(MetricOf(*server_, "lease_gateway_database_up"), "1");
+    EXPECT_TRUE(Becomes([&] { return MetricOf(*server_, "lease_gateway_database_up") == "1"; }));
     EXPECT_THAT(Http(server_->admin_port(), "GET", "/readyz").body, Not(HasSubstr("purchases")));
   }
 };
@@ -80,6 +80,21 @@ TEST_F(DatabaseAwayTest, ReadOnlyAndBackAgain) {
   ExpectNothingIsSpent(number);
   ExpectReadsGoOn();
   set("off");
+  ExpectAllIsBack(number);
+}
+
+// It is there, it can be read, and no commit ends.
+TEST_F(DatabaseAwayTest, StandbyThatIsWaitedForGoneAndBackAgain) {
+  StartReplicas(1);
+  const std::string number = FirstAvailable();
+  const auto set = [&](const std::string& names) {
+    postgres_->Query(database_, "ALTER SYSTEM SET synchronous_standby_names = '" + names + "'");
+    postgres_->Query("postgres", "SELECT pg_reload_conf()");
+  };
+  set("nobody");
+  ExpectNothingIsSpent(number);
+  ExpectReadsGoOn();
+  set("");
   ExpectAllIsBack(number);
 }
 

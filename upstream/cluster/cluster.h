@@ -62,7 +62,7 @@ class Cluster {
 
   // For metrics. Never waits.
   struct Stats {
-    bool up = false;          // a transaction could be tried now
+    bool up = false;          // it is reached, and takes what it is sent
     bool brought_up = false;  // since the start, once
     bool listening = false;   // LISTEN is in force
     int connections = 0;      // with that for LISTEN

@@ -21,14 +21,30 @@ constexpr Statement kSessionSettings{
     "pg_catalog.set_config('idle_in_transaction_session_timeout', $2, true)"};
 
 // What no waiting mends, by what libpq and the server say of it. SQLSTATEs: wrong password or user,
-// no such database, missing rights.
+// no such database, missing rights, start-up options that don't exist or have no such value. The
+// last ones are of keywords of the URL.
 bool IsMisconfigured(const std::string& message) {
-  for (const auto* const part :
-       {" 28P01: ", " 28000: ", " 3D000: ", " 42501: ", "no password supplied",
-        "certificate verify failed", "does not match host name", "root certificate file",
-        "could not read root certificate", "server does not support SSL",
-        "could not load private key", "could not read certificate file", "authentication method",
-        "tlsv1 alert", "sslv3 alert", "invalid sslmode", "channel binding"}) {
+  for (const auto* const part : {" 28P01: ",
+                                 " 28000: ",
+                                 " 3D000: ",
+                                 " 42501: ",
+                                 " 42704: ",
+                                 " 22023: ",
+                                 " 55P02: ",
+                                 "no password supplied",
+                                 "certificate verify failed",
+                                 "does not match host name",
+                                 "root certificate file",
+                                 "could not read root certificate",
+                                 "server does not support SSL",
+                                 "could not load private key",
+                                 "could not read certificate file",
+                                 "authentication method",
+                                 "tlsv1 alert",
+                                 "sslv3 alert",
+                                 "channel binding",
+                                 " value: \"",
+                                 "invalid integer value"}) {
     if (message.find(part) != std::string::npos) return true;
   }
   return false;

@@ -52,6 +52,9 @@ class DatabaseTest : public ::testing::Test {
     options.connections = connections;
     return Open(std::move(options));
   }
+  DatabaseOptions OptionsThrough(const TcpProxy& proxy) const {
+    return OptionsFor("postgresql://lease@127.0.0.1:" + std::to_string(proxy.port()) + "/" + name_);
+  }
 
   absl::StatusOr<std::vector<Rows>> Run(Database& database, std::initializer_list<Query> queries,
                                         std::chrono::steady_clock::time_point deadline = Soon()) {
@@ -326,8 +329,7 @@ TEST_F(DatabaseTest, ASessionThatIsEndedBeforeItsCommitChangesNothing) {
 
 TEST_F(DatabaseTest, AnAnswerThatIsLostIsUnknown) {
   TcpProxy proxy(server_.port());
-  auto options =
-      OptionsFor("postgresql://lease@127.0.0.1:" + std::to_string(proxy.port()) + "/" + name_);
+  auto options = OptionsThrough(proxy);
   options.connections = 1;
   const auto database = Open(std::move(options));
   ASSERT_TRUE(Run(*database, {{&kOne, {}}}).ok());
@@ -342,8 +344,7 @@ TEST_F(DatabaseTest, AnAnswerThatIsLostIsUnknown) {
 
 TEST_F(DatabaseTest, AnAnswerThatNeverComesIsUnknownAtTheDeadline) {
   TcpProxy proxy(server_.port());
-  auto options =
-      OptionsFor("postgresql://lease@127.0.0.1:" + std::to_string(proxy.port()) + "/" + name_);
+  auto options = OptionsThrough(proxy);
   options.connections = 1;
   const auto database = Open(std::move(options));
   ASSERT_TRUE(Run(*database, {{&kOne, {}}}).ok());
@@ -356,8 +357,7 @@ TEST_F(DatabaseTest, AnAnswerThatNeverComesIsUnknownAtTheDeadline) {
 TEST_F(DatabaseTest, AnswersInPiecesAreTheSame) {
   TcpProxy proxy(server_.port());
   proxy.CutInPieces(3);
-  const auto database = Open(
-      OptionsFor("postgresql://lease@127.0.0.1:" + std::to_string(proxy.port()) + "/" + name_));
+  const auto database = Open(OptionsThrough(proxy));
   for (int i = 0; i < 10; ++i) {
     ASSERT_TRUE(Run(*database, {{&kInsert, {i, "a"}}, {&kCount, {}}}).ok());
   }
