@@ -86,7 +86,7 @@ TEST_F(PostgresListsLogTest, WritesAreAppendedTogetherInTheirOrderAndOnce) {
     EXPECT_EQ(entry.writer, lists.writer());
     contents.push_back(entry.content);
   }
-  EXPECT_THAT(contents, ElementsAre("write 1", "write 2", "write 3", "write 4", "write 5"));
+  ASSERT_THAT(contents, ElementsAre("write 1", "write 2", "write 3", "write 4", "write 5"));
   EXPECT_EQ(page.entries.back().mark, page.mark);
   EXPECT_NE(page.entries.front().mark, page.mark);
 }
