@@ -294,7 +294,10 @@ grpc::ServerWriteReactor<ByteBuffer>* LeaseService::WatchAvailability(
     CallbackServerContext* context, const ByteBuffer* bytes) {
   v1::WatchAvailabilityRequest request;
   absl::Status valid = Parse(*bytes, &request) ? Validate(request) : UnreadableError();
-  return watches_.Watch(context, std::move(request), std::move(valid));
+  const auto missing = MissingOf(*context, request);
+  if (valid.ok()) valid = missing.status();
+  return watches_.Watch(context, std::move(request), missing.ok() ? *missing : std::nullopt,
+                        std::move(valid));
 }
 
 ServerUnaryReactor* LeaseService::BatchGetNumbers(CallbackServerContext* context,
