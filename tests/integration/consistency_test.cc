@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "tests/support/replicas.h"
@@ -118,6 +119,33 @@ TEST_F(ConsistencyTest, WatchAtAnotherReplicaIncludesTheWriteAtOnce) {
     const std::string token = LeaseAt0(numbers[i], id);
     EXPECT_FALSE(FirstOf(1, Since(token)).numbers.contains(numbers[i])) << i;
   }
+}
+
+// What another replica has done and could not say so yet.
+TEST_F(ConsistencyTest, AnswerToldAgainHasATokenThatIncludesTheWrite) {
+  StartReplicas(2, [](Config& config) { config.cache_fresh = std::chrono::minutes(5); });
+  const std::string number = FirstAvailable();
+  ASSERT_TRUE(IsListedAt(1, number, ""));
+  // Nothing can be appended to the log of lists meanwhile.
+  std::thread locked([this] {
+    postgres_->Query(database_,
+                     "LOCK TABLE lease_gateway.list_entry IN EXCLUSIVE MODE; SELECT pg_sleep(6)");
+  });
+  EXPECT_TRUE(Becomes([this] {
+    return postgres_
+               ->Query(database_, "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep'")
+               .size() == 1;
+  }));
+  LeaseAt0(number);
+  v1::CreateLeaseResponse again;
+  const auto status = LeaseAt(1, number, kRequestId, &again);
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  const std::string token = again.metadata().consistency_token();
+  EXPECT_TRUE(IsListedAt(1, number, "")) << "the test is about what it has not heard of";
+  EXPECT_FALSE(IsListedAt(1, number, token));
+  EXPECT_FALSE(IsListedAt(0, number, token));
+  locked.join();
+  ExpectOnePurchase(number);
 }
 
 }  // namespace

@@ -124,7 +124,7 @@ struct LoggedState {
 };
 
 // What was written, up to a point, as a reader can ask for it: a log and an entry, or a process and
-// the number of its writes.
+// the number of its writes. Without an origin nobody knows what it includes.
 struct WritesSeen {
   std::uint64_t origin = 0;
   std::uint64_t count = 0;
@@ -183,6 +183,8 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   std::string SharedKey() const;
 
   // --- reads that include a write ---
+  // Whether there are writes that other replicas made.
+  bool is_shared() const { return shared_ != nullptr; }
   // What includes all writes that have returned here. Waits for the log, by the deadline at most.
   boost::asio::awaitable<WritesSeen> SeenNow(TimePoint deadline);
   // Whether memory includes them already.

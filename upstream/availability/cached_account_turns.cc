@@ -301,13 +301,14 @@ asio::awaitable<WritesSeen> CachedAccount::SeenNow(TimePoint deadline) {
 
 bool CachedAccount::HasSeen(const WritesSeen& seen) const {
   const std::lock_guard lock(mutex_);
+  if (seen.origin == 0) return false;
   if (seen.origin == process_) return seen.count <= writes_.count();
   return shared_ && seen.origin == shown_.origin && seen.count <= shown_.count;
 }
 
 asio::awaitable<bool> CachedAccount::CatchUp(WritesSeen seen, TimePoint deadline) {
   if (HasSeen(seen)) co_return true;
-  if (!shared_ || seen.origin == process_) co_return false;
+  if (!shared_ || seen.origin == process_ || seen.origin == 0) co_return false;
   auto exchanging = ExchangeWithLog(shared_from_this(), LogRequest(),
                                     std::min(deadline, Clock::now() + kTurnTimeout));
   const auto page = co_await std::move(exchanging);
