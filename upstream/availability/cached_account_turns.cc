@@ -29,6 +29,11 @@ constexpr milliseconds kTurnTimeout{1'000};
 // The answers of other replicas that may come in between.
 constexpr int kShareTries = 16;
 
+std::size_t BytesIn(const RefreshToLog& refresh) {
+  return (refresh.delta ? refresh.delta->size() : 0) +
+         (refresh.checkpoint ? refresh.checkpoint->size() : 0);
+}
+
 }  // namespace
 
 bool CachedAccount::HasWaiters(SharedList list) const {
@@ -78,6 +83,7 @@ asio::awaitable<CachedAccount::Turn> CachedAccount::TakeTurn(std::shared_ptr<Cac
       const std::lock_guard lock(self->mutex_);
       turn.seen = self->logged_->sequence;
       turn.restored = self->shared_stats_.restored;
+      ++(turn.is_claimed ? self->shared_stats_.claims_given : self->shared_stats_.claims_refused);
       if (turn.is_claimed) co_return turn;
       const LoggedLists::List& now = (*self->logged_)[list];
       turn.is_loaded = now.is_known() && now.fetch.time != claim.known_time &&
@@ -123,10 +129,16 @@ asio::awaitable<bool> CachedAccount::Share(std::shared_ptr<CachedAccount> self, 
     request.refresh->sent = answer.stamp.sent;
     request.refresh->seen = answer.turn.seen;
     request.refresh->metadata = answer.metadata;
+    const std::size_t bytes = BytesIn(*request.refresh);
     auto exchanging = ExchangeWithLog(self, std::move(request), Clock::now() + kTurnTimeout);
     const auto page = co_await std::move(exchanging);
     if (!page.ok()) co_return false;
-    if (page->refreshed) co_return true;
+    if (page->refreshed) {
+      const std::lock_guard lock(self->mutex_);
+      ++self->shared_stats_.made;
+      self->shared_stats_.made_bytes += bytes;
+      co_return true;
+    }
   }
   if (answer.turn.is_claimed) {
     auto ending = EndTurn(self, answer.list);

@@ -357,6 +357,23 @@ TEST_F(CachedAccountLogTest, WatchersDoNotWaitLongForALogThatIsSilent) {
   EXPECT_EQ(changes->size(), 1U);
 }
 
+TEST_F(CachedAccountLogTest, WhoDidWhatIsCounted) {
+  Available(At(0));
+  Available(At(1));
+  now_ += milliseconds(1);
+  Available(At(0), milliseconds(0));
+  ASSERT_TRUE(Lease(At(1), kA, "lease_a").ok());
+  const auto first = *At(0).cache->stats().shared, second = *At(1).cache->stats().shared;
+  EXPECT_EQ(first.made, 2U);
+  EXPECT_GT(first.made_bytes, 0U);
+  EXPECT_EQ(first.claims_given, 1U);
+  EXPECT_EQ(second.claims_given + second.claims_refused, 0U);
+  EXPECT_EQ(second.made, 0U);
+  EXPECT_EQ(second.loaded, 1U);
+  EXPECT_EQ(first.appended, 0U);
+  EXPECT_EQ(second.appended, 1U);
+}
+
 TEST_F(CachedAccountLogTest, AWatchGoesOnAtAnotherReplica) {
   Available(At(0));
   const auto entry = StateOf(At(0));
