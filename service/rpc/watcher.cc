@@ -205,14 +205,11 @@ asio::awaitable<absl::Status> Watcher::Begin(std::shared_ptr<Watcher> self) {
 }
 
 asio::awaitable<absl::Status> Watcher::Resume(std::shared_ptr<Watcher> self, LoggedState entry) {
-  auto finding = self->setting_.cache.account().ChangesFrom(entry, Clock::now() + kResumeTimeout);
-  auto changes = co_await std::move(finding);
-  if (!changes) co_return absl::OkStatus();
-  for (AvailabilityChange& change : *changes) {
-    absl::Status status = co_await SendChange(self, std::move(change));
-    if (!status.ok() || !self->version_) co_return status;
-  }
-  co_return absl::OkStatus();
+  auto finding = self->setting_.cache.account().ChangeFrom(entry, Clock::now() + kResumeTimeout);
+  auto change = co_await std::move(finding);
+  if (!change) co_return absl::OkStatus();
+  auto sending = SendChange(self, *std::move(change));
+  co_return co_await std::move(sending);
 }
 
 asio::awaitable<absl::Status> Watcher::SendState(std::shared_ptr<Watcher> self) {

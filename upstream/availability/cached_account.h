@@ -169,6 +169,7 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   boost::asio::awaitable<absl::StatusOr<Found>> FindNumber(CallContext context,
                                                            std::string phone_number);
 
+  // The first of the changes after a version.
   std::optional<std::vector<AvailabilityChange>> ChangesSince(std::uint64_t version);
   CacheStats stats() const;
   // How old a list gets before it is refreshed.
@@ -182,9 +183,9 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // The numbers as of an entry; null when they are gone.
   boost::asio::awaitable<std::shared_ptr<const Availability>> NumbersAt(LoggedState state,
                                                                         TimePoint deadline);
-  // The changes from an entry to the present, as one; `version` is that of the present.
-  boost::asio::awaitable<std::optional<std::vector<AvailabilityChange>>> ChangesFrom(
-      LoggedState state, TimePoint deadline);
+  // What has changed from an entry to a version, from where ChangesSince goes on.
+  boost::asio::awaitable<std::optional<AvailabilityChange>> ChangeFrom(LoggedState state,
+                                                                       TimePoint deadline);
   std::string SharedKey() const;
 
   // --- reads that include a write ---

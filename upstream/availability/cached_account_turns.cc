@@ -249,8 +249,8 @@ asio::awaitable<std::shared_ptr<const Availability>> CachedAccount::NumbersAt(Lo
       .numbers;
 }
 
-asio::awaitable<std::optional<std::vector<AvailabilityChange>>> CachedAccount::ChangesFrom(
-    LoggedState state, TimePoint deadline) {
+asio::awaitable<std::optional<AvailabilityChange>> CachedAccount::ChangeFrom(LoggedState state,
+                                                                             TimePoint deadline) {
   WritesSeen seen;
   seen.origin = state.log;
   seen.count = state.sequence;
@@ -260,16 +260,11 @@ asio::awaitable<std::optional<std::vector<AvailabilityChange>>> CachedAccount::C
     const std::lock_guard lock(mutex_);
     const auto version =
         logged_->log == state.log ? changes_.VersionAt(state.sequence) : std::nullopt;
-    if (version) {
-      auto changes = changes_.Since(*version);
-      if (changes) {
-        // What the caller has is known by a version now, even if there is no change.
-        AvailabilityChange none;
-        none.version = *version;
-        none.numbers = std::make_shared<const std::vector<NumberChange>>();
-        changes->insert(changes->begin(), std::move(none));
-        co_return changes;
-      }
+    if (version && changes_.Since(*version, 0)) {
+      AvailabilityChange none;
+      none.version = *version;
+      none.numbers = std::make_shared<const std::vector<NumberChange>>();
+      co_return none;
     }
   }
   auto restoring = NumbersAt(state, deadline);
@@ -285,7 +280,7 @@ asio::awaitable<std::optional<std::vector<AvailabilityChange>>> CachedAccount::C
   change.version = present->version;
   change.numbers = std::make_shared<const std::vector<NumberChange>>(
       Availability::Compare(before.get(), *present->numbers));
-  co_return std::vector<AvailabilityChange>{std::move(change)};
+  co_return change;
 }
 
 std::string CachedAccount::SharedKey() const {
