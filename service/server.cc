@@ -230,6 +230,7 @@ Server::~Server() {
   // way, for which `recorded_` waits, and good-byes to the provider, which end by themselves within
   // a second.
   if (port_) port_->Wait();
+  if (journal_) journal_->Hurry();
   DetachAdmin();
   port_.reset();
   certificates_.reset();
