@@ -1,10 +1,12 @@
 #include "service/purchase_journal.h"
 
+#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
 #include <boost/asio/strand.hpp>
 #include <optional>
 #include <string>
@@ -139,6 +141,10 @@ PurchaseJournal::~PurchaseJournal() {
   if (cluster_) cluster_->Stop();
 }
 
+void PurchaseJournal::Hurry() {
+  if (cluster_) cluster_->Hurry();
+}
+
 std::shared_ptr<OperationJournal> PurchaseJournal::journal() const {
   if (shared_) return shared_;
   return file_;
@@ -180,10 +186,16 @@ absl::Status MigrateDatabase(const Config& config) {
   if (!options.ok()) return options.status();
   const auto connector = std::make_shared<postgres::Connector>(*std::move(options));
   asio::io_context io;
+  // Also in a container, where the first process has no other answer to SIGTERM than its own.
+  asio::signal_set stop(io, SIGTERM, SIGINT);
+  stop.async_wait([connector](const boost::system::error_code& error, int) {
+    if (!error) connector->Hurry();
+  });
   std::optional<absl::StatusOr<postgres::BroughtUp>> result;
   asio::co_spawn(asio::make_strand(io), postgres::BringUp(connector, postgres::ProgramMigrations()),
                  [&](std::exception_ptr, absl::StatusOr<postgres::BroughtUp> brought) {
                    result = std::move(brought);
+                   stop.cancel();
                  });
   io.run();
   if (!result->ok()) {

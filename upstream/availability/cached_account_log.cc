@@ -299,6 +299,7 @@ void CachedAccount::TakeWritesLocked(const std::vector<EnteredWrite>& entered,
   for (const EnteredWrite& each : entered) {
     NoteLocked(each);
     if (each.writer == shared_->writer()) {
+      ++shared_stats_.appended;
       writes_.SetLogged(each.writer_count, each.sequence);
       std::erase_if(pending_,
                     [&](const Write& write) { return write.sequence == each.writer_count; });

@@ -201,7 +201,13 @@ Cluster::Cluster(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
 Cluster::~Cluster() { Stop(); }
 
+void Cluster::Hurry() {
+  state_->connector->Hurry();
+  state_->listen_connector->Hurry();
+}
+
 void Cluster::Stop() {
+  Hurry();
   std::call_once(state_->stopping, [state = state_] {
     state->gate->Close();
     std::unique_ptr<postgres::Listener> listener;
@@ -214,13 +220,13 @@ void Cluster::Stop() {
       if (state->pausing) Wakeup::Wake(state->pausing);
     }
     if (listener) listener->Stop();
-    const milliseconds wait = state->options.stop_wait;
-    const auto within = [&state, wait](asio::awaitable<void> step) {
-      asio::co_spawn(state->strand, std::move(step), asio::use_future).wait_for(wait);
+    const auto end = std::chrono::steady_clock::now() + state->options.stop_wait;
+    const auto within = [&state, end](asio::awaitable<void> step) {
+      asio::co_spawn(state->strand, std::move(step), asio::use_future).wait_until(end);
     };
     // Also where there was never a database: what waits for something to tell would wait for ever.
-    within(state->news->Finish(std::chrono::steady_clock::now() + wait));
-    if (brought_up) within(state->heartbeat->Leave(std::chrono::steady_clock::now() + wait));
+    within(state->news->Finish(end));
+    if (brought_up) within(state->heartbeat->Leave(end));
     state->pool->Stop();
   });
 }

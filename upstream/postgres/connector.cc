@@ -84,6 +84,7 @@ asio::awaitable<Connector::Connected> Connector::Connect(std::shared_ptr<Wakeup>
     }
     if (connected.status().code() != code) code = absl::StatusCode::kFailedPrecondition;
     absl::StrAppend(&failures, failures.empty() ? "" : "; ", connected.status().message());
+    if (haste_->has_begun()) break;
   }
   co_return absl::Status(code,
                          absl::StrCat("no connection to ", options_.url.where, ": ", failures));
@@ -94,7 +95,7 @@ asio::awaitable<Connector::Connected> Connector::ConnectTo(const Endpoint& endpo
   std::vector<std::string> addresses{endpoint.address};
   if (!endpoint.is_socket() && endpoint.address.empty()) {
     const auto deadline = Clock::now() + options_.url.connect_timeout;
-    auto resolving = Resolve(endpoint.host, deadline, look_up_);
+    auto resolving = Resolve(endpoint.host, deadline, look_up_, haste_);
     auto found = co_await std::move(resolving);
     if (!found.ok()) co_return found.status();
     addresses = *std::move(found);
@@ -103,7 +104,7 @@ asio::awaitable<Connector::Connected> Connector::ConnectTo(const Endpoint& endpo
   for (auto& address : addresses) {
     auto opening = OpenAt(endpoint, std::move(address), wakeup);
     connected = co_await std::move(opening);
-    if (connected.ok()) break;
+    if (connected.ok() || haste_->has_begun()) break;
   }
   co_return connected;
 }
@@ -113,7 +114,7 @@ asio::awaitable<Connector::Connected> Connector::OpenAt(const Endpoint& endpoint
                                                         std::shared_ptr<Wakeup> wakeup) {
   const auto deadline = Clock::now() + options_.url.connect_timeout;
   const bool was_plain = plain_start_;
-  auto opening = Connection::Open(SettingsFor(endpoint, address), wakeup, deadline);
+  auto opening = Connection::Open(SettingsFor(endpoint, address), wakeup, haste_, deadline);
   auto opened = co_await std::move(opening);
   // pgbouncer's words, which have no SQLSTATE of their own.
   if (!opened.ok() && !was_plain &&
@@ -124,7 +125,7 @@ asio::awaitable<Connector::Connected> Connector::OpenAt(const Endpoint& endpoint
           "transaction",
           endpoint.host, endpoint.port);
     }
-    auto again = Connection::Open(SettingsFor(endpoint, address), wakeup, deadline);
+    auto again = Connection::Open(SettingsFor(endpoint, address), wakeup, haste_, deadline);
     opened = co_await std::move(again);
   }
   if (!opened.ok()) co_return ConnectError(std::string(opened.status().message()));
