@@ -358,11 +358,7 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // That a list has to show the write, if it does.
   void NoteLocked(const EnteredWrite& entered);
   void TakeWritesLocked(const std::vector<EnteredWrite>& entered, std::vector<Write>* others);
-  // Of `sent`, ascending, what is still pending is in the log, at `entry` or before.
-  void LeavePendingLocked(const std::vector<std::uint64_t>& sent, std::uint64_t entry);
-  // The log is another one, which may have lost what was in it: own writes are pending again. It
-  // takes none twice. Whether there are any.
-  bool PutBackLoggedLocked();
+  void LeavePendingLocked(std::uint64_t count, std::uint64_t entry);
   // After each change of `logged_`, which has counted `showing_` up.
   void ShowLogged();
   void ShowNumbers();

@@ -39,21 +39,10 @@ constexpr Statement kBegin{
     " ON CONFLICT DO NOTHING"};
 
 // Before whatever appends, or depends on where the log ends: what follows sees what whoever held
-// the row has committed. Its commit waits for no disk: kRenew is for what a crash loses.
+// the row has committed.
 constexpr Statement kHold{
     "lists_hold",
-    "SELECT set_config('synchronous_commit', 'off', true) FROM lease_gateway.list_log"
-    " WHERE account = $1::text FOR NO KEY UPDATE"};
-
-// The log gets another id, unless somebody has seen to that since the server's crash.
-constexpr Statement kRenew{
-    "lists_renew",
-    "WITH head AS (UPDATE lease_gateway.list_log l SET log_id = $2::bigint"
-    " WHERE account = $1::text AND NOT EXISTS (SELECT FROM lease_gateway.list_alive a"
-    "  WHERE a.account = $1::text AND a.log_id = l.log_id)"
-    " RETURNING account, log_id)"
-    "INSERT INTO lease_gateway.list_alive SELECT account, log_id FROM head"
-    " ON CONFLICT (account) DO UPDATE SET log_id = excluded.log_id"};
+    "SELECT sequence FROM lease_gateway.list_log WHERE account = $1::text FOR NO KEY UPDATE"};
 
 // Arrays: $3 numbers at this replica, $4 marks, $6 contents.
 constexpr Statement kAppendWrites{
@@ -141,8 +130,6 @@ constexpr Statement kRefresh{
 constexpr Statement kHead{
     "lists_head",
     "SELECT l.log_id, l.key, l.sequence, l.mark,"
-    " EXISTS (SELECT FROM lease_gateway.list_alive a"
-    "  WHERE a.account = l.account AND a.log_id = l.log_id),"
     " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
     " (extract(epoch FROM n.fetch_time) * 1000000)::bigint, n.seen, n.metadata,"
     " n.whole_at, n.whole_bytes, n.delta_bytes,"
@@ -318,17 +305,15 @@ std::vector<Query> PostgresLists::QueriesOf(const LogRequest& request, Places* p
   return queries;
 }
 
-PostgresLists::Head PostgresLists::ReadHead(const Rows& rows, TimePoint asked, TimePoint answered,
-                                            LogPage* page) {
-  if (rows.size() == 0) return Head::kMissing;
+bool PostgresLists::ReadHead(const Rows& rows, TimePoint asked, TimePoint answered, LogPage* page) {
+  if (rows.size() == 0) return false;
   page->log = static_cast<std::uint64_t>(rows.Int(0, 0));
   page->key = std::string(rows.Bytes(0, 1));
   page->sequence = static_cast<std::uint64_t>(rows.Int(0, 2));
   page->mark = rows.Int(0, 3);
-  const bool may_have_lost = !rows.Bool(0, 4);
-  const std::int64_t now = rows.Int(0, 5);
+  const std::int64_t now = rows.Int(0, 4);
   page->time = now;
-  int column = 6;
+  int column = 5;
   for (SharedFetch& fetch : page->fetches) {
     fetch.time = rows.IsNull(0, column) ? 0 : rows.Int(0, column);
     fetch.sent =
@@ -342,7 +327,7 @@ PostgresLists::Head PostgresLists::ReadHead(const Rows& rows, TimePoint asked, T
   }
   const std::lock_guard lock(mutex_);
   moment_ = {now, answered};
-  return may_have_lost ? Head::kMayHaveLost : Head::kRead;
+  return true;
 }
 
 void PostgresLists::ReadEntries(const Rows& rows, const LogRequest& request, LogPage* page) const {
@@ -380,37 +365,23 @@ asio::awaitable<absl::Status> PostgresLists::Begin(TimePoint deadline) {
   co_return done.status();
 }
 
-asio::awaitable<absl::Status> PostgresLists::Renew(TimePoint deadline) {
-  std::vector<Query> queries;
-  queries.push_back({&kHold, {options_.account}});
-  queries.push_back({&kRenew, {options_.account, Random() | 1}});
-  auto running = database_->Run(std::move(queries), deadline);
-  const auto done = co_await std::move(running);
-  co_return done.status();
-}
-
 asio::awaitable<absl::StatusOr<LogPage>> PostgresLists::Exchange(
     LogRequest request, std::chrono::steady_clock::time_point deadline) {
-  bool claimed = false;
-  bool refreshed = false;
-  for (int tries = 0; tries < 3; ++tries) {
+  for (int tries = 0; tries < 2; ++tries) {
     Places places;
     const TimePoint asked = options_.now();
     auto running = database_->Run(QueriesOf(request, &places), deadline);
     const auto rows = co_await std::move(running);
     if (!rows.ok()) co_return rows.status();
     LogPage page;
-    const Head head = ReadHead((*rows)[places.head], asked, options_.now(), &page);
-    claimed = claimed || (places.claim && (*rows)[*places.claim].size() > 0);
-    refreshed = refreshed || (places.refresh && (*rows)[*places.refresh].size() > 0);
-    if (head != Head::kRead) {
-      auto beginning = head == Head::kMissing ? Begin(deadline) : Renew(deadline);
+    if (!ReadHead((*rows)[places.head], asked, options_.now(), &page)) {
+      auto beginning = Begin(deadline);
       absl::Status begun = co_await std::move(beginning);
       if (!begun.ok()) co_return begun;
       continue;
     }
-    page.claimed = claimed;
-    page.refreshed = refreshed;
+    page.claimed = places.claim && (*rows)[*places.claim].size() > 0;
+    page.refreshed = places.refresh && (*rows)[*places.refresh].size() > 0;
     ReadEntries((*rows)[places.entries], request, &page);
     if (!request.writes.empty() || page.refreshed || request.release) {
       news_->Tell(topic_, static_cast<std::int64_t>(options_.replica));

@@ -195,34 +195,6 @@ TEST_F(CachedAccountLogTest, AnAnswerIsNotSharedWhenTheLogWasRestoredMeanwhile) 
   EXPECT_EQ(log_.claims[0].holder, 0U);
 }
 
-TEST_F(CachedAccountLogTest, OwnWritesAreAppendedToALogThatMayHaveLostThem) {
-  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
-  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
-  const auto seen = Do(At(0).cache->account().SeenNow(Soon()));
-  ASSERT_TRUE(seen);
-  log_.entries.pop_back();
-  --log_.sequence;
-  ++log_.id;
-  AppendGone(kC);  // gets the number of what was lost
-  log_.Tell();
-  Settle();
-  for (std::size_t i = 0; i < 2; ++i) {
-    EXPECT_THAT(AvailableInMemory(At(i)), ElementsAre(kB)) << i;
-    EXPECT_FALSE(At(i).cache->account().HasSeen(*seen)) << i;
-  }
-  EXPECT_EQ(At(0).cache->stats().shared->pending, 0U);
-}
-
-TEST_F(CachedAccountLogTest, AWriteThatFindsEarlierOnesLostPutsThemBackAsWell) {
-  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
-  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
-  log_.entries.pop_back();
-  --log_.sequence;
-  ++log_.id;
-  ASSERT_TRUE(Lease(At(0), kB, "lease_b").ok());
-  for (std::size_t i = 0; i < 2; ++i) EXPECT_TRUE(AvailableInMemory(At(i)).empty()) << i;
-}
-
 // --- news, and what is done without ---
 
 TEST_F(CachedAccountLogTest, WithoutNewsAWriteIsSeenSoon) {
