@@ -465,7 +465,11 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
       min_seen_{};  // by list: it has to show this entry's write
   bool following_ = false;
   bool follow_again_ = false;
+  // Who waits for a change of `logged_`, `pending_` or whether it is there, and who waits for what
+  // is on its way into memory. Each exchange ends the latter, not the former: those who wait for
+  // another replica make exchanges themselves, and would keep each other awake.
   std::vector<std::shared_ptr<Wakeup>> log_waiters_;
+  std::vector<std::shared_ptr<Wakeup>> shown_waiters_;
 };
 
 }  // namespace leasegateway

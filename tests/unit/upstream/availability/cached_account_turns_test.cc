@@ -1,0 +1,180 @@
+// One refresh for all replicas: who asks the provider, and who may have its answer.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/support/shared_log_fixture.h"
+
+namespace leasegateway {
+namespace {
+
+class CachedAccountTurnsTest : public CachedAccountLogTest {};
+
+TEST_F(CachedAccountTurnsTest, AClaimantThatDiesIsReplaced) {
+  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
+  script_.hold = true;
+  Pass(milliseconds(4'800));  // one of them asks, and never ends
+  EXPECT_EQ(AvailableRequests(), 2);
+  Pass(milliseconds(4'000));
+  EXPECT_EQ(AvailableRequests(), 2);
+  log_.claims = {};  // what time does to it
+  script_.hold = false;
+  Replica& late = Join();
+  EXPECT_THAT(Available(late), ElementsAre(kA, kB));
+  EXPECT_EQ(AvailableRequests(), 3);
+}
+
+TEST_F(CachedAccountTurnsTest, AFailedRefreshGivesTheClaimBack) {
+  script_.available = Outage();
+  EXPECT_FALSE(StartAvailable(At(0))->status().ok());
+  script_.available = Numbers({kA});
+  EXPECT_THAT(Available(At(1)), ElementsAre(kA));
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kA));
+}
+
+TEST_F(CachedAccountTurnsTest, ACallerWhoWantsItFromTheProviderGetsIt) {
+  Available(At(0));
+  Pass(milliseconds(1));
+  script_.available = Numbers({kB});
+  EXPECT_THAT(Available(At(1), milliseconds(0)), ElementsAre(kB));
+  EXPECT_EQ(AvailableRequests(), 2);
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB));  // all the others as well
+}
+
+TEST_F(CachedAccountTurnsTest, AnEqualAnswerIsNoEntryAndMakesAllFresh) {
+  Available(At(0));
+  Pass(milliseconds(3'000));
+  const auto before = log_.sequence;
+  Available(At(1), milliseconds(0));
+  EXPECT_EQ(log_.sequence, before);
+  EXPECT_LT(*At(0).cache->stats().available_age, milliseconds(100));
+}
+
+TEST_F(CachedAccountTurnsTest, AWriteThatComesWhileTheAnswerIsOnItsWayIsLaidOverIt) {
+  Available(At(0));
+  Pass(milliseconds(10));
+  script_.hold = true;
+  const auto read = StartAvailable(At(0), milliseconds(0));  // its answer has both numbers
+  script_.hold = false;
+  ASSERT_TRUE(Lease(At(1), kA, "lease_a").ok());
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB));
+  EXPECT_TRUE(script_.Release("ListAvailableNumbers"));
+  Settle();
+  ASSERT_TRUE(read->status().ok());
+  EXPECT_THAT(PhoneNumbers(**read->result), ElementsAre(kB));
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_THAT(AvailableInMemory(At(i)), ElementsAre(kB)) << i;
+}
+
+TEST_F(CachedAccountTurnsTest, AnEntryThatComesBeforeTheRefreshMakesItTryAgain) {
+  Available(At(0));
+  Pass(milliseconds(10));
+  script_.available = Numbers({kA, kB, kC});
+  Write write;
+  write.effect = Write::Effect::kGone;
+  write.phone_number = kA;
+  log_.meanwhile = [&] {
+    LogEntry& entry = log_.Append(LogEntry::Kind::kWrite, EncodeWrite(write));
+    entry.writer = 99;
+    entry.writer_count = 1;
+  };
+  EXPECT_THAT(Available(At(1), milliseconds(0)), ElementsAre(kB, kC));
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB, kC));
+  EXPECT_EQ(AvailableRequests(), 2);
+}
+
+TEST_F(CachedAccountTurnsTest, AnEndElsewhereMakesAReaderWaitForTheProvider) {
+  script_.available = Numbers({kB});
+  script_.leases = Leases({LeaseOf(kA, "lease_a")});
+  for (std::size_t i = 0; i < 2; ++i) {
+    Available(At(i));
+    LeasesOf(At(i));
+  }
+  Pass(milliseconds(10));
+  script_.available = Numbers({kA, kB});
+  script_.leases = Reply<LeaseList>();
+  ASSERT_TRUE(Terminate(At(0), kA, "lease_a").ok());
+  EXPECT_THAT(Available(At(1)), ElementsAre(kA, kB));
+  EXPECT_THAT(LeasesOf(At(1)), IsEmpty());
+  EXPECT_EQ(AvailableRequests(), 2);
+}
+
+TEST_F(CachedAccountTurnsTest, AListThatNobodyReadsHasFewTimers) {
+  Available(At(0));
+  Pass(std::chrono::minutes(10));
+  const std::size_t timers = At(1).timers.size();
+  Pass(std::chrono::minutes(4));
+  EXPECT_LE(At(1).timers.size(), timers);
+  EXPECT_LE(timers, 4U);  // the look at the log, and a drop of each list
+}
+
+TEST_F(CachedAccountTurnsTest, AnAnswerIsNotSharedWhenTheLogWasRestoredMeanwhile) {
+  Available(At(1));
+  Pass(milliseconds(10));
+  script_.hold = true;
+  const auto read = StartAvailable(At(1), milliseconds(0));
+  // Another one's write, which this replica never gets to read.
+  AppendGone(kA);
+  LoseEntries({kB});
+  log_.Tell();
+  Settle();
+  EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
+  Pass(milliseconds(1));
+  script_.hold = false;
+  EXPECT_TRUE(script_.Release("ListAvailableNumbers"));
+  Settle();
+  EXPECT_TRUE(read->status().ok());
+  for (std::size_t i = 0; i < 3; i += 2) {
+    EXPECT_THAT(AvailableInMemory(At(i)), ElementsAre(kB)) << i;
+  }
+  EXPECT_EQ(log_.claims[0].holder, 0U);
+}
+
+TEST_F(CachedAccountTurnsTest, OwnWritesAreAppendedToALogThatMayHaveLostThem) {
+  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  const auto seen = Do(At(0).cache->account().SeenNow(Soon()));
+  ASSERT_TRUE(seen);
+  log_.entries.pop_back();
+  --log_.sequence;
+  ++log_.id;
+  AppendGone(kC);  // gets the number of what was lost
+  log_.Tell();
+  Settle();
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_THAT(AvailableInMemory(At(i)), ElementsAre(kB)) << i;
+    EXPECT_FALSE(At(i).cache->account().HasSeen(*seen)) << i;
+  }
+  EXPECT_EQ(At(0).cache->stats().shared->pending, 0U);
+}
+
+TEST_F(CachedAccountTurnsTest, AWriteThatFindsEarlierOnesLostPutsThemBackAsWell) {
+  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  log_.entries.pop_back();
+  --log_.sequence;
+  ++log_.id;
+  ASSERT_TRUE(Lease(At(0), kB, "lease_b").ok());
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_TRUE(AvailableInMemory(At(i)).empty()) << i;
+}
+
+TEST_F(CachedAccountTurnsTest, ThoseWhoWaitDoNotKeepEachOtherAwake) {
+  script_.hold = true;
+  StartAvailable(At(1));
+  Start(At(1).cache->FindLeases(Context()));
+  const int before = log_.exchanges;
+  const auto numbers = StartAvailable(At(0));
+  const auto leases = Start(At(0).cache->FindLeases(Context()));
+  EXPECT_LE(log_.exchanges - before, 4);
+  EXPECT_EQ(AvailableRequests(), 1);
+  EXPECT_EQ(LeasesRequests(), 1);
+  EXPECT_TRUE(script_.Release("ListAvailableNumbers"));
+  EXPECT_TRUE(script_.Release("ListLeases"));
+  Settle();
+  EXPECT_TRUE(numbers->result && numbers->status().ok());
+  EXPECT_TRUE(leases->result && leases->status().ok());
+}
+
+}  // namespace
+}  // namespace leasegateway
