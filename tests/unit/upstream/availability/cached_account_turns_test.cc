@@ -176,5 +176,34 @@ TEST_F(CachedAccountTurnsTest, ThoseWhoWaitDoNotKeepEachOtherAwake) {
   EXPECT_TRUE(leases->result && leases->status().ok());
 }
 
+// What another replica has asked for before may be new enough for a refresh, and not for a caller
+// who joins it.
+TEST_F(CachedAccountTurnsTest, WhoJoinsARefreshGetsNoOlderListThanAskedFor) {
+  Available(At(0));
+  now_ += milliseconds(8'500);
+  script_.hold = true;
+  StartAvailable(At(1), milliseconds(1'000));  // has the claim, and no answer yet
+  ASSERT_EQ(AvailableRequests(), 2);
+  now_ += milliseconds(1'500);
+  EXPECT_TRUE(StartAvailable(At(0))->result) << "stale, and refreshed";
+  script_.available = Numbers({kB});
+  const auto strict = StartAvailable(At(0), milliseconds(1'000));
+  const auto another = StartAvailable(At(0), milliseconds(1'000));
+  const auto lax = StartAvailable(At(0), milliseconds(2'000));
+  EXPECT_EQ(AvailableRequests(), 2);
+  ASSERT_TRUE(script_.Release("ListAvailableNumbers"));
+  Settle();
+  ASSERT_TRUE(lax->result && lax->status().ok());
+  EXPECT_THAT(PhoneNumbers(**lax->result), ElementsAre(kA, kB));
+  EXPECT_EQ(AvailableRequests(), 3);
+  ASSERT_TRUE(script_.Release("ListAvailableNumbers"));
+  Settle();
+  for (const auto& call : {strict, another}) {
+    ASSERT_TRUE(call->result && call->status().ok());
+    EXPECT_THAT(PhoneNumbers(**call->result), ElementsAre(kB)) << "the other one's was 1.5 s old";
+  }
+  EXPECT_EQ(AvailableRequests(), 3);
+}
+
 }  // namespace
 }  // namespace leasegateway
