@@ -112,8 +112,7 @@ const std::vector<Option>& Options() {
                &Config::cache_idle, 0ms, 168h),
       Integer("cache_numbers", "Single numbers kept in memory, beside the lists",
               &Config::cache_numbers, 0, 10'000'000),
-      Size<std::int64_t>("cache_history_bytes",
-                         "Memory for replaced lists (walks) and changes (watches),",
+      Size<std::int64_t>("cache_history_bytes", "Memory for page walks and watches,",
                          &Config::cache_history_bytes, 1 << 20, std::int64_t{16} << 30),
 
       Text(

@@ -173,6 +173,23 @@ asio::awaitable<absl::StatusOr<Found>> CachedAccount::Find(CallContext context,
                                                            std::shared_ptr<Cell<Value>> cell,
                                                            std::string key) {
   co_await asio::this_coro::throw_if_cancelled(false);
+  const TimePoint asked = environment_.now();
+  for (;;) {
+    auto finding = FindOnce(context, cell, key);
+    auto found = co_await std::move(finding);
+    // A refresh that was there before may have found what another replica had asked for earlier.
+    const bool is_too_old =
+        found.ok() && found->from_others && context.max_staleness &&
+        std::chrono::duration_cast<milliseconds>(asked - found->sent) > *context.max_staleness;
+    const bool cancelled = co_await Cancelled();
+    if (!is_too_old || cancelled) co_return found;
+  }
+}
+
+template <typename Value>
+asio::awaitable<absl::StatusOr<Found>> CachedAccount::FindOnce(CallContext context,
+                                                               std::shared_ptr<Cell<Value>> cell,
+                                                               std::string key) {
   const asio::any_io_executor executor = co_await asio::this_coro::executor;
   const auto waiter = std::make_shared<Wakeup>(executor);
   context.stats->cache.emplace();
@@ -250,7 +267,11 @@ absl::StatusOr<Found> CachedAccount::ConcludeLocked(const CallContext& context, 
     if (!outcome.collapsed) {
       context.stats->upstream_request_id = flight->stats->upstream_request_id;
     }
-    if (flight->result.ok()) return LandedLocked(outcome, cell, *flight);
+    if (flight->result.ok()) {
+      Found answer = LandedLocked(outcome, cell, *flight);
+      answer.from_others = flight->stats->attempts == 0;
+      return answer;
+    }
     failure = flight->result.status();
   } else {
     std::erase(flight->waiters, waiter);

@@ -72,8 +72,9 @@ struct Found {
   BytesRange range;
   absl::Status status;  // of a number: not OK when the provider does not know it
   std::chrono::steady_clock::time_point sent;
-  bool outdated = false;   // by a write
-  bool from_list = false;  // a number out of the list
+  bool outdated = false;     // by a write
+  bool from_list = false;    // a number out of the list
+  bool from_others = false;  // the request that was waited for was another replica's
   CacheOutcome outcome;
 };
 
@@ -231,8 +232,13 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   boost::asio::awaitable<absl::StatusOr<Found>> Find(CallContext context,
                                                      std::shared_ptr<Cell<Value>> cell,
                                                      std::string key);
-  // What Find begins with: the answer that memory has, or the flight to wait for and what to use
-  // when it brings nothing.
+  // The same, but what another replica had asked for before may be older than the call wants.
+  template <typename Value>
+  boost::asio::awaitable<absl::StatusOr<Found>> FindOnce(CallContext context,
+                                                         std::shared_ptr<Cell<Value>> cell,
+                                                         std::string key);
+  // What FindOnce begins with: the answer that memory has, or the flight to wait for and what to
+  // use when it brings nothing.
   template <typename Value>
   struct Joined {
     std::shared_ptr<ReadFlight<Value>> flight;  // null: `found` is the answer
@@ -461,7 +467,11 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
       min_seen_{};  // by list: it has to show this entry's write
   bool following_ = false;
   bool follow_again_ = false;
+  // Who waits for a change of `logged_`, `pending_` or whether it is there, and who waits for what
+  // is on its way into memory. Each exchange ends the latter, not the former: those who wait for
+  // another replica make exchanges themselves, and would keep each other awake.
   std::vector<std::shared_ptr<Wakeup>> log_waiters_;
+  std::vector<std::shared_ptr<Wakeup>> shown_waiters_;
 };
 
 }  // namespace leasegateway

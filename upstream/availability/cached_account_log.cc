@@ -34,6 +34,11 @@ constexpr std::size_t kMaxPending = 1'000;
 
 constexpr std::size_t Index(SharedList list) { return static_cast<std::size_t>(list); }
 
+void WakeThem(std::vector<std::shared_ptr<Wakeup>>& waiters) {
+  for (auto& waiter : waiters) Wakeup::Wake(std::move(waiter));
+  waiters.clear();
+}
+
 }  // namespace
 
 void CachedAccount::Start() {
@@ -130,10 +135,7 @@ void CachedAccount::SetUpLocked(const absl::Status& status) {
   if (has_changed || !is_up) WakeLogWaitersLocked();
 }
 
-void CachedAccount::WakeLogWaitersLocked() {
-  for (auto& waiter : log_waiters_) Wakeup::Wake(std::move(waiter));
-  log_waiters_.clear();
-}
+void CachedAccount::WakeLogWaitersLocked() { WakeThem(log_waiters_); }
 
 asio::awaitable<absl::StatusOr<LogPage>> CachedAccount::ExchangeWithLog(
     std::shared_ptr<CachedAccount> self, LogRequest request, TimePoint deadline) {
@@ -318,7 +320,7 @@ void CachedAccount::ShowLogged() {
   if (--showing_ > 0) return;
   shown_.origin = logged_->log;
   shown_.count = logged_->sequence;
-  WakeLogWaitersLocked();
+  WakeThem(shown_waiters_);
 }
 
 void CachedAccount::ShowNumbers() {

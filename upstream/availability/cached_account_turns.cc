@@ -333,13 +333,13 @@ asio::awaitable<void> CachedAccount::AwaitShown(std::shared_ptr<CachedAccount> s
     {
       const std::lock_guard lock(self->mutex_);
       if (self->showing_ == 0) co_return;
-      self->log_waiters_.push_back(waiter);
+      self->shown_waiters_.push_back(waiter);
     }
     auto waiting = waiter->WaitUntil(until);
     co_await std::move(waiting);
     {
       const std::lock_guard lock(self->mutex_);
-      std::erase(self->log_waiters_, waiter);
+      std::erase(self->shown_waiters_, waiter);
     }
     const bool cancelled = co_await Cancelled();
     if (cancelled || Clock::now() >= until) co_return;

@@ -22,7 +22,8 @@ struct CachePolicy {
   std::size_t max_change_bytes = 16 << 20;            // of changes, for those who watch
 };
 
-// How old an answer may be as its caller has it; 0: ask the provider. Nothing: by the policy.
+// How old an answer may be for its caller, when the call comes; 0: ask the provider. Nothing: by
+// the policy.
 using MaxStaleness = std::optional<std::chrono::milliseconds>;
 
 // When to ask the provider again for one value: at once while it answers, after growing pauses

@@ -2,6 +2,9 @@
 #include <gtest/gtest.h>
 
 #include <memory>
+#include <string>
+#include <thread>
+#include <vector>
 
 #include "tests/support/database_fixture.h"
 #include "tests/support/tcp_proxy.h"
@@ -97,6 +100,49 @@ TEST_F(OutageTest, AHungServerCostsNoMoreThanTheDeadline) {
   server_.Resume();
   AwaitUp(*database, true);
   EXPECT_TRUE(Run(*database, kPing).ok());
+}
+
+// Of the second, the server takes a part only.
+TEST_F(OutageTest, AtAStopAHungServerIsNotWaitedFor) {
+  static constexpr Statement kLength{"outage_length", "SELECT length($1::text)::bigint"};
+  for (const std::size_t bytes : {std::size_t{1}, std::size_t{32} << 20}) {
+    auto options = OptionsFor(server_.TcpUrl("postgres"));
+    options.connections = 1;
+    const auto connector = std::make_shared<Connector>(std::move(options));
+    PooledDatabase database(io_.executor(), connector);
+    ASSERT_TRUE(Run(database, kPing).ok());
+    server_.Freeze();
+    const std::string text(bytes, 'x');
+    std::vector<Query> queries{{&kLength, {text}}};
+    auto hung = io_.Start(database.Run(std::move(queries), Soon()));
+    std::this_thread::sleep_for(milliseconds(100));
+    const auto begin = std::chrono::steady_clock::now();
+    connector->Hurry();
+    const auto status = IoThreads::Get(std::move(hung)).status();
+    EXPECT_EQ(status.code(), absl::StatusCode::kUnknown) << status;
+    EXPECT_THAT(std::string(status.message()), HasSubstr("as the gateway stops"));
+    EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(2)) << bytes;
+    server_.Resume();
+  }
+}
+
+// Half a second each would add up.
+TEST_F(OutageTest, AtAStopNoOtherHostIsTried) {
+  boost::asio::io_context io;
+  const boost::asio::ip::tcp::acceptor silent(io, {boost::asio::ip::address_v4::loopback(), 0});
+  const std::string host = "127.0.0.1:" + std::to_string(silent.local_endpoint().port());
+  std::string hosts = host;
+  for (int i = 0; i < 7; ++i) hosts += "," + host;
+  auto options = OptionsFor("postgresql://lease@" + hosts + "/postgres");
+  options.connections = 1;
+  const auto connector = std::make_shared<Connector>(std::move(options));
+  PooledDatabase database(io_.executor(), connector);
+  auto refused = io_.Start(database.Run({{&kPing, {}}}, Soon()));
+  std::this_thread::sleep_for(milliseconds(100));
+  const auto begin = std::chrono::steady_clock::now();
+  connector->Hurry();
+  EXPECT_EQ(IoThreads::Get(std::move(refused)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, seconds(2));
 }
 
 TEST_F(OutageTest, AnIoContextMayGoWhileTheServerHangs) {

@@ -80,6 +80,19 @@ TEST(ResolveTest, AResolverThatHangsHoldsUpNothing) {
   resolver.Release();
 }
 
+TEST(ResolveTest, AtAStopAResolverThatHangsIsNotWaitedFor) {
+  HangingResolver resolver;
+  const auto haste = std::make_shared<Haste>();
+  IoThreads io;
+  auto found = io.Start(Resolve("host", Soon(), resolver.look_up(), haste));
+  resolver.AwaitBegun();
+  const auto begun = std::chrono::steady_clock::now();
+  haste->Begin();
+  EXPECT_EQ(IoThreads::Get(std::move(found)).status().code(), absl::StatusCode::kUnavailable);
+  EXPECT_LT(std::chrono::steady_clock::now() - begun, std::chrono::seconds(2));
+  resolver.Release();
+}
+
 TEST(ResolveTest, AnIoContextMayGoWhileItHangs) {
   HangingResolver resolver;
   std::future<absl::StatusOr<std::vector<std::string>>> abandoned;
