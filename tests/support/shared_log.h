@@ -17,8 +17,16 @@
 
 namespace leasegateway {
 
+// What a crash takes some of.
+struct SharedLogContent {
+  std::uint64_t sequence = 0;
+  std::vector<LogEntry> entries;
+  std::vector<LogEntry> wholes;  // entries and checkpoints
+  std::array<SharedFetch, kSharedLists> fetches;
+};
+
 // A log of lists in memory, by the rules of the real one. One thread.
-struct SharedLog {
+struct SharedLog : SharedLogContent {
   struct Claim {
     std::uint64_t holder = 0;
     std::chrono::steady_clock::time_point until;
@@ -45,6 +53,11 @@ struct SharedLog {
     entry.content = std::move(content);
     return entry;
   }
+  // It is what it was, as after a crash, and another log.
+  void GoBackTo(SharedLogContent before) {
+    static_cast<SharedLogContent&>(*this) = std::move(before);
+    ++id;
+  }
   // Forgets the entries before this one.
   void Prune(std::uint64_t first) {
     std::erase_if(entries, [&](const LogEntry& entry) { return entry.sequence < first; });
@@ -53,17 +66,15 @@ struct SharedLog {
 
   std::function<std::chrono::steady_clock::time_point()> now;
   std::uint64_t id = 77;
-  std::uint64_t sequence = 0;
   std::int64_t marks = 0;
-  std::vector<LogEntry> entries;
-  std::vector<LogEntry> wholes;  // entries and checkpoints
-  std::array<SharedFetch, kSharedLists> fetches;
   std::array<Claim, kSharedLists> claims;
   std::list<std::shared_ptr<std::function<void()>>> listeners;
   absl::Status away;              // not OK: every exchange fails so
   bool is_silent = false;         // nobody is told
   std::size_t most_entries = 50;  // a page
   int exchanges = 0;
+  // Called before each exchange.
+  std::function<void()> before_exchange;
   // Called once, before the next refresh is looked at.
   std::function<void()> meanwhile;
 };
@@ -78,6 +89,7 @@ class FakeSharedLists final : public SharedLists {
   boost::asio::awaitable<absl::StatusOr<LogPage>> Exchange(
       LogRequest request, std::chrono::steady_clock::time_point /*deadline*/) override {
     ++log_->exchanges;
+    if (log_->before_exchange) log_->before_exchange();
     if (!log_->away.ok()) co_return log_->away;
     LogPage page;
     const std::uint64_t before = log_->sequence;

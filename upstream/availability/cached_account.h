@@ -318,9 +318,11 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // Where a list comes from.
   struct Source {
     bool is_shared = false;
-    // The entries of the log that show just this list; 0: none does.
+    // The entries of the log that show just this list; 0: none does. And how often the log had been
+    // restored by then.
     std::uint64_t first = 0;
     std::uint64_t last = 0;
+    std::uint64_t restored = 0;
   };
   // Null when the list is not `before` any more, or a write has ended after number `applied`.
   std::shared_ptr<const AvailableValue> Publish(const std::shared_ptr<const AvailableValue>& before,
@@ -359,6 +361,9 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
         std::is_same_v<Value, LeasesValue> ? SharedList::kLeases : SharedList::kNumbers;
     return cell.value && cell.value->is_shared && (*logged_)[kList].is_known();
   }
+  // What was known of entries may have been another log's, where they had other numbers: none
+  // counts as later than `last`.
+  void ForgetEntriesLocked(std::uint64_t last);
   void NoteRestored(const RestoredList& restored);
   void TakePage(const LogPage& page);
   // That a list has to show the write, if it does.

@@ -173,7 +173,7 @@ asio::awaitable<absl::StatusOr<LogPage>> CachedAccount::ExchangeWithLog(
     }
     if (!first) first = *std::move(page);
     const std::lock_guard lock(self->mutex_);
-    if (self->logged_->sequence >= first->sequence) {
+    if (self->logged_->sequence >= first->sequence || self->logged_->log != first->log) {
       self->SetUpLocked(absl::OkStatus());
       co_return *std::move(first);
     }
@@ -210,6 +210,7 @@ asio::awaitable<bool> CachedAccount::RestoreFromLog(std::shared_ptr<CachedAccoun
     self->shared_key_ = page.key;
     self->logged_ = std::move(restored);
     self->shown_ = WritesSeen();
+    self->ForgetEntriesLocked(page.sequence);
     ++self->showing_;
     self->WakeLogWaitersLocked();
     // What was written elsewhere meanwhile isn't known: nothing that was said of a number counts.
@@ -219,6 +220,12 @@ asio::awaitable<bool> CachedAccount::RestoreFromLog(std::shared_ptr<CachedAccoun
   }
   self->ShowLogged();
   co_return true;
+}
+
+void CachedAccount::ForgetEntriesLocked(std::uint64_t last) {
+  changes_.ForgetLogged();
+  writes_.LimitLogged(last);
+  for (std::uint64_t& min_seen : min_seen_) min_seen = std::min(min_seen, last);
 }
 
 void CachedAccount::NoteRestored(const RestoredList& restored) {
@@ -330,11 +337,13 @@ void CachedAccount::ShowNumbers() {
     std::shared_ptr<const LoggedLists> logged;
     std::deque<Write> pending;
     Stamp stamp;
+    Source source;
     std::uint64_t count = 0;
     {
       const std::lock_guard lock(mutex_);
       before = available_->value;
       logged = logged_;
+      source.restored = shared_stats_.restored;
       pending = pending_;
       count = writes_.count();
       stamp = LoggedStampLocked(SharedList::kNumbers, (*logged)[SharedList::kNumbers].fetch,
@@ -351,7 +360,6 @@ void CachedAccount::ShowNumbers() {
         numbers = std::move(without);
       }
     }
-    Source source;
     source.is_shared = true;
     if (numbers == list.numbers) {
       source.first = list.changed_at;

@@ -44,7 +44,9 @@ std::shared_ptr<const AvailableValue> CachedAccount::Publish(
   value->version = before ? changes_.Add(std::move(changed), bytes) : changes_.Restart();
   value->stamp = stamp;
   value->is_shared = source.is_shared;
-  if (source.last > 0) changes_.SetLogged(source.first, source.last);
+  if (source.last > 0 && source.restored == shared_stats_.restored) {
+    changes_.SetLogged(source.first, source.last);
+  }
   available_->value = value;
   return value;
 }

@@ -40,6 +40,8 @@ class ChangeLog {
 
   // With a shared log: that the list as of its entries `first` to `last` is the present version.
   void SetLogged(std::uint64_t first, std::uint64_t last);
+  // Entries of before are another log's.
+  void ForgetLogged() { logged_.clear(); }
   // The latest entry that shows the list as of a version; nothing when that isn't known.
   std::optional<std::uint64_t> EntryOf(std::uint64_t version) const;
   // The version that shows the list as of an entry; nothing when that isn't known.

@@ -99,6 +99,10 @@ std::vector<Write> WriteOverlay::LoggedBetween(std::uint64_t entry, std::uint64_
   return between;
 }
 
+void WriteOverlay::LimitLogged(std::uint64_t last) {
+  for (Write& write : recent_) write.logged = std::min(write.logged, last);
+}
+
 std::uint64_t WriteOverlay::SeenBy(std::uint64_t entry) const {
   for (const Write& write : recent_) {
     if (write.logged == 0 || write.logged > entry) return write.sequence - 1;

@@ -57,6 +57,8 @@ class WriteOverlay {
   void SetLogged(std::uint64_t sequence, std::uint64_t entry);
   // Those that are entries after `entry`, up to `last`, in the log's order.
   std::vector<Write> LoggedBetween(std::uint64_t entry, std::uint64_t last) const;
+  // No entry is later than `last`.
+  void LimitLogged(std::uint64_t last);
   // The number up to which all writes are entries not after `entry`.
   std::uint64_t SeenBy(std::uint64_t entry) const;
 
