@@ -65,10 +65,10 @@ asio::awaitable<absl::Status> CheckListening(std::shared_ptr<postgres::Connector
   queries.push_back({&kReplicaIsHere, {replica}});
   auto asking = (*connection)->Run(std::move(queries), Clock::now() + kFirstBeatLimit);
   const auto answer = co_await std::move(asking);
-  if (answer.fate == postgres::Fate::kCommitted ? answer.rows.front().Bool(0, 0)
-                                                : answer.error.sqlstate.empty()) {
-    co_return absl::OkStatus();
-  }
+  const bool is_it = answer.fate == postgres::Fate::kCommitted
+                         ? answer.rows.front().Bool(0, 0)
+                         : answer.error.sqlstate.empty() || postgres::IsAway(answer.error);
+  if (is_it) co_return absl::OkStatus();
   co_return absl::FailedPreconditionError(
       absl::StrCat(connector->options().url.where, " is not the database of database_url"));
 }

@@ -296,6 +296,20 @@ TEST_F(ClusterTest, WhatTheOperatorHasToMendFailsInOneLine) {
   EXPECT_THAT(message, Not(HasSubstr("secret")));
 }
 
+TEST_F(ClusterTest, WhereToListenIsWrongOnlyIfItIsAnotherDatabase) {
+  const std::string other = server_.CreateDatabase();
+  options_.listen_url = postgres::ParseDatabaseUrl(server_.Url(other), false).value();
+  const auto refused = Cluster::Open(threads_.executor(), options_);
+  EXPECT_THAT(std::string(refused.status().message()), StartsWith("database_listen_url: "));
+  // One that is full can't be told.
+  server_.Query(other,
+                "CREATE SCHEMA lease_gateway;"
+                "CREATE FUNCTION full_disk() RETURNS bigint LANGUAGE plpgsql AS"
+                " $$ BEGIN RAISE SQLSTATE '53100'; END $$;"
+                "CREATE VIEW lease_gateway.replica AS SELECT full_disk() AS id");
+  EXPECT_TRUE(Open()->stats().brought_up);
+}
+
 // Over a server of its own, which they stop and freeze.
 class DatabaseAwayTest : public testing::Test {
  protected:
