@@ -160,6 +160,8 @@ class FakeSharedLists final : public SharedLists {
         std::chrono::duration_cast<std::chrono::microseconds>(refresh.sent.time_since_epoch())
             .count();
     if (refresh.at != log_->sequence || fetch.time >= time) return false;
+    const LogEntry* const last = log_->Find(log_->sequence);
+    if (last != nullptr && last->mark != refresh.mark) return false;
     const auto kind =
         refresh.list == SharedList::kNumbers ? LogEntry::Kind::kNumbers : LogEntry::Kind::kLeases;
     if (refresh.delta) {

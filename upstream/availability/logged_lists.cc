@@ -222,6 +222,7 @@ RefreshToLog RefreshOf(SharedList list, const LoggedLists& lists, std::string_vi
   RefreshToLog refresh;
   refresh.list = list;
   refresh.at = lists.sequence;
+  refresh.mark = lists.mark;
   const LoggedLists::List& before = lists[list];
   const auto old_entries = EntriesOf(before.reply());
   const auto new_entries = EntriesOf(reply);

@@ -61,10 +61,11 @@ struct ClaimRequest {
   std::optional<std::chrono::steady_clock::time_point> not_before;  // but not one older than this,
   std::uint64_t min_seen = 0;  // nor one that shows less than the writes up to this entry
 };
-// An answer of the provider. It is taken only when the log ends at `at`.
+// An answer of the provider. It is taken only when the log ends at `at`, with that entry's mark.
 struct RefreshToLog {
   SharedList list = SharedList::kNumbers;
   std::uint64_t at = 0;
+  std::int64_t mark = 0;
   std::chrono::steady_clock::time_point sent;
   std::uint64_t seen = 0;
   std::string metadata;

@@ -92,7 +92,8 @@ constexpr Statement kRefreshTime{
     " WHERE account = $1::text AND list = $2::bigint"
     " AND (fetch_time IS NULL OR fetch_time > clock_timestamp()"
     "  OR fetch_time < 'epoch'::timestamptz + $4::bigint * interval '1 microsecond')"
-    " AND $3::bigint = (SELECT sequence FROM lease_gateway.list_log WHERE account = $1::text)"
+    " AND EXISTS (SELECT FROM lease_gateway.list_log"
+    "  WHERE account = $1::text AND sequence = $3::bigint AND mark = $10::bigint)"
     " RETURNING 1::bigint AS one),"
     "whole AS (INSERT INTO lease_gateway.list_whole (account, list, sequence, format, content)"
     " SELECT $1::text, $2::bigint, $3::bigint, $9::bigint, $7::bytea FROM done"
@@ -102,8 +103,8 @@ constexpr Statement kRefreshTime{
 // Something has: an entry, a whole list, or both.
 constexpr Statement kRefresh{
     "lists_refresh",
-    "WITH head AS (UPDATE lease_gateway.list_log SET sequence = sequence + 1, mark = $10::bigint"
-    " WHERE account = $1::text AND sequence = $3::bigint"
+    "WITH head AS (UPDATE lease_gateway.list_log SET sequence = sequence + 1, mark = $11::bigint"
+    " WHERE account = $1::text AND sequence = $3::bigint AND mark = $10::bigint"
     " AND EXISTS (SELECT FROM lease_gateway.list_fetch"
     "  WHERE account = $1::text AND list = $2::bigint AND (fetch_time IS NULL"
     "   OR fetch_time > clock_timestamp()"
@@ -114,14 +115,14 @@ constexpr Statement kRefresh{
     " WHERE $7::bytea IS NOT NULL),"
     "entry AS (INSERT INTO lease_gateway.list_entry"
     " (account, sequence, kind, mark, format, content)"
-    " SELECT $1::text, sequence, $2::bigint + 1, $10::bigint, $9::bigint, $11::bytea FROM head"
+    " SELECT $1::text, sequence, $2::bigint + 1, $11::bigint, $9::bigint, $12::bytea FROM head"
     " RETURNING sequence)"
     "UPDATE lease_gateway.list_fetch SET"
     " fetch_time = 'epoch'::timestamptz + $4::bigint * interval '1 microsecond',"
     " seen = greatest(seen, $5::bigint), metadata = $6::bytea,"
     " whole_at = CASE WHEN $7::bytea IS NULL THEN whole_at ELSE $3::bigint + 1 END,"
     " whole_bytes = coalesce(octet_length($7::bytea), whole_bytes),"
-    " delta_bytes = CASE WHEN $7::bytea IS NULL THEN delta_bytes + octet_length($11::bytea)"
+    " delta_bytes = CASE WHEN $7::bytea IS NULL THEN delta_bytes + octet_length($12::bytea)"
     "  ELSE 0 END,"
     " claim_until = CASE WHEN claim_replica = $8::bigint THEN NULL ELSE claim_until END"
     " WHERE account = $1::text AND list = $2::bigint AND EXISTS (SELECT FROM entry)"
@@ -247,10 +248,16 @@ std::int64_t PostgresLists::ToDatabase(TimePoint own) const {
 
 void PostgresLists::AddRefresh(const RefreshToLog& refresh, std::vector<Query>* queries) const {
   const auto& whole = refresh.is_whole ? refresh.delta : refresh.checkpoint;
-  std::vector<Parameter> parameters = {
-      options_.account,         ListOf(refresh.list),       Unsigned(refresh.at),
-      ToDatabase(refresh.sent), Unsigned(refresh.seen),     Parameter::Bytes(refresh.metadata),
-      CompressedOrNull(whole),  Unsigned(options_.replica), kFormat};
+  std::vector<Parameter> parameters = {options_.account,
+                                       ListOf(refresh.list),
+                                       Unsigned(refresh.at),
+                                       ToDatabase(refresh.sent),
+                                       Unsigned(refresh.seen),
+                                       Parameter::Bytes(refresh.metadata),
+                                       CompressedOrNull(whole),
+                                       Unsigned(options_.replica),
+                                       kFormat,
+                                       refresh.mark};
   if (!refresh.delta) {
     queries->push_back({&kRefreshTime, std::move(parameters)});
     return;

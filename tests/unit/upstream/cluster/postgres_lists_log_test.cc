@@ -94,5 +94,27 @@ TEST_F(PostgresListsLogTest, OnlyOthersAreHeard) {
   EXPECT_EQ(heard_by_other, 1);
 }
 
+TEST_F(PostgresListsLogTest, ARefreshIsOfTheEntryThatItNames) {
+  PostgresLists& lists = Join();
+  const LogPage before = Write(lists, {1});
+  LogRequest request;
+  request.refresh.emplace();
+  request.refresh->at = before.sequence;
+  request.refresh->mark = before.mark + 1;  // lost since, and another one has its number
+  request.refresh->sent = std::chrono::steady_clock::now();
+  EXPECT_FALSE(Exchange(lists, request).refreshed);
+  request.refresh->delta = "delta";
+  EXPECT_FALSE(Exchange(lists, request).refreshed);
+  request.refresh->mark = before.mark;
+  const LogPage after = Exchange(lists, request);
+  EXPECT_TRUE(after.refreshed);
+  EXPECT_EQ(after.sequence, before.sequence + 1);
+  request.refresh->delta.reset();
+  request.refresh->at = after.sequence;
+  request.refresh->mark = after.mark;
+  request.refresh->sent += std::chrono::seconds(1);
+  EXPECT_TRUE(Exchange(lists, request).refreshed);
+}
+
 }  // namespace
 }  // namespace leasegateway
