@@ -88,7 +88,7 @@ asio::awaitable<bool> RunBatch(std::shared_ptr<ConnectionPool> pool, Connection&
   const Query* const settings = pool->connector().SessionSettings();
   auto running = RunAll(pool, connection, wakeup, batch, settings, (*latest)->deadline());
   auto outcome = co_await std::move(running);
-  if (IsOfStandby(outcome.error)) connection.GiveUp();
+  if (outcome.error.sqlstate == sqlstate::kReadOnly) connection.GiveUp();
   if (outcome.fate == Fate::kCommitted) {
     FinishWithRows(batch, std::move(outcome.rows), settings != nullptr);
     co_return true;

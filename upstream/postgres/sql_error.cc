@@ -57,10 +57,6 @@ bool IsAway(const SqlError& error) {
   return IsConflict(error);
 }
 
-bool IsOfStandby(const SqlError& error) {
-  return error.sqlstate == sqlstate::kReadOnly || error.sqlstate == sqlstate::kFeatureNotSupported;
-}
-
 bool EndsSession(const SqlError& error) {
   if (error.severity != "FATAL") return false;
   return absl::StartsWith(error.sqlstate, "57P") || absl::StartsWith(error.sqlstate, "53") ||
@@ -69,8 +65,7 @@ bool EndsSession(const SqlError& error) {
 
 absl::StatusCode CodeOf(const SqlError& error) {
   if (error.sqlstate == sqlstate::kUniqueViolation) return absl::StatusCode::kAlreadyExists;
-  return IsAway(error) || IsOfStandby(error) ? absl::StatusCode::kUnavailable
-                                             : absl::StatusCode::kInternal;
+  return IsAway(error) ? absl::StatusCode::kUnavailable : absl::StatusCode::kInternal;
 }
 
 std::string Describe(const SqlError& error) {

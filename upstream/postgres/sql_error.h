@@ -39,9 +39,6 @@ bool IsConflict(const SqlError& error);
 bool IsAboutPreparedName(const SqlError& error);
 // The server can't serve now, whatever the statement: shutting down, full, read-only, a time-out.
 bool IsAway(const SqlError& error);
-// A standby's, which has no unlogged tables and takes no writes; whatever a server's statement is
-// not supported for, where it has no name. Another session may be the primary's.
-bool IsOfStandby(const SqlError& error);
 // An error of the server's own that ended the session, before it could commit.
 bool EndsSession(const SqlError& error);
 

@@ -387,22 +387,6 @@ TEST_F(DatabaseTest, AnswersInPiecesAreTheSame) {
   EXPECT_EQ(CountItems(), "10");
 }
 
-// As by a standby, whose unlogged tables can't be read. Also the first try without a name fails.
-TEST_F(DatabaseTest, AServerThatDoesNotSupportAStatementIsUnavailableAndConnectedToAnew) {
-  server_.Query(name_,
-                "CREATE FUNCTION refuse(boolean) RETURNS bigint LANGUAGE plpgsql AS $$ BEGIN"
-                " IF $1 THEN RAISE SQLSTATE '0A000'; END IF; RETURN pg_backend_pid(); END $$");
-  constexpr Statement kRefuse{"test_refuse", "SELECT refuse($1::boolean)"};
-  const auto database = Open(1);
-  const auto before = Run(*database, {{&kRefuse, {std::string("false")}}});
-  ASSERT_TRUE(before.ok()) << before.status();
-  const auto refused = Run(*database, {{&kRefuse, {std::string("true")}}});
-  EXPECT_TRUE(absl::IsUnavailable(refused.status())) << refused.status();
-  const auto after = Run(*database, {{&kRefuse, {std::string("false")}}});
-  ASSERT_TRUE(after.ok()) << after.status();
-  EXPECT_NE(after->front().Int(0, 0), before->front().Int(0, 0));
-}
-
 TEST_F(DatabaseTest, AReadOnlyServerIsUnavailableAndConnectedToAnew) {
   auto options = OptionsFor(server_.Url(name_) + "&target_session_attrs=any");
   options.connections = 1;
