@@ -19,7 +19,7 @@ using std::chrono::milliseconds;
 
 namespace {
 
-// By which replicas' clocks may differ.
+// By which the clocks of replicas and of the database may differ.
 constexpr milliseconds kClockMargin{2'000};
 // The last moment of a token, in milliseconds since 1970: nothing overflows.
 constexpr std::uint64_t kLatest = std::uint64_t{1} << 42;

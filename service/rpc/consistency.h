@@ -18,7 +18,8 @@ namespace leasegateway {
 // The metadata with which a read asks for a write, and with which a write's reply trails.
 inline constexpr char kConsistencyMetadata[] = "consistency-token";
 
-// What was written, and when that was said, by the wall clock of whoever said it, or done.
+// What was written, and when that was said, by the wall clock of whoever said it. Of a write that
+// is told again, when it was done, by the journal's clock: with PostgreSQL the server's.
 struct Consistency {
   WritesSeen seen;
   std::chrono::system_clock::time_point given;  // whole milliseconds
@@ -35,7 +36,8 @@ absl::StatusOr<std::optional<Consistency>> ConsistencyOf(const grpc::ServerConte
                                                          std::string_view account);
 
 // How old an answer of the provider may be that shows all that was written when the token was
-// given, whoever knows of it: `asked`, or less. Replicas' clocks differ by less than 2 s.
+// given, whoever knows of it: `asked`, or less. The clocks of replicas and of the database differ
+// by less than 2 s.
 std::chrono::milliseconds StalenessSince(std::chrono::system_clock::time_point given,
                                          std::chrono::system_clock::time_point now,
                                          std::chrono::milliseconds asked);

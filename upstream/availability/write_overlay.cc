@@ -85,7 +85,8 @@ std::vector<Write> WriteOverlay::After(std::uint64_t sequence) const {
 
 void WriteOverlay::SetLogged(std::uint64_t sequence, std::uint64_t entry) {
   for (Write& write : recent_) {
-    if (write.sequence == sequence) write.logged = entry;
+    const bool is_dropped = write.sequence < sequence && write.logged == 0;
+    if (write.sequence == sequence || is_dropped) write.logged = entry;
   }
 }
 

@@ -53,7 +53,8 @@ class WriteOverlay {
   // Of those that are kept, the ones after number `sequence`.
   std::vector<Write> After(std::uint64_t sequence) const;
 
-  // With a shared log. The write with this number has become an entry there.
+  // With a shared log. The write with this number has become an entry there; those before it will
+  // not any more.
   void SetLogged(std::uint64_t sequence, std::uint64_t entry);
   // Those that are entries after `entry`, up to `last`, in the log's order.
   std::vector<Write> LoggedBetween(std::uint64_t entry, std::uint64_t last) const;

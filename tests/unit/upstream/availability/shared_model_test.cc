@@ -63,18 +63,19 @@ class SharedModelTest : public CachedAccountLogTest, public testing::WithParamIn
     EXPECT_EQ(known->second, std::vector(after.begin(), after.end()))
         << "from log " << state.first << ", entry " << state.second;
   }
-  // The latest entries are lost, and others get their numbers.
-  void Crash(Replica& replica, std::size_t entries) {
+  // The latest entries are lost, and others get their numbers. What was written there may be shown
+  // otherwise until it is asked for again.
+  void Crash(std::size_t entries) {
     auto before = std::find_if(saved_.begin(), saved_.end(), [&](const SharedLogContent& saved) {
       return saved.sequence + entries >= log_.sequence;
     });
     if (before == saved_.end()) return;
     log_.GoBackTo(*before);
     saved_.clear();
+    has_crashed_ = true;
     log_.Tell();
     Settle();
     CheckEqual();
-    if (entries % 2 == 0) CheckOneAsksForAll(replica);
   }
   void CheckOneAsksForAll(Replica& replica) {
     ReleaseAll();
@@ -105,10 +106,10 @@ class SharedModelTest : public CachedAccountLogTest, public testing::WithParamIn
 
   std::set<std::string> free_ = {kA, kB, kC};
   std::map<std::string, std::string> leased_;
-  std::map<std::string, Replica*> lessors_;
   // By log and entry, and by version.
   std::map<std::pair<std::uint64_t, std::uint64_t>, std::vector<std::string>> states_;
   std::map<Replica*, std::map<std::uint64_t, std::vector<std::string>>> versions_;
+  bool has_crashed_ = false;
   std::deque<SharedLogContent> saved_;  // at each step since the latest crash
 };
 
@@ -117,7 +118,6 @@ TEST_P(SharedModelTest, EqualContentAtEqualEntriesAndNoWriteIsForgotten) {
   std::vector<std::shared_ptr<Call<AvailabilityAnswer>>> reads;
   for (int i = 10; i < 40; ++i) free_.insert("+130500000" + std::to_string(i));
   Provide();
-  // A lease and its end can both be lost. Only one replica puts them back in their order.
   const bool crashes = GetParam() % 2 == 0;
   int leases = 0;
   log_.before_exchange = [this] { CheckEqual(); };
@@ -146,7 +146,6 @@ TEST_P(SharedModelTest, EqualContentAtEqualEntriesAndNoWriteIsForgotten) {
           const std::string lease = "lease_" + std::to_string(++leases);
           free_.erase(number);
           leased_[number] = lease;
-          lessors_[lease] = &replica;
           Provide();
           script_.hold = false;
           ASSERT_TRUE(Lease(replica, number, lease).ok());
@@ -160,7 +159,7 @@ TEST_P(SharedModelTest, EqualContentAtEqualEntriesAndNoWriteIsForgotten) {
           free_.insert(number);
           Provide();
           script_.hold = false;
-          ASSERT_TRUE(Terminate(crashes ? *lessors_[lease] : replica, number, lease).ok());
+          ASSERT_TRUE(Terminate(replica, number, lease).ok());
         }
         break;
       case 6:
@@ -172,15 +171,18 @@ TEST_P(SharedModelTest, EqualContentAtEqualEntriesAndNoWriteIsForgotten) {
         Resume(replica, random());
         break;
       case 8:
-        if (crashes && random() % 3 == 0) Crash(replica, random() % 6);
+        if (crashes && random() % 3 == 0) Crash(random() % 6);
         break;
       default:
         Pass(milliseconds(random() % 900));
     }
     Provide();
     CheckEqual();
-    CheckWritesAreSeen();
+    if (!has_crashed_) CheckWritesAreSeen();
   }
+  // Each may ask once, since it doesn't know what the refreshes of before have seen.
+  ReleaseAll();
+  for (const auto& each : replicas_) Available(*each, milliseconds(0));
   CheckOneAsksForAll(At(0));
   for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_EQ(AvailableInMemory(At(i)), std::vector(free_.begin(), free_.end())) << i;

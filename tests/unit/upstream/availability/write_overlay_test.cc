@@ -64,5 +64,21 @@ TEST(WriteOverlayTest, NumbersWritesAndForgetsOldOnes) {
   EXPECT_EQ(overlay.count(), 3);
 }
 
+TEST(WriteOverlayTest, AWriteThatTheLogNeverGetsDoesNotHoldUpLaterOnes) {
+  WriteOverlay overlay;
+  for (int i = 0; i < 3; ++i) overlay.Add({}, {}, seconds(60));
+  overlay.SetLogged(2, 7);
+  EXPECT_EQ(overlay.SeenBy(6), 0U);
+  EXPECT_EQ(overlay.SeenBy(7), 2U);
+}
+
+TEST(WriteOverlayTest, NoEntryIsLaterThanTheLogsLast) {
+  WriteOverlay overlay;
+  overlay.Add({}, {}, seconds(60));
+  overlay.SetLogged(1, 9);
+  overlay.LimitLogged(5);
+  EXPECT_EQ(overlay.SeenBy(5), 1U);
+}
+
 }  // namespace
 }  // namespace leasegateway

@@ -307,7 +307,9 @@ TEST_F(ClusterTest, WhereToListenIsWrongOnlyIfItIsAnotherDatabase) {
                 "CREATE FUNCTION full_disk() RETURNS bigint LANGUAGE plpgsql AS"
                 " $$ BEGIN RAISE SQLSTATE '53100'; END $$;"
                 "CREATE VIEW lease_gateway.replica AS SELECT full_disk() AS id");
-  EXPECT_TRUE(Open()->stats().brought_up);
+  const auto cluster = Open();
+  ASSERT_TRUE(cluster);
+  EXPECT_TRUE(cluster->stats().brought_up);
 }
 
 // Over a server of its own, which they stop and freeze.

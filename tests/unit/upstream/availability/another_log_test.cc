@@ -1,0 +1,55 @@
+// A log that has lost its end, and is another one since.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+
+#include "tests/support/shared_log_fixture.h"
+#include "upstream/availability/list_delta.h"
+
+namespace leasegateway {
+namespace {
+
+class AnotherLogTest : public CachedAccountLogTest {};
+
+TEST_F(AnotherLogTest, WritesOfOthersThatItDoesNotHaveAreNotWaitedFor) {
+  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
+  const SharedLogContent before = log_;
+  for (int i = 0; i < 3; ++i) AppendGone(kC);
+  Write ended;
+  ended.effect = Write::Effect::kEnded;
+  ended.phone_number = kC;
+  LogEntry& entry = log_.Append(LogEntry::Kind::kWrite, EncodeWrite(ended));
+  entry.writer = 99;
+  entry.writer_count = entry.sequence;
+  log_.Tell();
+  Settle();
+  log_.GoBackTo(before);
+  log_.Tell();
+  Settle();
+  Pass(milliseconds(1));
+  Available(At(0), milliseconds(0));
+  const int asked = AvailableRequests();
+  Available(At(1));
+  EXPECT_EQ(AvailableRequests(), asked);
+}
+
+TEST_F(AnotherLogTest, ItsEndIsEnoughForWhoBeganToReadALongerOne) {
+  Available(At(0));
+  const SharedLogContent before = log_;
+  for (int i = 0; i < 9; ++i) AppendGone(kC);
+  log_.most_entries = 2;
+  int exchanges = 0;
+  log_.before_exchange = [&] {
+    ++exchanges;
+    if (exchanges == 2) log_.GoBackTo(before);
+    if (exchanges == 50) log_.away = absl::UnavailableError("nobody asks so often");
+  };
+  EXPECT_TRUE(*Do(At(0).cache->account().Load(Soon())));
+  EXPECT_LT(exchanges, 10);
+  EXPECT_EQ(SequenceOf(At(0)), before.sequence);
+}
+
+}  // namespace
+}  // namespace leasegateway
