@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
@@ -24,9 +25,10 @@ using ::testing::ElementsAre;
 class PostgresListsLogTest : public ::testing::Test {
  protected:
   // One replica's view. All hear each other at once.
-  PostgresLists& Join() {
+  PostgresLists& Join() { return Join(database_); }
+  PostgresLists& Join(const std::string& database) {
     ClusterOptions options;
-    options.database = postgres::OptionsFor(server_.Url(database_));
+    options.database = postgres::OptionsFor(server_.Url(database));
     options.database.last_pause = std::chrono::milliseconds(100);
     auto cluster = Cluster::Open(io_.executor(), std::move(options));
     EXPECT_TRUE(cluster.ok()) << cluster.status();
@@ -51,6 +53,12 @@ class PostgresListsLogTest : public ::testing::Test {
       request.writes.push_back({count, "write " + std::to_string(count)});
     }
     return Exchange(lists, request);
+  }
+
+  // One of PostgreSQL's programs, over the socket.
+  void RunProgram(const std::string& program, const std::string& arguments) {
+    const std::string command = PostgresPrograms() + "/" + program + " " + arguments;
+    EXPECT_EQ(std::system(command.c_str()), 0) << command;
   }
 
   PostgresServer server_;
@@ -92,6 +100,19 @@ TEST_F(PostgresListsLogTest, OnlyOthersAreHeard) {
   Write(one, {1});
   EXPECT_EQ(heard_by_one, 0);
   EXPECT_EQ(heard_by_other, 1);
+}
+
+TEST_F(PostgresListsLogTest, ADumpIsRestoredAsAnotherLog) {
+  const LogPage before = Write(Join(), {1});
+  const std::string file = server_.folder() + "/leases.dump";
+  RunProgram("pg_dump", "--format custom --exclude-table-data 'lease_gateway.list_*' --file " +
+                            file + " --dbname '" + server_.Url(database_) + "'");
+  const std::string restored = server_.CreateDatabase();
+  RunProgram("pg_restore", "--exit-on-error --dbname '" + server_.Url(restored) + "' " + file);
+  const LogPage after = Exchange(Join(restored), {});
+  EXPECT_EQ(after.sequence, 0U);
+  EXPECT_NE(after.log, before.log);
+  EXPECT_EQ(Write(*lists_.back(), {1}).sequence, 1U);
 }
 
 TEST_F(PostgresListsLogTest, ARefreshIsOfTheEntryThatItNames) {
