@@ -143,7 +143,7 @@ class ReplicaBench(Bench):
 
     def lease_turns(self, concurrency):
         """{name: [row of bench_leases a round]} of gateways with PostgreSQL and with SQLite."""
-        sandbox = self.own_sandbox(50_000 if concurrency > 1 else 10_000)
+        sandbox = self.own_sandbox(100_000 if concurrency > 1 else 30_000)
         numbers = self.numbers_of(sandbox)
         gateways = {"PostgreSQL": self.replicas(1, sandbox)[0], "SQLite": self.with_file(sandbox)}
         leased = 0
