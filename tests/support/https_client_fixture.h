@@ -44,6 +44,9 @@ class HttpsClientTest : public testing::Test {
     EXPECT_TRUE(tls.ok()) << tls.status();
     return tls.ok() ? *tls : nullptr;
   }
+  static boost::asio::awaitable<absl::StatusOr<Endpoints>> Found(Endpoints addresses) {
+    co_return addresses;
+  }
   // Its host has these addresses.
   std::unique_ptr<Dialer> DialerTo(Endpoints addresses) {
     return std::make_unique<Dialer>(
@@ -76,11 +79,6 @@ class HttpsClientTest : public testing::Test {
 
   boost::asio::io_context io_;
   HttpsOptions options_{.host = "localhost"};
-
- private:
-  static boost::asio::awaitable<absl::StatusOr<Endpoints>> Found(Endpoints addresses) {
-    co_return addresses;
-  }
 };
 
 }  // namespace leasegateway

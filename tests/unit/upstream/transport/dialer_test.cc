@@ -71,6 +71,20 @@ TEST_F(DialerTest, AddressThatIsSetAsideIsTriedWhenNothingElseIsLeft) {
   EXPECT_TRUE(Connect(*dialer).ok());
 }
 
+TEST_F(DialerTest, AddressThatWorksIsForgiven) {
+  HttpsClientTest::Endpoints found = {Of(v6_, true)};
+  Dialer dialer(io_.get_executor(),
+                {.host = "localhost", .lookup = [&found](Deadline) { return Found(found); }});
+  v6_.Show(v6_.authority().ForAnotherHost());
+  EXPECT_FALSE(Connect(dialer).ok());
+  v6_.Show(v6_.authority().Good());
+  EXPECT_TRUE(Connect(dialer).ok());
+  found.push_back(Of(v4_, false));
+  EXPECT_TRUE(Connect(dialer).ok());
+  EXPECT_EQ(Connections(v6_), 2);
+  EXPECT_EQ(Connections(v4_), 0);
+}
+
 TEST_F(DialerTest, AddressThatRefusesIsSetAside) {
   std::uint16_t port = 0;
   {
