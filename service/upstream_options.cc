@@ -20,9 +20,11 @@ UpstreamOptions UpstreamOptionsOf(const Config& config) {
   options.https.response_timeout = config.response_timeout;
   options.https.read_timeout = config.read_timeout;
   options.https.idle_timeout = config.idle_timeout;
+  options.https.max_age = config.pool_max_age;
   options.https.dns_ttl = config.dns_ttl;
   options.https.max_body_bytes = config.max_body_bytes;
   options.https.max_connections = config.pool_size;
+  options.https.warm_connections = config.pool_warm;
   options.https.max_waiters = config.pool_queue;
   options.max_wait = config.pool_wait;
   options.rate = config.upstream_rate;

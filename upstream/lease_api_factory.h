@@ -9,6 +9,7 @@
 #include "absl/status/statusor.h"
 #include "upstream/availability/caching_lease_api.h"
 #include "upstream/availability/shared_lists.h"
+#include "upstream/handshake_counts.h"
 #include "upstream/lease_api.h"
 #include "upstream/phase_times.h"
 #include "upstream/rate_share.h"
@@ -27,6 +28,7 @@ namespace leasegateway {
 struct UpstreamStats {
   AttemptStats attempts;
   PhaseTimes phases;
+  HandshakeCounts handshakes;
   ToleratedLog tolerated;
   std::function<GuardedLeaseApi::Stats()> guard;
   std::function<ConnectionPool::Counts()> pool;

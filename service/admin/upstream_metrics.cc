@@ -88,6 +88,18 @@ std::vector<MetricDeclaration> UpstreamDeclarations() {
        [](const MetricSnapshot& s, MetricSamples& out) {
          if (s.upstream) out.Add({}, s.upstream->pool.waiting);
        }},
+      {"lease_gateway_upstream_handshakes_total",
+       kMetricCounter,
+       "1",
+       {"result"},
+       "TLS handshakes with the provider: full, resumed from a session of before, or failed",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         if (!s.upstream) return;
+         const auto& handshakes = s.upstream->stats->handshakes;
+         out.Add({"full"}, handshakes.full);
+         out.Add({"resumed"}, handshakes.resumed);
+         out.Add({"failed"}, handshakes.failed);
+       }},
       {"lease_gateway_upstream_queue",
        kMetricGauge,
        "1",

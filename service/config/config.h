@@ -44,6 +44,7 @@ struct Config {
   std::string auth_scheme = "Bearer";  // or "Token"
   int threads = 2;                     // of the Asio context
   int pool_size = 64;                  // connections
+  int pool_warm = 0;                   // of those, kept open though nobody calls
   int pool_queue = 4096;               // calls that may wait for one
   Milliseconds pool_wait{0};           // for one; 0: about as long as a call takes
   Milliseconds resolve_timeout{2'000};
@@ -53,6 +54,7 @@ struct Config {
   Milliseconds response_timeout{10'000};  // from the request's last byte to the answer's header
   Milliseconds read_timeout{10'000};      // of the answer's body
   Milliseconds idle_timeout{30'000};      // of a pooled connection
+  Milliseconds pool_max_age{300'000};     // of one; 0: no limit
   Milliseconds dns_ttl{30'000};
   std::int64_t max_body_bytes = 64 << 20;
   int retry_attempts = 3;         // the first included

@@ -67,6 +67,7 @@ class Loader {
   void Set(std::size_t index, std::string place, absl::string_view value);
   void CheckWhole();
   void CheckTransport();
+  void CheckPool();
   void CheckDatabase();
   void CheckDatabaseUrl();
   void CheckListenUrl();
@@ -295,12 +296,26 @@ void Loader::CheckDatabase() {
   CheckListenUrl();
 }
 
+void Loader::CheckPool() {
+  const Config& config = invocation_.config;
+  if (config.pool_warm == 0) return;
+  const std::string shown = Quote(absl::StrCat(config.pool_warm));
+  if (config.pool_warm > config.pool_size) {
+    Error(Place("pool_warm"), shown,
+          absl::StrCat("must not exceed pool_size, which is ", config.pool_size));
+  }
+  if (config.idle_timeout.count() == 0) {
+    Error(Place("pool_warm"), shown, "needs an idle_timeout: with 0 no connection is kept");
+  }
+}
+
 void Loader::CheckWhole() {
   const Config& config = invocation_.config;
   CheckDatabase();
   // It talks to nobody else.
   if (invocation_.action == Invocation::Action::kMigrate) return;
   CheckTransport();
+  CheckPool();
   if (!config.sandbox) {
     if (!config.upstream_ca_file.empty()) {
       const std::string rule = CheckCaFile(config.upstream_ca_file);

@@ -274,6 +274,17 @@ class Bench(Servers, Figures):
             self.add(f"HTTPS call alone, {name}", statistics.median(values["https"]), "µs")
         self.stop(floor)
 
+    def connect(self):
+        sandbox = self.sandbox(100)
+        self.say("A new connection to the provider, with a session of before and without")
+        values = {"full": [], "resumed": []}
+        for _ in range(self.rounds):
+            full, resumed = self.run([programs.BENCH / "bench_connect", "--port", sandbox.port, "--ca-file",
+                                      sandbox.ca_file, "--seconds", self.seconds])
+            values["full"].append(full["p50_us"])
+            values["resumed"].append(resumed["p50_us"])
+        self.compare("New connection, resumed, p50", values, "µs", "resumed", "full", most=0.7)
+
     def stampede(self):
         sandbox = self.sandbox(100)
         numbers = self.gateway(100).numbers
@@ -334,7 +345,7 @@ class Bench(Servers, Figures):
         self.add("Without watchers: gateway's memory", idle, "MiB")
         self.stop(gateway)
 
-    WORKLOADS = ("hit", "tls", "observed", "start", "list", "latency", "size", "refresh", "search", "memory", "stampede", "watch")
+    WORKLOADS = ("hit", "tls", "observed", "start", "list", "latency", "size", "refresh", "search", "memory", "connect", "stampede", "watch")
 
     def measure(self):
         self.begun = time.monotonic()

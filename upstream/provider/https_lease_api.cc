@@ -39,6 +39,11 @@ absl::Status TooLateError(std::string_view operation) {
   return status;
 }
 
+// Of a call that got no connection: because none could be opened, not because it didn't wait.
+bool IsConnectError(const absl::Status& status) {
+  return status.code() == absl::StatusCode::kUnavailable;
+}
+
 // What an exchange brought: the answer's body, when its status is 2xx.
 absl::StatusOr<std::string> BodyOf(const Route& route, Deadline deadline,
                                    HttpsConnection::Result result) {
@@ -87,11 +92,13 @@ absl::StatusOr<std::string> BodyOf(const Route& route, Deadline deadline,
 HttpsLeaseApi::HttpsLeaseApi(const asio::any_io_executor& executor,
                              std::shared_ptr<asio::ssl::context> tls, const HttpsOptions& https,
                              Options options)
-    : executor_(executor),
-      https_(https),
-      options_(std::move(options)),
-      dns_(executor, https.host, https.port, https.dns_ttl),
-      pool_(executor, std::move(tls), https) {}
+    : options_(std::move(options)) {
+  const auto connector = std::make_shared<HttpsConnector>(executor, std::move(tls), https);
+  pool_ = ConnectionPool::Make(
+      executor, [connector] { return HttpsConnector::Open(connector); }, https);
+}
+
+HttpsLeaseApi::~HttpsLeaseApi() { pool_->Stop(); }
 
 HttpRequest HttpsLeaseApi::MakeRequest(const Route& route, const TraceContext& span) const {
   HttpRequest request(http::string_to_verb(route.method), options_.base_path + route.path, 11);
@@ -110,20 +117,6 @@ HttpRequest HttpsLeaseApi::MakeRequest(const Route& route, const TraceContext& s
   return request;
 }
 
-asio::awaitable<absl::Status> HttpsLeaseApi::Connect(HttpsConnection& connection,
-                                                     Deadline deadline) {
-  const auto give_up = std::min(deadline, Clock::now() + https_.resolve_timeout);
-  const auto began = Clock::now();
-  auto addresses = co_await dns_.Lookup(give_up);
-  https_.phases->Observe(Phase::kResolve, Clock::now() - began);
-  if (co_await Cancelled()) co_return CancelledError("connecting to the provider");
-  if (!addresses.ok()) {
-    if (Clock::now() >= deadline) co_return DeadlineError("looking up the provider's address");
-    co_return addresses.status();
-  }
-  co_return co_await connection.Connect(*std::move(addresses), deadline);
-}
-
 asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Exchange(CallContext context,
                                                                      Route route) {
   co_await asio::this_coro::throw_if_cancelled(false);
@@ -132,44 +125,36 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Exchange(CallContext
   const Deadline send_before = route.is_write() ? context.send_before : Deadline::max();
   // No write waits for a connection that it can't use any more.
   const Deadline ready_by = std::min(context.deadline, send_before);
-  auto lease = co_await pool_.Acquire(ready_by);
-  if (!lease.ok()) {
-    co_return Clock::now() < send_before ? lease.status() : TooLateError(route.name);
-  }
 
   HttpsConnection::Result result;
   for (;;) {
+    auto acquiring = pool_->Acquire(ready_by);
+    auto lease = co_await std::move(acquiring);
+    if (!lease.ok()) {
+      if (IsConnectError(lease.status())) ++context.stats->attempts;
+      spdlog::debug("upstream {} call={}: {}", route.name, context.call_id,
+                    std::string(lease.status().message()));
+      co_return Clock::now() < send_before ? lease.status() : TooLateError(route.name);
+    }
+    // One that was cancelled just as the connection was ready has sent nothing yet.
     if (co_await Cancelled()) co_return CancelledError(route.name);
     if (Clock::now() >= context.deadline) co_return DeadlineError(route.name);
     ++context.stats->attempts;
-    const bool pooled = (*lease)->connected();
-    if (!pooled) {
-      const absl::Status connected = co_await Connect(**lease, ready_by);
-      if (!connected.ok() && Clock::now() >= send_before) co_return TooLateError(route.name);
-      if (!connected.ok()) {
-        spdlog::debug("upstream {} call={}: {}", route.name, context.call_id,
-                      std::string(connected.message()));
-        co_return connected;
-      }
-      // A connection that was cancelled just as it was ready has sent nothing yet.
-      if (co_await Cancelled()) co_return CancelledError(route.name);
-    }
     const TraceContext span = context.trace ? NewSpan(*context.trace) : NewTrace();
     auto exchange = (*lease)->Exchange(MakeRequest(route, span), context.deadline, route.is_write(),
                                        send_before);
     result = co_await std::move(exchange);
-    const bool died_idle =
-        pooled && result.failure == Failure::kTransport && !result.timed_out && !result.got_byte;
+    if (result.reusable) lease->Recycle();
+    const bool died_idle = !lease->fresh() && result.failure == Failure::kTransport &&
+                           !result.timed_out && !result.got_byte;
+    if (died_idle) lease->Distrust();
     if (!died_idle || route.is_write()) break;
-    lease->Renew();
   }
   spdlog::debug(
       "upstream {} call={} status={} time_ms={} {}", route.name, context.call_id,
       result.failure == Failure::kNone ? result.response.result_int() : 0,
       std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started).count(),
       result.cause);
-
-  if (result.reusable) lease->Recycle();
   co_return BodyOf(route, context.deadline, std::move(result));
 }
 

@@ -10,7 +10,7 @@
 #include "upstream/provider/routes.h"
 #include "upstream/tolerated.h"
 #include "upstream/transport/connection_pool.h"
-#include "upstream/transport/dns_cache.h"
+#include "upstream/transport/https_connector.h"
 
 namespace leasegateway {
 
@@ -31,26 +31,22 @@ class HttpsLeaseApi final : public LeaseApi {
   HttpsLeaseApi(const boost::asio::any_io_executor& executor,
                 std::shared_ptr<boost::asio::ssl::context> tls, const HttpsOptions& https,
                 Options options);
+  ~HttpsLeaseApi() override;
 
   boost::asio::awaitable<absl::StatusOr<AnyReply>> Call(CallContext context,
                                                         Operation operation) override;
 
-  ConnectionPool::Counts pool_counts() const { return pool_.counts(); }
-  std::function<ConnectionPool::Counts()> PoolCountsReader() const { return pool_.CountsReader(); }
+  ConnectionPool::Counts pool_counts() const { return pool_->counts(); }
+  std::function<ConnectionPool::Counts()> PoolCountsReader() const { return pool_->CountsReader(); }
 
  private:
   // The answer's body, when its status is 2xx.
   boost::asio::awaitable<absl::StatusOr<std::string>> Exchange(CallContext context, Route route);
-  // A leased connection that is connected.
-  boost::asio::awaitable<absl::Status> Connect(HttpsConnection& connection, Deadline deadline);
   // `span` is the exchange's own.
   HttpRequest MakeRequest(const Route& route, const TraceContext& span) const;
 
-  const boost::asio::any_io_executor executor_;
-  const HttpsOptions https_;
   const Options options_;
-  DnsCache dns_;
-  ConnectionPool pool_;
+  std::shared_ptr<ConnectionPool> pool_;
 };
 
 }  // namespace leasegateway

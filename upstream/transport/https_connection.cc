@@ -22,6 +22,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "upstream/cancellation.h"
+#include "upstream/transport/tls_sessions.h"
 
 namespace leasegateway {
 namespace {
@@ -29,7 +30,6 @@ namespace {
 namespace asio = boost::asio;
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
-using asio::ip::tcp;
 using std::chrono::milliseconds;
 
 Deadline Earlier(Deadline deadline, std::chrono::milliseconds phase) {
@@ -70,7 +70,7 @@ bool IsIpLiteral(const std::string& host) {
 }
 
 asio::awaitable<void> SayGoodBye(std::unique_ptr<HttpsConnection> connection,
-                                 beast::ssl_stream<beast::tcp_stream>& stream) {
+                                 beast::ssl_stream<DialedStream>& stream) {
   beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(1));
   boost::system::error_code ignored;
   co_await stream.async_shutdown(asio::redirect_error(asio::use_awaitable, ignored));
@@ -93,6 +93,7 @@ absl::StatusOr<std::shared_ptr<asio::ssl::context>> MakeTlsContext(const std::st
     return absl::InvalidArgumentError(
         absl::StrCat("upstream_ca_file: \"", ca_file, "\": ", error.message()));
   }
+  TlsSessions::Enable(context->native_handle());
   return context;
 }
 
@@ -101,40 +102,23 @@ HttpsConnection::HttpsConnection(const asio::any_io_executor& executor,
                                  const HttpsOptions& options)
     : options_(options), executor_(executor), tls_(std::move(tls)), stream_(executor_, *tls_) {}
 
-asio::awaitable<absl::Status> HttpsConnection::Connect(std::vector<tcp::endpoint> addresses,
-                                                       Deadline deadline) {
+HttpsConnection::~HttpsConnection() {
+  // Otherwise OpenSSL would spoil the session of a connection that ends without a good-bye, which
+  // was a rule until TLS 1.0 (RFC 5246, 7.2.1). After an alert it still does.
+  SSL_set_shutdown(stream_.native_handle(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
+
+asio::awaitable<absl::Status> HttpsConnection::Connect(Dialer& dialer, Deadline deadline) {
   co_await asio::this_coro::throw_if_cancelled(false);
-  auto& socket = beast::get_lowest_layer(stream_);
-  std::optional<PhaseTimer> timer(std::in_place, *options_.phases, Phase::kConnect);
-  std::string causes;
-  bool reached = false;
-  for (const auto& address : addresses) {
-    socket.expires_at(Earlier(deadline, options_.connect_timeout));
-    boost::system::error_code error;
-    co_await socket.async_connect(address, asio::redirect_error(asio::use_awaitable, error));
-    if (!error) {
-      reached = true;
-      break;
-    }
-    if (co_await Cancelled()) co_return CancelledError("connecting to the provider");
-    if (std::chrono::steady_clock::now() >= deadline) {
-      co_return DeadlineError("connecting to the provider");
-    }
-    absl::StrAppend(&causes, causes.empty() ? "" : "; ", address.address().to_string(), " port ",
-                    address.port(), ": ", error.message());
-    boost::system::error_code ignored;
-    socket.socket().close(ignored);
-  }
-  if (!reached) {
-    co_return FromTransport(absl::StrCat("connecting to ", options_.host),
-                            causes.empty() ? "no address" : causes, reason::kUpstreamUnreachable,
-                            RequestState::kNotSent, false);
-  }
-  timer.reset();
-  boost::system::error_code ignored;
-  socket.socket().set_option(tcp::no_delay(true), ignored);
+  auto dialing = dialer.Dial(stream_.next_layer(), deadline);
+  const auto address = co_await std::move(dialing);
+  if (!address.ok()) co_return address.status();
   LimitRetransmission();
-  co_return co_await Handshake(deadline);
+  auto shaking_hands = Handshake(deadline);
+  const auto status = co_await std::move(shaking_hands);
+  if (status.ok()) dialer.Worked(*address);
+  if (status.code() == absl::StatusCode::kUnavailable) dialer.Failed(*address);
+  co_return status;
 }
 
 // Otherwise it goes on for minutes, also for a process that was killed, and what its operation's
@@ -156,20 +140,28 @@ asio::awaitable<absl::Status> HttpsConnection::Handshake(Deadline deadline) {
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
     SSL_set1_host(ssl, options_.host.c_str());
   }
-  beast::get_lowest_layer(stream_).expires_at(Earlier(deadline, options_.handshake_timeout));
+  TlsSessions::Resume(ssl);
+  const Deadline expiry = Earlier(deadline, options_.handshake_timeout);
+  beast::get_lowest_layer(stream_).expires_at(expiry);
   const PhaseTimer timer(*options_.phases, Phase::kHandshake);
   boost::system::error_code error;
   co_await stream_.async_handshake(asio::ssl::stream_base::client,
                                    asio::redirect_error(asio::use_awaitable, error));
+  // As after an exchange: a timer that has just run out would end what comes next.
+  beast::get_lowest_layer(stream_).expires_never();
+  if (!error && std::chrono::steady_clock::now() >= expiry) error = beast::error::timeout;
   if (error) {
     if (co_await Cancelled()) co_return CancelledError("connecting to the provider");
     if (std::chrono::steady_clock::now() >= deadline) {
       co_return DeadlineError("connecting to the provider");
     }
+    ++options_.handshakes->failed;
+    TlsSessions::Forget(ssl);
     co_return FromTransport(absl::StrCat("the TLS handshake with ", options_.host),
                             TlsCause(ssl, error), reason::kUpstreamTls, RequestState::kNotSent,
                             false);
   }
+  ++(SSL_session_reused(ssl) ? options_.handshakes->resumed : options_.handshakes->full);
   connected_ = true;
   co_return absl::OkStatus();
 }
@@ -272,11 +264,24 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpReq
   co_return result;
 }
 
-bool HttpsConnection::LooksAlive() {
+HttpsConnection::Unasked HttpsConnection::Look() {
   char byte = 0;
   const auto handle = beast::get_lowest_layer(stream_).socket().native_handle();
   const ssize_t got = ::recv(handle, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-  return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK);
+  if (got > 0) return Unasked::kBytes;
+  return got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK) ? Unasked::kNothing : Unasked::kEnd;
+}
+
+asio::awaitable<bool> HttpsConnection::ReadUnasked() {
+  co_await asio::this_coro::throw_if_cancelled(false);
+  auto& dialed = stream_.next_layer();
+  char byte = 0;
+  boost::system::error_code error;
+  dialed.SetOnlyWhatIsThere(true);
+  co_await stream_.async_read_some(asio::buffer(&byte, 1),
+                                   asio::redirect_error(asio::use_awaitable, error));
+  dialed.SetOnlyWhatIsThere(false);
+  co_return error == asio::error::would_block;
 }
 
 void HttpsConnection::Close(std::unique_ptr<HttpsConnection> connection) {

@@ -3,10 +3,8 @@
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/ssl/context.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
-#include <boost/beast/core/tcp_stream.hpp>
 #include <boost/beast/http/message.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
@@ -15,11 +13,13 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "upstream/handshake_counts.h"
 #include "upstream/phase_times.h"
+#include "upstream/transport/dialed_stream.h"
+#include "upstream/transport/dialer.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -36,11 +36,15 @@ struct HttpsOptions {
   std::chrono::milliseconds response_timeout{10'000};  // from the last byte sent to the header
   std::chrono::milliseconds read_timeout{10'000};      // the whole body
   std::chrono::milliseconds idle_timeout{30'000};      // how long a connection is kept for reuse
+  std::chrono::milliseconds max_age{300'000};  // of a connection that is used again; 0: no limit
   std::chrono::milliseconds dns_ttl{30'000};
   std::int64_t max_body_bytes = 64 << 20;
   int max_connections = 64;
-  int max_waiters = 4096;  // calls that may wait for a connection
-  std::shared_ptr<PhaseTimes> phases = std::make_shared<PhaseTimes>();  // never null
+  int warm_connections = 0;  // kept open though nobody calls, of those
+  int max_waiters = 4096;    // calls that may wait for a connection
+  // Never null.
+  std::shared_ptr<PhaseTimes> phases = std::make_shared<PhaseTimes>();
+  std::shared_ptr<HandshakeCounts> handshakes = std::make_shared<HandshakeCounts>();
 };
 
 using Deadline = std::chrono::steady_clock::time_point;
@@ -48,7 +52,8 @@ using HttpRequest = boost::beast::http::request<boost::beast::http::string_body>
 using HttpResponse = boost::beast::http::response<boost::beast::http::string_body>;
 
 // TLS 1.2 or later, chain verification always on, trusting `ca_file` (PEM) or, when that is
-// empty, the system's authorities. INVALID_ARGUMENT names an unreadable file.
+// empty, the system's authorities. Its connections go on with each other's sessions (TlsSessions).
+// INVALID_ARGUMENT names an unreadable file.
 absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> MakeTlsContext(
     const std::string& ca_file);
 
@@ -58,11 +63,13 @@ class HttpsConnection {
  public:
   HttpsConnection(const boost::asio::any_io_executor& executor,
                   std::shared_ptr<boost::asio::ssl::context> tls, const HttpsOptions& options);
+  ~HttpsConnection();
+  HttpsConnection(const HttpsConnection&) = delete;
+  HttpsConnection& operator=(const HttpsConnection&) = delete;
 
-  // Tries the addresses in turn, then shakes hands. UNAVAILABLE with UPSTREAM_UNREACHABLE or
-  // UPSTREAM_TLS, DEADLINE_EXCEEDED or CANCELLED.
-  boost::asio::awaitable<absl::Status> Connect(
-      std::vector<boost::asio::ip::tcp::endpoint> addresses, Deadline deadline);
+  // Dials, then shakes hands, once in its life; tells `dialer` what became of that. UNAVAILABLE
+  // with UPSTREAM_UNREACHABLE or UPSTREAM_TLS, DEADLINE_EXCEEDED or CANCELLED.
+  boost::asio::awaitable<absl::Status> Connect(Dialer& dialer, Deadline deadline);
 
   struct Result {
     // kTooLate: `send_before` had come, and no byte went out.
@@ -84,12 +91,14 @@ class HttpsConnection {
                                           bool finish_once_sent,
                                           Deadline send_before = Deadline::max());
 
-  // False once the peer closed, or sent what nobody asked for. Costs one system call.
-  bool LooksAlive();
+  // What has come while nobody waited for anything: bytes, or the end. Costs one system call.
+  enum class Unasked { kNothing, kBytes, kEnd };
+  Unasked Look();
+  // After kBytes: takes in what TLS has to say of itself, as the tickets of a connection that has
+  // served nobody yet, without waiting for more. False: there was more than that, or the end.
+  boost::asio::awaitable<bool> ReadUnasked();
 
   bool connected() const { return connected_; }
-  Deadline idle_since() const { return idle_since_; }
-  void MarkIdle() { idle_since_ = std::chrono::steady_clock::now(); }
 
   // Says good-bye to the peer in the background, for a second at most, then destroys it.
   static void Close(std::unique_ptr<HttpsConnection> connection);
@@ -105,10 +114,9 @@ class HttpsConnection {
   const HttpsOptions& options_;
   const boost::asio::any_io_executor executor_;
   std::shared_ptr<boost::asio::ssl::context> tls_;
-  boost::beast::ssl_stream<boost::beast::tcp_stream> stream_;
+  boost::beast::ssl_stream<DialedStream> stream_;
   boost::beast::flat_buffer buffer_;
   bool connected_ = false;
-  Deadline idle_since_;
 };
 
 }  // namespace leasegateway

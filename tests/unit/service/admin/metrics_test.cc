@@ -33,6 +33,9 @@ MetricSources Sources() {
   upstream->guard = [] { return GuardedLeaseApi::Stats(); };
   upstream->pool = [] { return ConnectionPool::Counts{5, 2, 3}; };
   upstream->budget = [] { return RetryBudget::Stats{2.5, 1, 0}; };
+  upstream->handshakes.full = 16;
+  upstream->handshakes.resumed = 17;
+  upstream->handshakes.failed = 18;
   MetricSources sources;
   sources.upstream = upstream;
   sources.cache = [] {
@@ -107,6 +110,9 @@ TEST(MetricsTest, EveryDeclaredMetricIsInTheText) {
         << metric.name << " has no sample";
   }
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_connections{state=\"used\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"full\"} 16\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"resumed\"} 17\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"failed\"} 18\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_retry_budget 2.5\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_cache_age_seconds{list=\"available\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_lists 8\n"));

@@ -304,6 +304,14 @@ TEST_F(ConfigTest, SandboxExcludesTheProvidersOptions) {
 
 TEST_F(ConfigTest, SandboxDoesNotGetTheKey) { EXPECT_EQ(LoadedConfig({"--sandbox"}).api_key, ""); }
 
+TEST_F(ConfigTest, WarmConnectionsAreSomeOfThePool) {
+  EXPECT_EQ(Message(Load({"--pool-size=2", "--pool-warm=3"})),
+            "flag --pool-warm: \"3\": must not exceed pool_size, which is 2");
+  EXPECT_EQ(Message(Load({"--pool-warm=1", "--idle-timeout=0"})),
+            "flag --pool-warm: \"1\": needs an idle_timeout: with 0 no connection is kept");
+  EXPECT_EQ(Message(Load({"--pool-size=2", "--pool-warm=2"})), "");
+}
+
 TEST_F(ConfigTest, SandboxControlPortIsNotTheGatewaysPort) {
   const std::vector<std::string> ports = {"--listen=127.0.0.1:7000", "--sandbox-control-port=7000"};
   EXPECT_EQ(Message(Load({ports[0], ports[1], "--sandbox"})),

@@ -145,6 +145,7 @@ class ScriptedProviderTest : public HttpsLeaseApiTest {
     upstream.ca_file = ca_file_;
     upstream.api_key = [] { return std::string("key"); };
     upstream.https.max_connections = 1;
+    stats_ = upstream.stats;
     auto api = MakeLeaseApi(io_.get_executor(), upstream);
     ASSERT_TRUE(api.ok()) << api.status();
     api_ = *std::move(api);
@@ -201,6 +202,18 @@ TEST_F(ScriptedProviderTest, ConnectionIsNotKeptAfterASwitchOfProtocols) {
   EXPECT_NE(Get(kFirst), kFirst);
   EXPECT_EQ(Get(kFirst), kFirst);
   EXPECT_EQ(provider_->connections(), 2);
+}
+
+TEST_F(ScriptedProviderTest, NewConnectionGoesOnWithASessionAndIsCounted) {
+  std::string last = GoodAnswer(kFirst);
+  last.insert(last.find("content-length"), "connection: close\r\n");
+  Answer({last, GoodAnswer(kSecond), GoodAnswer(kFirst)});
+  EXPECT_EQ(Get(kFirst), kFirst);
+  EXPECT_EQ(Get(kSecond), kSecond);
+  EXPECT_EQ(Get(kFirst), kFirst);
+  EXPECT_EQ(provider_->connections(), 2);
+  EXPECT_EQ(stats_->handshakes.full, 1U);
+  EXPECT_EQ(stats_->handshakes.resumed, 1U);
 }
 
 TEST_F(ScriptedProviderTest, LeaseOfAnotherNumberIsNoAnswer) {

@@ -4,59 +4,34 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
-#include <boost/asio/strand.hpp>
 #include <chrono>
-#include <cstdio>
-#include <exception>
-#include <fstream>
-#include <optional>
-#include <string>
+#include <memory>
 #include <utility>
 #include <vector>
 
+#include "tests/support/https_client_fixture.h"
 #include "tests/support/scripted_provider.h"
 
 namespace leasegateway {
 namespace {
 
-namespace asio = boost::asio;
 namespace http = boost::beast::http;
 using Clock = std::chrono::steady_clock;
 using Failure = HttpsConnection::Result::Failure;
 
 constexpr char kAnswer[] = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
-class HttpsConnectionTest : public testing::Test {
+class HttpsConnectionTest : public HttpsClientTest {
  protected:
   void SetUp() override {
-    const std::string ca_file =
-        testing::TempDir() + "https_connection_test_" + std::to_string(getpid()) + ".pem";
-    std::ofstream(ca_file) << provider_.ca();
-    auto tls = MakeTlsContext(ca_file);
-    std::remove(ca_file.c_str());
-    ASSERT_TRUE(tls.ok()) << tls.status();
-    options_.host = "localhost";
     options_.send_timeout = std::chrono::milliseconds(1'000);
     options_.response_timeout = std::chrono::milliseconds(20'000);
     options_.read_timeout = std::chrono::milliseconds(300'000);
-    connection_.emplace(asio::make_strand(io_), *std::move(tls), options_);
-    const auto connected =
-        Await(connection_->Connect({{asio::ip::address_v4::loopback(), provider_.port()}}, Soon()));
+    connection_ = NewConnection(Trusting(provider_.ca()));
+    const auto dialer = DialerTo({Loopback(provider_.port())});
+    const auto connected = Await(connection_->Connect(*dialer, Soon()));
     ASSERT_TRUE(connected.ok()) << connected;
-  }
-  static Deadline Soon() { return Clock::now() + std::chrono::seconds(10); }
-  template <typename T>
-  T Await(asio::awaitable<T> waited) {
-    std::optional<T> result;
-    asio::co_spawn(asio::make_strand(io_), std::move(waited),
-                   [&result](std::exception_ptr, T value) { result = std::move(value); });
-    io_.restart();
-    while (!result) io_.run_one();
-    return *std::move(result);
   }
   HttpsConnection::Result Send(bool finish_once_sent, Deadline send_before) {
     HttpRequest request(http::verb::post, "/", 11);
@@ -66,9 +41,7 @@ class HttpsConnectionTest : public testing::Test {
   }
 
   ScriptedProvider provider_{{kAnswer, kAnswer}};
-  asio::io_context io_;
-  HttpsOptions options_;
-  std::optional<HttpsConnection> connection_;
+  std::unique_ptr<HttpsConnection> connection_;
 };
 
 TEST_F(HttpsConnectionTest, NoByteGoesOutOnceItIsTooLate) {
