@@ -6,6 +6,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <utility>
 
+#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "upstream/cancellation.h"
@@ -82,6 +83,19 @@ absl::StatusOr<std::string> BodyOf(const Route& route, Deadline deadline,
   return FromHttp(failure, std::chrono::system_clock::now());
 }
 
+HostAddresses::Options AddressOptions(const HttpsOptions& https) {
+  HostAddresses::Options options;
+  options.host = https.host;
+  unsigned port = 0;  // a URL's parser lets only digits through; nothing listens on 0
+  if (absl::SimpleAtoi(https.port, &port) && port <= 0xFFFF) {
+    options.port = static_cast<std::uint16_t>(port);
+  }
+  options.max_ttl = https.dns_ttl;
+  options.timeout = https.resolve_timeout;
+  options.dns.servers = https.dns_servers;
+  return options;
+}
+
 }  // namespace
 
 HttpsLeaseApi::HttpsLeaseApi(const asio::any_io_executor& executor,
@@ -90,7 +104,7 @@ HttpsLeaseApi::HttpsLeaseApi(const asio::any_io_executor& executor,
     : executor_(executor),
       https_(https),
       options_(std::move(options)),
-      dns_(executor, https.host, https.port, https.dns_ttl),
+      addresses_(std::make_shared<HostAddresses>(executor, AddressOptions(https_))),
       pool_(executor, std::move(tls), https) {}
 
 HttpRequest HttpsLeaseApi::MakeRequest(const Route& route, const TraceContext& span) const {
@@ -114,7 +128,7 @@ asio::awaitable<absl::Status> HttpsLeaseApi::Connect(HttpsConnection& connection
                                                      Deadline deadline) {
   const auto give_up = std::min(deadline, Clock::now() + https_.resolve_timeout);
   const auto began = Clock::now();
-  auto addresses = co_await dns_.Lookup(give_up);
+  auto addresses = co_await addresses_->Lookup(give_up);
   https_.phases->Observe(Phase::kResolve, Clock::now() - began);
   if (co_await Cancelled()) co_return CancelledError("connecting to the provider");
   if (!addresses.ok()) {

@@ -10,7 +10,7 @@
 #include "upstream/provider/routes.h"
 #include "upstream/tolerated.h"
 #include "upstream/transport/connection_pool.h"
-#include "upstream/transport/dns_cache.h"
+#include "upstream/transport/host_addresses.h"
 
 namespace leasegateway {
 
@@ -31,6 +31,7 @@ class HttpsLeaseApi final : public LeaseApi {
   HttpsLeaseApi(const boost::asio::any_io_executor& executor,
                 std::shared_ptr<boost::asio::ssl::context> tls, const HttpsOptions& https,
                 Options options);
+  ~HttpsLeaseApi() override { addresses_->Stop(); }
 
   boost::asio::awaitable<absl::StatusOr<AnyReply>> Call(CallContext context,
                                                         Operation operation) override;
@@ -49,7 +50,7 @@ class HttpsLeaseApi final : public LeaseApi {
   const boost::asio::any_io_executor executor_;
   const HttpsOptions https_;
   const Options options_;
-  DnsCache dns_;
+  const std::shared_ptr<HostAddresses> addresses_;
   ConnectionPool pool_;
 };
 
