@@ -22,8 +22,7 @@ using testing::UnorderedElementsAre;
 TEST_F(HostAddressesTest, BothFamiliesWithOneQuestionEach) {
   NameServer server(kBoth);
   Use(server);
-  EXPECT_THAT(LookUp(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
-  EXPECT_THAT(LookUp(), SizeIs(2));
+  EXPECT_THAT(LookUpAll(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
   EXPECT_THAT(server.Asked("api.provider.test"),
               UnorderedElementsAre("A over udp", "AAAA over udp"));
 }
@@ -34,14 +33,14 @@ TEST_F(HostAddressesTest, IPv6ComesFirstUnlessThereIsNoWayOutForIt) {
       R"({"api.provider.test": {"A": ["127.0.0.1"], "AAAA": ["fe80::1"]},
           "local.test": {"A": ["127.0.0.1"], "AAAA": ["::1"]}})");
   Use(server);
-  EXPECT_THAT(LookUp(), ElementsAre("127.0.0.1", "fe80::1"));
+  EXPECT_THAT(LookUpAll(), ElementsAre("127.0.0.1", "fe80::1"));
   asio::ip::udp::socket socket(io_, asio::ip::udp::v6());
   boost::system::error_code error;
   socket.connect({asio::ip::address_v6::loopback(), options_.port}, error);
   if (error) GTEST_SKIP() << "this machine has no IPv6, not even its own address";
   options_.host = "local.test";
   Use(server);
-  EXPECT_THAT(LookUp(), ElementsAre("::1", "127.0.0.1"));
+  EXPECT_THAT(LookUpAll(), ElementsAre("::1", "127.0.0.1"));
 }
 
 TEST_F(HostAddressesTest, LookedUpAnewAfterItsTtl) {
@@ -53,12 +52,7 @@ TEST_F(HostAddressesTest, LookedUpAnewAfterItsTtl) {
   EXPECT_THAT(LookUp(), ElementsAre("192.0.2.1"));
   EXPECT_THAT(server.Asked("api.provider.test"), SizeIs(2));
   later_ = seconds(61);
-  auto found = LookUp();
-  if (found == Addresses{"192.0.2.1"}) {  // the machine was slow: this time it had kRefreshWait
-    Finish();
-    found = LookUp();
-  }
-  EXPECT_THAT(found, UnorderedElementsAre("192.0.2.2", "2001:db8::2"));
+  EXPECT_THAT(LookUpAll(), UnorderedElementsAre("192.0.2.2", "2001:db8::2"));
 }
 
 TEST_F(HostAddressesTest, ATtlIsKeptWithinBounds) {
@@ -114,7 +108,7 @@ TEST_F(HostAddressesTest, AFamilyThatIsLateJoins) {
 TEST_F(HostAddressesTest, AFamilyThatFailsKeepsItsLastAddresses) {
   NameServer server(kBoth);
   Use(server);
-  LookUp();
+  LookUpAll();
   server.Set(R"({"api.provider.test": {"A": ["192.0.2.2"], "fault": {"AAAA": "servfail"}}})");
   later_ = seconds(31);
   LookUp();
@@ -142,7 +136,7 @@ TEST_F(HostAddressesTest, WhatCantBeLookedUpAnyMoreIsDialledAtItsLastAddresses) 
     log_.str("");
     NameServer server(kBoth);
     Use(server);
-    EXPECT_THAT(LookUp(), SizeIs(2));
+    EXPECT_THAT(LookUpAll(), SizeIs(2));
     server.Set(names);
     later_ += seconds(31);
     LookUp();
@@ -170,7 +164,7 @@ TEST_F(HostAddressesTest, WhatCantBeLookedUpAnyMoreIsDialledAtItsLastAddresses) 
 TEST_F(HostAddressesTest, AServerThatHangsHoldsUpNobodyWhoKnowsAddresses) {
   NameServer server(kBoth);
   Use(server);
-  LookUp();
+  LookUpAll();
   server.Set(R"({"api.provider.test": {"A": ["192.0.2.2"], "AAAA": [], "delay": {"*": 2}}})");
   later_ = seconds(31);
   EXPECT_THAT(LookUp(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
@@ -178,6 +172,25 @@ TEST_F(HostAddressesTest, AServerThatHangsHoldsUpNobodyWhoKnowsAddresses) {
   EXPECT_LT(took_, milliseconds(1000));
   Finish();
   EXPECT_THAT(LookUp(), ElementsAre("192.0.2.2"));
+}
+
+TEST_F(HostAddressesTest, NobodyWaitsToSeeItFailAgain) {
+  NameServer server(kBoth);
+  options_.timeout = milliseconds(300);
+  Use(server);
+  LookUpAll();
+  server.Set(R"({"api.provider.test": {"fault": {"*": "swallow"}}})");
+  later_ = seconds(31);
+  LookUp();
+  Finish();
+  later_ += seconds(2);
+  const auto asked = server.Asked("api.provider.test").size();
+  const auto caller = Begin();
+  io_.restart();
+  io_.poll();
+  EXPECT_TRUE(caller->result);
+  Finish();
+  EXPECT_GT(server.Asked("api.provider.test").size(), asked);
 }
 
 TEST_F(HostAddressesTest, AFailureIsRememberedForAMomentOnly) {
@@ -193,7 +206,7 @@ TEST_F(HostAddressesTest, AFailureIsRememberedForAMomentOnly) {
   ExpectFailure("there is no such name");
   server.Set(kBoth);
   later_ += milliseconds(300);
-  EXPECT_THAT(LookUp(), SizeIs(2));
+  EXPECT_THAT(LookUpAll(), SizeIs(2));
 }
 
 TEST_F(HostAddressesTest, OneLookupForAllWhoWait) {
@@ -265,7 +278,7 @@ asio::awaitable<void> LookUpOften(std::shared_ptr<HostAddresses> addresses,
   for (int i = 0; i < 50; ++i) {
     const auto endpoints =
         co_await addresses->Lookup(std::chrono::steady_clock::now() + std::chrono::seconds(20));
-    if (endpoints.ok() && endpoints->size() == 2) ++found;
+    if (endpoints.ok()) ++found;
   }
 }
 

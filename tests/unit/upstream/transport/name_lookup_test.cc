@@ -29,7 +29,7 @@ TEST_F(NameLookupTest, TheHostsFileComesFirstAndIsReadAnew) {
   later_ = seconds(4);
   LookUp();
   Finish();
-  EXPECT_THAT(LookUp(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
+  EXPECT_THAT(LookUpAll(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
 }
 
 TEST_F(NameLookupTest, SearchDomainsInTurnAndBothFamiliesOfOneName) {
@@ -44,7 +44,7 @@ TEST_F(NameLookupTest, SearchDomainsInTurnAndBothFamiliesOfOneName) {
   EXPECT_THAT(server.AskedNames("AAAA"), ElementsAre("api.provider.a.test", "api.provider.b.test"));
   options_.host = "api.provider.c.test.";
   Use(server);
-  EXPECT_THAT(LookUp(), UnorderedElementsAre("192.0.2.9", "2001:db8::9"));
+  EXPECT_THAT(LookUpAll(), UnorderedElementsAre("192.0.2.9", "2001:db8::9"));
 }
 
 TEST_F(NameLookupTest, ASearchDomainThatIsBrokenIsPassed) {
@@ -71,7 +71,7 @@ TEST_F(NameLookupTest, ResolvConfIsReadAnewWhenItChanges) {
   NameServer second(kMoved, "127.0.0.3", first.port());
   Write("resolv.conf", "nameserver 127.0.0.2\n");
   Use(first);
-  EXPECT_THAT(LookUp(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
+  EXPECT_THAT(LookUpAll(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
   Write("resolv.conf", "nameserver 127.0.0.3\n");
   later_ = seconds(31);
   LookUp();
@@ -88,8 +88,9 @@ TEST_F(NameLookupTest, TheNextServerGetsItsTurnInTime) {
   for (const char* before : {"127.0.0.2", "127.0.0.3"}) {
     Write("resolv.conf", std::string("nameserver ") + before + "\nnameserver 127.0.0.4\n");
     Use(silent);
-    EXPECT_THAT(LookUp(), UnorderedElementsAre("192.0.2.1", "2001:db8::1")) << before;
+    EXPECT_THAT(LookUp(), Not(IsEmpty())) << before;
     EXPECT_LT(took_, milliseconds(1800));
+    EXPECT_THAT(LookUpAll(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
   }
 }
 
@@ -102,7 +103,7 @@ TEST_F(NameLookupTest, ServersByOptionInsteadOfResolvConf) {
        {std::pair{server.server(), "192.0.2.1"}, std::pair{std::string("[::1]"), "192.0.2.2"}}) {
     options_.dns.servers = servers;
     addresses_ = std::make_shared<HostAddresses>(io_.get_executor(), options_);
-    EXPECT_THAT(LookUp(), testing::Contains(found)) << servers;
+    EXPECT_THAT(LookUpAll(), testing::Contains(found)) << servers;
   }
 }
 
@@ -122,7 +123,7 @@ TEST_F(NameLookupTest, TruncatedAnswersComeOverTcp) {
   NameServer server(
       R"({"api.provider.test": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"], "fault": {"*": "truncate"}}})");
   Use(server);
-  EXPECT_THAT(LookUp(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
+  EXPECT_THAT(LookUpAll(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
   EXPECT_THAT(server.Asked("api.provider.test"),
               UnorderedElementsAre("A over udp", "AAAA over udp", "A over tcp", "AAAA over tcp"));
 }
@@ -131,7 +132,7 @@ TEST_F(NameLookupTest, AnswersToOtherQuestionsAreLeftAlone) {
   NameServer server(
       R"({"api.provider.test": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"], "fault": {"*": "wrong"}}})");
   Use(server);
-  EXPECT_THAT(LookUp(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
+  EXPECT_THAT(LookUpAll(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
 }
 
 // Debian's dnsmasq, which sets the bit of truncation by itself.
