@@ -19,11 +19,11 @@ esac
 
 packages="g++ cmake ninja-build ccache pkg-config ca-certificates curl
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libssl-dev
-  libspdlog-dev libyaml-cpp-dev libcli11-dev libsimdjson-dev libmimalloc-dev libsqlite3-dev libpq-dev libzstd-dev prometheus-cpp-dev
+  libspdlog-dev libyaml-cpp-dev libcli11-dev libsimdjson-dev libmimalloc-dev libsqlite3-dev libpq-dev libzstd-dev libc-ares-dev prometheus-cpp-dev
   golang-github-gogo-googleapis-dev
   libboost$boost-dev libboost-json$boost-dev libboost-url$boost-dev"
 postgres="postgresql postgresql-client pgbouncer python3-psycopg2"
-tests="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf openssl procps $postgres"
+tests="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf openssl procps python3-dnslib dnsmasq-base $postgres"
 bench="nghttp2-client zstd"
 kubernetes="prometheus python3-yaml"
 # Debian 12's own kubectl is too old for the manifests: tests/systems/kubernetes.sh says so and goes on without.

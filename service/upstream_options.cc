@@ -13,6 +13,7 @@ UpstreamOptions UpstreamOptionsOf(const Config& config) {
   options.ca_file = config.upstream_ca_file;
   options.auth_scheme = config.auth_scheme;
   options.user_agent = "lease-gateway/" LEASE_GATEWAY_VERSION;
+  options.https.dns_servers = config.dns_servers;
   options.https.resolve_timeout = config.resolve_timeout;
   options.https.connect_timeout = config.connect_timeout;
   options.https.handshake_timeout = config.handshake_timeout;

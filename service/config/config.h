@@ -47,6 +47,7 @@ struct Config {
   int pool_warm = 0;                   // of those, kept open though nobody calls
   int pool_queue = 4096;               // calls that may wait for one
   Milliseconds pool_wait{0};           // for one; 0: about as long as a call takes
+  std::string dns_servers;             // ADDRESS[:PORT], comma-separated; empty: the system's
   Milliseconds resolve_timeout{2'000};
   Milliseconds connect_timeout{2'000};  // an address
   Milliseconds handshake_timeout{3'000};

@@ -7,12 +7,14 @@
 #include <boost/url/url_view.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "absl/strings/ascii.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "service/config/error_text.h"
 #include "service/process/read_file.h"
 #include "service/process/tls.h"
@@ -45,6 +47,23 @@ std::string CheckHost(absl::string_view host) {
     if (!valid) return "is not a host name";
   }
   return "";
+}
+
+bool IsAddress(absl::string_view text, int family) {
+  in6_addr address;  // has room for either
+  return inet_pton(family, std::string(text).c_str(), &address) == 1;
+}
+
+// ADDRESS, ADDRESS:PORT, [IPv6] or [IPv6]:PORT.
+bool IsDnsServer(absl::string_view server) {
+  const bool is_ipv6 = absl::ConsumePrefix(&server, "[");
+  const std::size_t end = server.find(is_ipv6 ? ']' : ':');
+  if (!IsAddress(server.substr(0, end), is_ipv6 ? AF_INET6 : AF_INET)) return false;
+  if (end == server.npos) return !is_ipv6;
+  server.remove_prefix(end + (is_ipv6 ? 1 : 0));
+  std::uint16_t port;
+  return (is_ipv6 && server.empty()) ||
+         (absl::ConsumePrefix(&server, ":") && ParseNumber(server, port) && port != 0);
 }
 
 }  // namespace
@@ -86,6 +105,15 @@ std::string CheckPath(absl::string_view value) {
   const bool control = std::any_of(value.begin(), value.end(),
                                    [](unsigned char c) { return absl::ascii_iscntrl(c); });
   return control ? "must be a path without control characters" : "";
+}
+
+std::string CheckDnsServers(absl::string_view value) {
+  if (value.empty()) return "";
+  const std::vector<absl::string_view> servers = absl::StrSplit(value, ',');
+  return servers.size() <= 3 && std::all_of(servers.begin(), servers.end(), IsDnsServer)
+             ? ""
+             : "must be up to three of ADDRESS, ADDRESS:PORT or [IPv6 address]:PORT, separated by "
+               "commas";
 }
 
 std::string CheckCaFile(const std::string& path) {

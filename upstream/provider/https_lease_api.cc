@@ -92,13 +92,15 @@ absl::StatusOr<std::string> BodyOf(const Route& route, Deadline deadline,
 HttpsLeaseApi::HttpsLeaseApi(const asio::any_io_executor& executor,
                              std::shared_ptr<asio::ssl::context> tls, const HttpsOptions& https,
                              Options options)
-    : options_(std::move(options)) {
-  const auto connector = std::make_shared<HttpsConnector>(executor, std::move(tls), https);
-  pool_ = ConnectionPool::Make(
-      executor, [connector] { return HttpsConnector::Open(connector); }, https);
-}
+    : options_(std::move(options)),
+      connector_(std::make_shared<HttpsConnector>(executor, std::move(tls), https)),
+      pool_(ConnectionPool::Make(
+          executor, [connector = connector_] { return HttpsConnector::Open(connector); }, https)) {}
 
-HttpsLeaseApi::~HttpsLeaseApi() { pool_->Stop(); }
+HttpsLeaseApi::~HttpsLeaseApi() {
+  pool_->Stop();
+  connector_->Stop();
+}
 
 HttpRequest HttpsLeaseApi::MakeRequest(const Route& route, const TraceContext& span) const {
   HttpRequest request(http::string_to_verb(route.method), options_.base_path + route.path, 11);

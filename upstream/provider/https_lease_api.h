@@ -46,7 +46,8 @@ class HttpsLeaseApi final : public LeaseApi {
   HttpRequest MakeRequest(const Route& route, const TraceContext& span) const;
 
   const Options options_;
-  std::shared_ptr<ConnectionPool> pool_;
+  const std::shared_ptr<HttpsConnector> connector_;
+  const std::shared_ptr<ConnectionPool> pool_;
 };
 
 }  // namespace leasegateway

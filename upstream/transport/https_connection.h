@@ -29,6 +29,8 @@ namespace leasegateway {
 struct HttpsOptions {
   std::string host;  // name or IP literal: for SNI and for checking the certificate
   std::string port = "443";
+  // Name servers to ask, ADDRESS[:PORT] or [IPv6]:PORT, comma-separated; empty: the system's.
+  std::string dns_servers{};
   std::chrono::milliseconds resolve_timeout{2'000};
   std::chrono::milliseconds connect_timeout{2'000};  // an address
   std::chrono::milliseconds handshake_timeout{3'000};
@@ -37,6 +39,7 @@ struct HttpsOptions {
   std::chrono::milliseconds read_timeout{10'000};      // the whole body
   std::chrono::milliseconds idle_timeout{30'000};      // how long a connection is kept for reuse
   std::chrono::milliseconds max_age{300'000};  // of a connection that is used again; 0: no limit
+  // Longest use of an address before it is asked for anew.
   std::chrono::milliseconds dns_ttl{30'000};
   std::int64_t max_body_bytes = 64 << 20;
   int max_connections = 64;

@@ -1,19 +1,38 @@
 #include "upstream/transport/https_connector.h"
 
+#include <cstdint>
 #include <utility>
 
+#include "absl/strings/numbers.h"
+
 namespace leasegateway {
+namespace {
 
 namespace asio = boost::asio;
+
+HostAddresses::Options AddressOptions(const HttpsOptions& https) {
+  HostAddresses::Options options;
+  options.host = https.host;
+  unsigned port = 0;  // a URL's parser lets only digits through; nothing listens on 0
+  if (absl::SimpleAtoi(https.port, &port) && port <= 0xFFFF) {
+    options.port = static_cast<std::uint16_t>(port);
+  }
+  options.max_ttl = https.dns_ttl;
+  options.timeout = https.resolve_timeout;
+  options.dns.servers = https.dns_servers;
+  return options;
+}
+
+}  // namespace
 
 HttpsConnector::HttpsConnector(const asio::any_io_executor& executor,
                                std::shared_ptr<asio::ssl::context> tls, HttpsOptions options)
     : executor_(executor),
       tls_(std::move(tls)),
       options_(std::move(options)),
-      dns_(executor, options_.host, options_.port, options_.dns_ttl),
+      addresses_(std::make_shared<HostAddresses>(executor, AddressOptions(options_))),
       dialer_(executor, {.host = options_.host,
-                         .lookup = [this](Deadline give_up) { return dns_.Lookup(give_up); },
+                         .lookup = [this](Deadline give_up) { return addresses_->Lookup(give_up); },
                          .resolve_timeout = options_.resolve_timeout,
                          .connect_timeout = options_.connect_timeout,
                          .phases = options_.phases}) {}

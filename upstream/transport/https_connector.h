@@ -8,7 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "upstream/transport/dialer.h"
-#include "upstream/transport/dns_cache.h"
+#include "upstream/transport/host_addresses.h"
 #include "upstream/transport/https_connection.h"
 
 namespace leasegateway {
@@ -28,13 +28,17 @@ class HttpsConnector {
   static boost::asio::awaitable<absl::StatusOr<std::unique_ptr<HttpsConnection>>> Open(
       std::shared_ptr<HttpsConnector> self);
 
+  // For good: no name is looked up any more, and a look-up under way ends. To be called before the
+  // owner lets go of it, from any thread.
+  void Stop() { addresses_->Stop(); }
+
   const HttpsOptions& options() const { return options_; }
 
  private:
   const boost::asio::any_io_executor executor_;
   const std::shared_ptr<boost::asio::ssl::context> tls_;
   const HttpsOptions options_;
-  DnsCache dns_;
+  const std::shared_ptr<HostAddresses> addresses_;
   Dialer dialer_;
 };
 

@@ -149,6 +149,21 @@ TEST_F(ConfigTest, UrlsThatAreFine) {
   }
 }
 
+TEST_F(ConfigTest, NameServersAreAddresses) {
+  for (const char* servers :
+       {"", "192.0.2.1", "192.0.2.1:5353", "[::1]", "[2001:db8::1]:53,192.0.2.1,192.0.2.2:1"}) {
+    EXPECT_EQ(LoadedConfig({"--dns-servers", servers}).dns_servers, servers);
+  }
+  for (const char* servers : {"dns.test", "192.0.2", "192.0.2.1:", "192.0.2.1:0", "192.0.2.1:65536",
+                              "::1", "[::1]53", "[::1", "[192.0.2.1]", "192.0.2.1,",
+                              "192.0.2.1 192.0.2.2", "1.1.1.1,1.1.1.1,1.1.1.1,1.1.1.1"}) {
+    EXPECT_EQ(Message(Load({"--dns-servers", servers})),
+              "flag --dns-servers: \"" + std::string(servers) +
+                  "\": must be up to three of ADDRESS, ADDRESS:PORT or [IPv6 address]:PORT, "
+                  "separated by commas");
+  }
+}
+
 TEST_F(ConfigTest, CaFileMustHoldCertificates) {
   const std::string valid = Certificate(3600), expired = Certificate(-1800);
   const std::string file = folder_ + "/ca.pem";
