@@ -22,6 +22,7 @@ UpstreamOptions UpstreamOptionsOf(const Config& config) {
   options.https.idle_timeout = config.idle_timeout;
   options.https.dns_ttl = config.dns_ttl;
   options.https.max_body_bytes = config.max_body_bytes;
+  options.https.max_header_bytes = config.max_header_bytes;
   options.https.max_connections = config.pool_size;
   options.https.max_waiters = config.pool_queue;
   options.max_wait = config.pool_wait;

@@ -55,6 +55,7 @@ struct Config {
   Milliseconds idle_timeout{30'000};      // of a pooled connection
   Milliseconds dns_ttl{30'000};
   std::int64_t max_body_bytes = 64 << 20;
+  std::int64_t max_header_bytes = 16 << 10;
   int retry_attempts = 3;         // the first included
   int retry_budget_percent = 10;  // of calls
   int retry_budget_floor = 5;     // retries a second besides

@@ -39,8 +39,7 @@ class HttpsLeaseApi final : public LeaseApi {
   std::function<ConnectionPool::Counts()> PoolCountsReader() const { return pool_.CountsReader(); }
 
  private:
-  // The answer's body, when its status is 2xx.
-  boost::asio::awaitable<absl::StatusOr<std::string>> Exchange(CallContext context, Route route);
+  boost::asio::awaitable<absl::StatusOr<Answer>> Exchange(CallContext context, Route route);
   // A leased connection that is connected.
   boost::asio::awaitable<absl::Status> Connect(HttpsConnection& connection, Deadline deadline);
   // `span` is the exchange's own.
