@@ -24,6 +24,7 @@ UpstreamOptions UpstreamOptionsOf(const Config& config) {
   options.https.max_age = config.pool_max_age;
   options.https.dns_ttl = config.dns_ttl;
   options.https.max_body_bytes = config.max_body_bytes;
+  options.https.max_header_bytes = config.max_header_bytes;
   options.https.max_connections = config.pool_size;
   options.https.warm_connections = config.pool_warm;
   options.https.max_waiters = config.pool_queue;

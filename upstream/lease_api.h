@@ -12,6 +12,7 @@
 #include "upstream/call_context.h"
 #include "upstream/operations.h"
 #include "upstream/tolerated.h"
+#include "upstream/validators.h"
 
 namespace leasegateway {
 
@@ -22,6 +23,11 @@ struct Reply {
   v1::ResponseMetadata metadata;
   // That an item of a list isn't there proves nothing when items were left out.
   Tolerated tolerated;
+  // Of a list: what to ask with for its next state. And that it is still as it was with the
+  // validators that it was asked for with; `value` is empty then, and so is `metadata` but for
+  // `fetch_time`.
+  Validators validators = {};
+  bool is_unchanged = false;
 };
 
 // The reply to an operation, of that operation's Value.

@@ -9,6 +9,7 @@
 #include <variant>
 
 #include "leasegateway/v1/resources.pb.h"
+#include "upstream/validators.h"
 
 namespace leasegateway {
 
@@ -46,12 +47,22 @@ enum class UpstreamOperation {
 // 12 destroys the temporary of an aggregate twice in a co_await expression.
 namespace operation {
 
+// Of a list that the caller has already, as of these validators: then the reply may have
+// `is_unchanged` instead of a value. Empty: it has none.
+struct ConditionalList {
+  ConditionalList() = default;
+  explicit ConditionalList(Validators validators) : known(std::move(validators)) {}
+  Validators known;
+};
+
 // GET /leases. No numbers: an empty list, although the provider answers 404.
-struct ListAvailableNumbers {
+struct ListAvailableNumbers : ConditionalList {
   using Value = NumberList;
   static constexpr std::string_view kName = "list_available_numbers";
   static constexpr OperationKind kKind = OperationKind::kRead;
   static constexpr bool kOnLease = false;
+  ListAvailableNumbers() = default;
+  using ConditionalList::ConditionalList;
 };
 
 // GET /{number}. `lease` is set when the account leases the number. NOT_FOUND, NUMBER_NOT_FOUND.
@@ -77,11 +88,13 @@ struct CreateLease {
 };
 
 // GET /leased. No leases: an empty list. Each lease has its `number`.
-struct ListLeases {
+struct ListLeases : ConditionalList {
   using Value = LeaseList;
   static constexpr std::string_view kName = "list_leases";
   static constexpr OperationKind kKind = OperationKind::kRead;
   static constexpr bool kOnLease = false;
+  ListLeases() = default;
+  using ConditionalList::ConditionalList;
 };
 
 // GET /{number}, and of it the lease, with its `number`. NOT_FOUND with NOT_LEASED without one.

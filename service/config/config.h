@@ -58,6 +58,7 @@ struct Config {
   Milliseconds pool_max_age{300'000};     // of one; 0: no limit
   Milliseconds dns_ttl{30'000};
   std::int64_t max_body_bytes = 64 << 20;
+  std::int64_t max_header_bytes = 16 << 10;
   int retry_attempts = 3;         // the first included
   int retry_budget_percent = 10;  // of calls
   int retry_budget_floor = 5;     // retries a second besides

@@ -147,9 +147,7 @@ asio::awaitable<absl::Status> Do(CachingLeaseApi& api, CallContext context,
         missing.push_back(&result);
         continue;
       }
-      v1::GetNumberResponse parsed;
-      const auto view = found->bytes->view().substr(found->range.offset, found->range.size);
-      parsed.ParseFromArray(view.data(), static_cast<int>(view.size()));
+      auto parsed = ParseReply<v1::GetNumberResponse>(found->reply);
       result.mutable_number()->Swap(parsed.mutable_number());
       result.mutable_metadata()->Swap(parsed.mutable_metadata());
     }

@@ -128,7 +128,7 @@ ServerUnaryReactor* LeaseService::Hit(CallbackServerContext* context, Method met
                                       const BytesAnswer& hit,
                                       std::chrono::steady_clock::time_point started,
                                       ByteBuffer* response) {
-  *response = ToByteBuffer(*hit.bytes, hit.range);
+  *response = ToByteBuffer(hit.reply);
   return UnaryCall::FinishHit(runtime_, context, method, hit.outcome, started);
 }
 
@@ -157,7 +157,7 @@ asio::awaitable<absl::Status> LeaseService::FindNumbers(CallContext call, Missin
   call = co_await std::move(including);
   auto answer = co_await api_.FindAvailability(std::move(call));
   if (!answer.ok()) co_return answer.status();
-  *response = plain ? ToByteBuffer(*answer->numbers->list_reply()) : Searched(query, *answer);
+  *response = plain ? ToByteBuffer(answer->numbers->list_reply()) : Searched(query, *answer);
   co_return absl::OkStatus();
 }
 
@@ -180,7 +180,7 @@ asio::awaitable<absl::Status> LeaseService::FindNumber(CallContext call, Missing
   auto finding = api_.FindNumber(std::move(call), std::move(phone_number));
   const auto answer = co_await std::move(finding);
   if (!answer.ok()) co_return answer.status();
-  *response = ToByteBuffer(*answer->bytes, answer->range);
+  *response = ToByteBuffer(answer->reply);
   co_return absl::OkStatus();
 }
 
@@ -190,7 +190,7 @@ asio::awaitable<absl::Status> LeaseService::FindLeases(CallContext call, Missing
   call = co_await std::move(including);
   const auto answer = co_await api_.FindLeases(std::move(call));
   if (!answer.ok()) co_return answer.status();
-  *response = ToByteBuffer(*answer->bytes, answer->range);
+  *response = ToByteBuffer(answer->reply);
   co_return absl::OkStatus();
 }
 
@@ -210,7 +210,7 @@ ServerUnaryReactor* LeaseService::ListAvailableNumbers(CallbackServerContext* co
   if (!missing.ok()) return Fail(context, kMethod, missing.status());
   if (plain && !*missing) {
     if (const auto hit = api_.PeekAvailability(max_staleness)) {
-      *response = ToByteBuffer(*hit->numbers->list_reply());
+      *response = ToByteBuffer(hit->numbers->list_reply());
       return UnaryCall::FinishHit(runtime_, context, kMethod, hit->outcome, started);
     }
   }

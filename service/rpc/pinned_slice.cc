@@ -31,6 +31,13 @@ const grpc::Slice& SliceOf(const SharedBytes& bytes) {
   return static_cast<const PinnedSlice&>(bytes).slice();
 }
 
+// Not Slice::sub, which in gRPC 1.51 takes one reference too many. The part inherits the one that
+// c_slice took.
+grpc::Slice PartOf(const SharedBytes& bytes, BytesRange range) {
+  return {grpc_slice_sub_no_ref(SliceOf(bytes).c_slice(), range.offset, range.offset + range.size),
+          grpc::Slice::STEAL_REF};
+}
+
 }  // namespace
 
 std::shared_ptr<const SharedBytes> PinSlice(std::string bytes) {
@@ -42,12 +49,14 @@ grpc::ByteBuffer ToByteBuffer(const SharedBytes& bytes) {
 }
 
 grpc::ByteBuffer ToByteBuffer(const SharedBytes& bytes, BytesRange range) {
-  // Not Slice::sub, which in gRPC 1.51 takes one reference too many. The part inherits the one that
-  // c_slice took.
-  const grpc::Slice part(
-      grpc_slice_sub_no_ref(SliceOf(bytes).c_slice(), range.offset, range.offset + range.size),
-      grpc::Slice::STEAL_REF);
+  const grpc::Slice part = PartOf(bytes, range);
   return grpc::ByteBuffer(&part, 1);
+}
+
+grpc::ByteBuffer ToByteBuffer(const ReplyBytes& reply) {
+  if (!reply.end) return ToByteBuffer(*reply.bytes, reply.range);
+  const grpc::Slice parts[] = {PartOf(*reply.bytes, reply.range), SliceOf(*reply.end)};
+  return grpc::ByteBuffer(parts, 2);
 }
 
 grpc::ByteBuffer ToByteBuffer(std::string bytes) {

@@ -83,7 +83,7 @@ bool Measure(int count, int rounds) {
 
     const bool whole = snapshot->size() == inventory.size() &&
                        snapshot->FindNumber(inventory.back().e164).has_value() &&
-                       snapshot->list_reply()->view().size() >= list_bytes;
+                       snapshot->list_reply().size() >= list_bytes;
     if (!whole) {
       std::cerr << "bench_refresh: the snapshot of " << count << " numbers isn't whole\n";
       return false;

@@ -103,10 +103,7 @@ inline Reply<T> ReplyOf(T value) {
 
 template <typename Message>
 Message Parse(const BytesAnswer& answer) {
-  Message message;
-  EXPECT_TRUE(message.ParseFromString(
-      std::string(answer.bytes->view().substr(answer.range.offset, answer.range.size))));
-  return message;
+  return ParseReply<Message>(answer.reply);
 }
 
 inline std::vector<std::string> PhoneNumbers(const AvailabilityAnswer& answer) {

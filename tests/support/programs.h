@@ -44,12 +44,13 @@ class Programs {
 
   std::string Path(const std::string& name) const { return folder_ + "/" + name; }
 
-  // Starts a program; its output goes to the files NAME.out and NAME.err, its input is NAME.in
-  // where there is one.
+  // Starts a program, of this project or with a path of its own; its output goes to the files
+  // NAME.out and NAME.err, its input is NAME.in where there is one.
   pid_t Start(const std::string& name, const std::string& program,
               const std::vector<std::string>& arguments,
               const std::vector<std::string>& environment = {}) {
-    const std::string path = std::string(BINARY_DIR "/") + program;
+    const std::string path =
+        program.front() == '/' ? program : std::string(BINARY_DIR "/") + program;
     std::vector<char*> argv = {const_cast<char*>(path.c_str())};
     for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
     argv.push_back(nullptr);

@@ -51,6 +51,7 @@ void Client::Send(const std::string& method, const std::string& target, const st
   request.target("/numbers" + target);
   request.set(http::field::host, "localhost");
   if (!key_.empty()) request.set(http::field::authorization, scheme + " " + key_);
+  for (const auto& [name, value] : fields) request.set(name, value);
   request.body() = body;
   request.prepare_payload();
   http::write(stream_, request, error_);
@@ -66,6 +67,9 @@ Result Client::Receive() {
   result.body = response.body();
   result.retry_after = std::string(response[http::field::retry_after]);
   result.content_type = std::string(response[http::field::content_type]);
+  result.content_encoding = std::string(response[http::field::content_encoding]);
+  result.etag = std::string(response[http::field::etag]);
+  result.last_modified = std::string(response[http::field::last_modified]);
   return result;
 }
 

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "upstream/sandbox/sandbox.h"
 
@@ -24,6 +25,9 @@ struct Result {
   std::string body;
   std::string retry_after;
   std::string content_type;
+  std::string content_encoding;
+  std::string etag;
+  std::string last_modified;
 
   boost::json::value Json() const;
   boost::json::value Data() const { return Json().at("data"); }
@@ -40,6 +44,9 @@ class Client {
   const boost::system::error_code& error() const { return error_; }
   long verify_result();
   void Close() { stream_.next_layer().close(error_); }
+
+  // That go out with each request from now on.
+  std::vector<std::pair<std::string, std::string>> fields;
 
   void Send(const std::string& method, const std::string& target, const std::string& body = "",
             const std::string& scheme = "Bearer");

@@ -26,6 +26,9 @@ class SandboxTest : public ::testing::Test {
     SandboxOptions options;
     options.numbers = 20;
     options.keys = {kFirst, kSecond};
+    Start(options);
+  }
+  void Start(const SandboxOptions& options) {
     auto sandbox = Sandbox::Start(options);
     ASSERT_TRUE(sandbox.ok()) << sandbox.status();
     sandbox_ = *std::move(sandbox);

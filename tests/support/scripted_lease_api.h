@@ -49,6 +49,7 @@ struct LeaseApiScript {
   bool hold = false;                            // calls that begin now
   std::vector<std::shared_ptr<HeldCall>> held;  // the oldest first
   std::vector<std::string> calls;               // operations
+  std::vector<std::string> etags;               // that lists were asked for with, or empty
   int alive = 0;                                // objects that answer from this
 
   // Every operation fails so.
@@ -85,6 +86,7 @@ class ScriptedLeaseApi final : public TypedLeaseApi {
   explicit ScriptedLeaseApi(LeaseApiScript* script) : script_(script) { ++script_->alive; }
   ~ScriptedLeaseApi() override { --script_->alive; }
 
+  void AskedWith(const Validators& known) override { script_->etags.push_back(known.etag); }
   LeaseApiResult<NumberList> ListAvailableNumbers(CallContext context) override {
     auto& first = script_->available_first;
     if (first.empty()) {

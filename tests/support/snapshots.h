@@ -63,9 +63,7 @@ inline v1::Number Priced(std::string_view phone_number, const google::type::Mone
 }
 
 inline v1::ListAvailableNumbersResponse ListReply(const Availability& availability) {
-  v1::ListAvailableNumbersResponse reply;
-  EXPECT_TRUE(reply.ParseFromString(std::string(availability.list_reply()->view())));
-  return reply;
+  return ParseReply<v1::ListAvailableNumbersResponse>(availability.list_reply());
 }
 
 inline v1::ListAvailableNumbersResponse ListReplyOf(const NumberList& numbers) {

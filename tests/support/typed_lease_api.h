@@ -21,6 +21,8 @@ class TypedLeaseApi : public LeaseApi {
         operation);
   }
 
+  // A list is asked for, only if it is not as it was with these.
+  virtual void AskedWith(const Validators& /*known*/) {}
   virtual LeaseApiResult<NumberList> ListAvailableNumbers(CallContext context) = 0;
   virtual LeaseApiResult<v1::Number> GetNumber(CallContext context, std::string phone_number) = 0;
   virtual LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string phone_number,
@@ -48,7 +50,8 @@ class TypedLeaseApi : public LeaseApi {
     co_return AnyReply(*std::move(reply));
   }
 
-  LeaseApiResult<NumberList> Answer(CallContext context, operation::ListAvailableNumbers) {
+  LeaseApiResult<NumberList> Answer(CallContext context, operation::ListAvailableNumbers list) {
+    AskedWith(list.known);
     return ListAvailableNumbers(std::move(context));
   }
   LeaseApiResult<v1::Number> Answer(CallContext context, operation::GetNumber get) {
@@ -57,7 +60,8 @@ class TypedLeaseApi : public LeaseApi {
   LeaseApiResult<v1::Lease> Answer(CallContext context, operation::CreateLease create) {
     return CreateLease(std::move(context), std::move(create.phone_number), create.method);
   }
-  LeaseApiResult<LeaseList> Answer(CallContext context, operation::ListLeases) {
+  LeaseApiResult<LeaseList> Answer(CallContext context, operation::ListLeases list) {
+    AskedWith(list.known);
     return ListLeases(std::move(context));
   }
   LeaseApiResult<v1::Lease> Answer(CallContext context, operation::GetLease get) {

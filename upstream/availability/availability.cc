@@ -30,12 +30,17 @@ std::string ListEnd(std::size_t total, const v1::ResponseMetadata& metadata) {
   return reply.SerializeAsString();
 }
 
+// What follows the number in each reply that has one.
+std::string NumberEnd(const v1::ResponseMetadata& metadata) {
+  v1::GetNumberResponse reply;
+  *reply.mutable_metadata() = metadata;
+  return reply.SerializeAsString();
+}
+
 // Returns the list; fills in `table`'s replies. Its keys are there already.
 std::string Serialize(const std::vector<const v1::Number*>& numbers,
                       const v1::ResponseMetadata& metadata, const PinBytes& pin, Table& table) {
-  v1::GetNumberResponse without_number;
-  *without_number.mutable_metadata() = metadata;
-  table.metadata_field = without_number.SerializeAsString();
+  table.metadata_field = NumberEnd(metadata);
 
   std::size_t list_size = 0;
   table.offsets.reserve(numbers.size() + 1);
@@ -80,11 +85,12 @@ std::string Serialize(const std::vector<const v1::Number*>& numbers,
 
 Availability::Availability(std::shared_ptr<const AvailabilityTable> table,
                            v1::ResponseMetadata metadata, std::vector<std::uint32_t> removed,
-                           std::shared_ptr<const SharedBytes> list_reply)
+                           ReplyBytes list_reply, std::shared_ptr<const SharedBytes> number_end)
     : table_(std::move(table)),
       metadata_(std::move(metadata)),
       removed_(std::move(removed)),
-      list_reply_(std::move(list_reply)) {}
+      list_reply_(std::move(list_reply)),
+      number_end_(std::move(number_end)) {}
 
 std::shared_ptr<const Availability> Availability::Build(const NumberList& numbers,
                                                         const v1::ResponseMetadata& metadata,
@@ -108,7 +114,7 @@ std::shared_ptr<const Availability> Availability::Build(const NumberList& number
   std::string list = Serialize(taken, metadata, pin, *table);
   table->FillColumns(taken);
   return std::shared_ptr<const Availability>(
-      new Availability(table, metadata, {}, pin(std::move(list))));
+      new Availability(table, metadata, {}, WholeReply(pin(std::move(list))), nullptr));
 }
 
 std::shared_ptr<const Availability> Availability::Without(std::string_view phone_number,
@@ -124,32 +130,54 @@ std::shared_ptr<const Availability> Availability::Without(std::string_view phone
   for (auto before = removed.begin(); before != at; ++before) {
     place -= table_->Entry(*before).size();
   }
-  const std::string_view old_list = list_reply_->view();
+  const std::string_view old_list = list_reply_.view();
   const std::size_t entry_size = table_->Entry(*row).size();
-  const std::size_t old_end = old_list.size() - ListEnd(size(), metadata()).size();
+  const std::size_t old_end = EntriesSize();
   const std::string end = ListEnd(size() - 1, metadata());
   std::string list;
   list.reserve(old_end - entry_size + end.size());
   list.append(old_list.substr(0, place));
   list.append(old_list.substr(place + entry_size, old_end - place - entry_size));
   list.append(end);
-  return std::shared_ptr<const Availability>(
-      new Availability(table_, metadata_, std::move(removed), pin(std::move(list))));
+  return std::shared_ptr<const Availability>(new Availability(
+      table_, metadata_, std::move(removed), WholeReply(pin(std::move(list))), number_end_));
+}
+
+std::shared_ptr<const Availability> Availability::Renewed(v1::ResponseMetadata metadata,
+                                                          const PinBytes& pin) const {
+  ReplyBytes list = list_reply_;
+  list.range.size = EntriesSize();
+  list.end = pin(ListEnd(size(), metadata));
+  auto number_end = pin(NumberEnd(metadata));
+  return std::shared_ptr<const Availability>(new Availability(
+      table_, std::move(metadata), removed_, std::move(list), std::move(number_end)));
+}
+
+std::size_t Availability::EntriesSize() const {
+  const std::size_t end = list_reply_.end ? 0 : ListEnd(size(), metadata()).size();
+  return list_reply_.range.size - end;
 }
 
 std::size_t Availability::size() const { return table_->size() - removed_.size(); }
 std::size_t Availability::left_out() const { return table_->left_out; }
 std::size_t Availability::MemoryBytes() const {
-  return OwnBytes() + (list_reply_ ? list_reply_->view().size() : 0) + table_->MemoryBytes();
+  return OwnBytes() + (list_reply_ ? list_reply_.bytes->view().size() : 0) + table_->MemoryBytes();
+}
+std::size_t Availability::MemoryBytesBeside(const Availability& other) const {
+  if (this == &other) return 0;
+  std::size_t bytes = MemoryBytes();
+  if (table_ == other.table_) bytes -= table_->MemoryBytes();
+  if (list_reply_.bytes == other.list_reply_.bytes) bytes -= list_reply_.bytes->view().size();
+  return bytes;
+}
+bool Availability::HasNumbersOf(const Availability& other) const {
+  return list_reply_.view().substr(0, EntriesSize()) ==
+         other.list_reply_.view().substr(0, other.EntriesSize());
 }
 std::size_t Availability::OwnBytes() const {
   return sizeof(*this) - sizeof(metadata_) + metadata_.SpaceUsedLong() + BytesOf(removed_);
 }
 const v1::ResponseMetadata& Availability::metadata() const { return metadata_; }
-const std::shared_ptr<const SharedBytes>& Availability::list_reply() const { return list_reply_; }
-const std::shared_ptr<const SharedBytes>& Availability::number_replies() const {
-  return table_->number_replies;
-}
 
 std::optional<std::uint32_t> Availability::FindRow(std::string_view phone_number) const {
   const auto key = ParsePhoneKey(phone_number);
@@ -163,11 +191,13 @@ bool Availability::IsRemoved(std::uint32_t row) const {
   return std::binary_search(removed_.begin(), removed_.end(), row);
 }
 
-std::optional<BytesRange> Availability::FindNumber(std::string_view phone_number) const {
+std::optional<ReplyBytes> Availability::FindNumber(std::string_view phone_number) const {
   const std::optional<std::uint32_t> row = FindRow(phone_number);
   if (!row) return std::nullopt;
   const std::size_t begin = table_->offsets[*row];
-  return BytesRange{.offset = begin, .size = table_->offsets[*row + 1] - begin};
+  ReplyBytes reply{table_->number_replies, {begin, table_->offsets[*row + 1] - begin}, number_end_};
+  if (number_end_) reply.range.size -= table_->metadata_field.size();
+  return reply;
 }
 
 void Availability::AppendNumbers(const std::vector<std::uint32_t>& rows, std::string* out) const {

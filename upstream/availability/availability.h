@@ -37,17 +37,25 @@ class Availability {
   // The same without one number; null when it isn't there.
   std::shared_ptr<const Availability> Without(std::string_view phone_number,
                                               const PinBytes& pin) const;
+  // The same numbers with other metadata. Shares all with it, and takes no longer the more there
+  // are.
+  std::shared_ptr<const Availability> Renewed(v1::ResponseMetadata metadata,
+                                              const PinBytes& pin) const;
 
   std::size_t size() const;         // numbers
   std::size_t left_out() const;     // duplicates and others that Build did not take
   std::size_t MemoryBytes() const;  // that it holds, shared or not
+  // That it holds and the other one doesn't.
+  std::size_t MemoryBytesBeside(const Availability& other) const;
+  // Whether it has the same numbers in the same order, each with the same fields.
+  bool HasNumbersOf(const Availability& other) const;
   const v1::ResponseMetadata& metadata() const;
 
-  // A whole ListAvailableNumbersResponse: all numbers in the provider's order.
-  const std::shared_ptr<const SharedBytes>& list_reply() const;
-  // A GetNumberResponse, as a part of number_replies(). Nothing when it isn't there.
-  std::optional<BytesRange> FindNumber(std::string_view phone_number) const;
-  const std::shared_ptr<const SharedBytes>& number_replies() const;
+  // A whole ListAvailableNumbersResponse: all numbers in the provider's order. Those are in its
+  // `bytes`, from their beginning on.
+  const ReplyBytes& list_reply() const { return list_reply_; }
+  // A GetNumberResponse; nothing when it isn't there.
+  std::optional<ReplyBytes> FindNumber(std::string_view phone_number) const;
 
   struct Page {
     std::vector<std::uint32_t> rows;  // for AppendNumbers
@@ -74,7 +82,10 @@ class Availability {
  private:
   friend class AvailabilityHistory;
   Availability(std::shared_ptr<const AvailabilityTable> table, v1::ResponseMetadata metadata,
-               std::vector<std::uint32_t> removed, std::shared_ptr<const SharedBytes> list_reply);
+               std::vector<std::uint32_t> removed, ReplyBytes list_reply,
+               std::shared_ptr<const SharedBytes> number_end);
+  // Of the list's bytes, those of the numbers.
+  std::size_t EntriesSize() const;
   std::optional<std::uint32_t> FindRow(std::string_view phone_number) const;
   bool IsRemoved(std::uint32_t row) const;
   std::size_t OwnBytes() const;  // without table and list
@@ -82,7 +93,8 @@ class Availability {
   std::shared_ptr<const AvailabilityTable> table_;
   v1::ResponseMetadata metadata_;
   std::vector<std::uint32_t> removed_;  // rows, sorted
-  std::shared_ptr<const SharedBytes> list_reply_;
+  ReplyBytes list_reply_;
+  std::shared_ptr<const SharedBytes> number_end_;  // of each number's reply; null: the table has it
 };
 
 }  // namespace leasegateway

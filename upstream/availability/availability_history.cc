@@ -109,7 +109,7 @@ std::shared_ptr<const Availability> AvailabilityHistory::Add(const Availability&
     latest_ = table;
   }
   const auto* const result =
-      new Availability(std::move(table), snapshot.metadata_, snapshot.removed_, nullptr);
+      new Availability(std::move(table), snapshot.metadata_, snapshot.removed_, {}, nullptr);
   const std::size_t own_bytes = result->OwnBytes();
   entries_->Count(own_bytes);
   return {result, [entries = entries_, own_bytes](const Availability* gone) {

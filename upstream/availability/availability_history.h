@@ -16,8 +16,8 @@ class AvailabilityHistory {
  public:
   AvailabilityHistory();
 
-  // `snapshot`, to be searched as before: the result has no list_reply() and no number_replies(),
-  // and neither FindNumber nor Without finds a number. It may outlive this object. Takes some 5 ms
+  // `snapshot`, to be searched as before: the result has no list_reply(), and
+  // neither FindNumber nor Without finds a number. It may outlive this object. Takes some 5 ms
   // for 10,000 numbers.
   std::shared_ptr<const Availability> Add(const Availability& snapshot);
 

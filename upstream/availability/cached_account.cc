@@ -28,8 +28,7 @@ Found ToFound(const AvailableValue& value) {
 
 Found ToFound(const LeasesValue& value) {
   Found found;
-  found.bytes = value.reply;
-  found.range = {0, value.reply->view().size()};
+  found.reply = value.reply;
   found.sent = value.stamp.sent;
   return found;
 }
@@ -37,8 +36,7 @@ Found ToFound(const LeasesValue& value) {
 Found ToFound(const NumberValue& value) {
   Found found;
   found.status = value.status;
-  found.bytes = value.reply;
-  if (value.reply) found.range = {0, value.reply->view().size()};
+  found.reply = value.reply;
   found.sent = value.stamp.sent;
   return found;
 }
@@ -100,11 +98,10 @@ std::optional<Found> CachedAccount::LookUpLocked(const Cell<NumberValue>& cell,
 std::optional<Found> CachedAccount::LookUpInListLocked(std::string_view phone_number) const {
   const auto& list = available_->value;
   if (!list) return std::nullopt;
-  const auto range = list->numbers->FindNumber(phone_number);
-  if (!range) return std::nullopt;
+  auto reply = list->numbers->FindNumber(phone_number);
+  if (!reply) return std::nullopt;
   Found found;
-  found.bytes = list->numbers->number_replies();
-  found.range = *range;
+  found.reply = *std::move(reply);
   found.sent = list->stamp.sent;
   found.from_list = true;
   return found;
@@ -379,6 +376,7 @@ std::optional<std::vector<AvailabilityChange>> CachedAccount::ChangesSince(std::
 CacheStats CachedAccount::stats() const {
   std::shared_ptr<const AvailableValue> available;
   std::shared_ptr<const LeasesValue> leases;
+  std::shared_ptr<const Availability> answered;
   CacheStats stats;
   {
     const std::lock_guard lock(mutex_);
@@ -391,16 +389,21 @@ CacheStats CachedAccount::stats() const {
     }
     available = available_->value;
     leases = leases_->value;
+    answered = answered_numbers_.list;
+    if (leases && answered_leases_.list && answered_leases_.list.bytes != leases->reply.bytes) {
+      stats.bytes += answered_leases_.list.size();
+    }
   }
   const TimePoint now = environment_.now();
   if (available) {
     stats.available_age = now - available->stamp.sent;
     stats.available_numbers = available->numbers->size();
     stats.bytes += available->numbers->MemoryBytes();
+    if (answered) stats.bytes += answered->MemoryBytesBeside(*available->numbers);
   }
   if (leases) {
     stats.leases_age = now - leases->stamp.sent;
-    stats.bytes += leases->reply->view().size();
+    stats.bytes += leases->reply.size();
   }
   return stats;
 }

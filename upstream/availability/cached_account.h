@@ -40,15 +40,24 @@ struct AvailableValue {
   bool is_shared = false;  // what the shared log has, perhaps with writes that are not there yet
 };
 struct LeasesValue {
-  std::shared_ptr<const SharedBytes> reply;  // ListLeasesResponse
+  ReplyBytes reply;  // ListLeasesResponse
   Stamp stamp;
   bool is_shared = false;
 };
 struct NumberValue {
-  absl::Status status;                       // NOT_FOUND: the provider does not know it
-  std::shared_ptr<const SharedBytes> reply;  // GetNumberResponse
+  absl::Status status;  // NOT_FOUND: the provider does not know it
+  ReplyBytes reply;     // GetNumberResponse
   bool leasable = false;
   Stamp stamp;
+};
+
+// A list as the provider has answered it, without the writes that are laid over it; and what to ask
+// with for the next, so that none has to come if it is still that one. Guarded by the account's
+// lock.
+template <typename List>
+struct AnsweredList {
+  Validators validators;  // empty: there is no list
+  List list = {};
 };
 
 // Where one value lives. Guarded by the account's lock.
@@ -68,8 +77,7 @@ struct CachedValue {
 struct Found {
   std::shared_ptr<const Availability> numbers;
   std::uint64_t version = 0;
-  std::shared_ptr<const SharedBytes> bytes;
-  BytesRange range;
+  ReplyBytes reply;
   absl::Status status;  // of a number: not OK when the provider does not know it
   std::chrono::steady_clock::time_point sent;
   bool outdated = false;     // by a write
@@ -77,19 +85,6 @@ struct Found {
   bool from_others = false;  // the request that was waited for was another replica's
   CacheOutcome outcome;
 };
-
-// The message that bytes of memory hold.
-template <typename Message>
-Message ParseRange(const SharedBytes& bytes, BytesRange range) {
-  Message message;
-  const auto view = bytes.view().substr(range.offset, range.size);
-  message.ParseFromArray(view.data(), static_cast<int>(view.size()));
-  return message;
-}
-template <typename Message>
-Message ParseAll(const SharedBytes& bytes) {
-  return ParseRange<Message>(bytes, {0, bytes.view().size()});
-}
 
 struct CacheStats {
   struct Refreshes {  // requests to the provider for memory
@@ -308,13 +303,28 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
                                                            Stamp stamp);
   bool HasNumbers();
   bool HasLeases();
+  // Asks for a list, and again before an empty one is believed. `item`: what it has, for the log.
+  template <typename List>
+  static boost::asio::awaitable<absl::StatusOr<Reply<typename List::Value>>> AskForList(
+      std::shared_ptr<CachedAccount> self, CallContext context, Validators known,
+      std::string_view item, bool (CachedAccount::*has_some)());
+  template <typename List>
+  AnsweredList<List> Copied(const AnsweredList<List>& answered) const {
+    const std::lock_guard lock(mutex_);
+    return answered;
+  }
+  template <typename List>
+  void Remember(AnsweredList<List>& answered, Validators validators, List list);
+  void ForgetAnswer(const Cell<AvailableValue>&);
+  void ForgetAnswer(const Cell<LeasesValue>&);
+  std::shared_ptr<const Availability> Built(const Reply<NumberList>& reply) const;
 
   // --- values and writes: cached_account_writes.cc ---
   // Becomes the list, with the writes that ended while it was on its way, unless a newer one has
   // come first. Returns what is the list then.
   std::shared_ptr<const AvailableValue> Store(std::shared_ptr<const Availability> built,
                                               Stamp stamp);
-  std::shared_ptr<const LeasesValue> Store(v1::ListLeasesResponse list, Stamp stamp);
+  std::shared_ptr<const LeasesValue> Store(ReplyBytes answered, Stamp stamp);
   // Where a list comes from.
   struct Source {
     bool is_shared = false;
@@ -417,8 +427,7 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
                                                    std::shared_ptr<const Availability> built,
                                                    Turn turn, Stamp stamp);
   static boost::asio::awaitable<bool> ShareLeases(std::shared_ptr<CachedAccount> self,
-                                                  v1::ListLeasesResponse list, Turn turn,
-                                                  Stamp stamp);
+                                                  ReplyBytes answered, Turn turn, Stamp stamp);
   // The next refresh of a list that the log has brought; none for one that is overdue because
   // nobody reads it.
   template <typename Value>
@@ -452,6 +461,8 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   bool stopped_ = false;
   const std::shared_ptr<Cell<AvailableValue>> available_;
   const std::shared_ptr<Cell<LeasesValue>> leases_;
+  AnsweredList<std::shared_ptr<const Availability>> answered_numbers_;
+  AnsweredList<ReplyBytes> answered_leases_;
   using NumberOrder = std::list<std::pair<std::string, std::shared_ptr<Cell<NumberValue>>>>;
   NumberOrder order_;  // the last used first
   absl::flat_hash_map<std::string, NumberOrder::iterator> numbers_;

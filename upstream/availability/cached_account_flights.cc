@@ -10,12 +10,31 @@
 #include <utility>
 
 #include "upstream/availability/cached_account.h"
+#include "upstream/availability/leases_reply.h"
+#include "upstream/availability/list_delta.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
 
 namespace asio = boost::asio;
 using std::chrono::milliseconds;
+
+namespace {
+
+// Of a list that the provider has confirmed: it is that of its exchange still, and as new as this
+// one.
+v1::ResponseMetadata Confirmed(v1::ResponseMetadata metadata, const v1::ResponseMetadata& now) {
+  *metadata.mutable_fetch_time() = now.fetch_time();
+  return metadata;
+}
+
+// An answer that can't be read: perhaps it is what the list was asked for with that is at fault, so
+// the next time all of it is asked for.
+bool MakesVoid(const absl::Status& status) {
+  return ReasonOf(status) == reason::kUpstreamMalformed;
+}
+
+}  // namespace
 
 template <typename Value>
 std::shared_ptr<ReadFlight<Value>> CachedAccount::PrepareLocked(
@@ -178,6 +197,7 @@ void CachedAccount::DropIfIdle(const std::shared_ptr<Cell<Value>>& cell) {
       dropped = std::move(cell->value);
     }
   }
+  if (dropped) ForgetAnswer(*cell);
   if (!dropped) ScheduleDrop(cell, std::chrono::ceil<milliseconds>(rest));
 }
 
@@ -215,8 +235,42 @@ void CachedAccount::Stop() {
   for (const auto& running : stopping) CancellableStrand::Cancel(running);
 }
 
+template <typename List>
+asio::awaitable<absl::StatusOr<Reply<typename List::Value>>> CachedAccount::AskForList(
+    std::shared_ptr<CachedAccount> self, CallContext context, Validators known,
+    std::string_view item, bool (CachedAccount::*has_some)()) {
+  auto asking = self->inner_->Perform(context, List(std::move(known)));
+  auto reply = co_await std::move(asking);
+  const auto is_empty = [&reply] {
+    return reply.ok() && !reply->is_unchanged && reply->value.empty();
+  };
+  if (!is_empty() || !(self.get()->*has_some)()) co_return reply;
+  spdlog::warn("the provider lists no {} any more (exchange {}): asking again", item,
+               reply->metadata.upstream_request_id());
+  auto again = self->inner_->Perform(std::move(context), List());
+  reply = co_await std::move(again);
+  if (is_empty()) {
+    spdlog::warn("the provider still lists no {} (exchange {}): the list is empty now", item,
+                 reply->metadata.upstream_request_id());
+  }
+  co_return reply;
+}
+
+template <typename List>
+void CachedAccount::Remember(AnsweredList<List>& answered, Validators validators, List list) {
+  if (validators.empty()) list = {};
+  const std::lock_guard lock(mutex_);
+  answered.validators = std::move(validators);
+  std::swap(answered.list, list);  // what was there is freed without the lock
+}
+
+void CachedAccount::ForgetAnswer(const Cell<AvailableValue>&) {
+  Remember(answered_numbers_, {}, {});
+}
+void CachedAccount::ForgetAnswer(const Cell<LeasesValue>&) { Remember(answered_leases_, {}, {}); }
+
 asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
-    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<AvailableValue>> /*cell*/,
+    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<AvailableValue>> cell,
     std::string /*key*/, CallContext context, Stamp stamp) {
   Turn turn;
   if (self->shared_) {
@@ -226,42 +280,49 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
     if (loaded) co_return loaded;
     stamp = self->StampNow();
   }
-  auto reply = co_await self->inner_->Perform(context, operation::ListAvailableNumbers());
-  if (reply.ok() && reply->value.empty() && self->HasNumbers()) {
-    spdlog::warn("the provider lists no number any more (exchange {}): asking again",
-                 reply->metadata.upstream_request_id());
-    reply = co_await self->inner_->Perform(std::move(context), operation::ListAvailableNumbers());
-    if (reply.ok() && reply->value.empty()) {
-      spdlog::warn("the provider still lists no number (exchange {}): the list is empty now",
-                   reply->metadata.upstream_request_id());
-    }
-  }
+  auto known = self->Copied(self->answered_numbers_);
+  auto asking = AskForList<operation::ListAvailableNumbers>(
+      self, std::move(context), known.validators, "number", &CachedAccount::HasNumbers);
+  auto reply = co_await std::move(asking);
   if (!reply.ok()) {
     if (turn.is_claimed) {
       auto ending = EndTurn(self, SharedList::kNumbers);
       co_await std::move(ending);
     }
+    if (MakesVoid(reply.status())) self->ForgetAnswer(*cell);
     if (reply.status().code() == absl::StatusCode::kCancelled) co_return reply.status();
     spdlog::warn("refreshing the available numbers failed: {}",
                  std::string(reply.status().message()));
     co_return reply.status();
   }
-  auto built = Availability::Build(reply->value, reply->metadata, self->environment_.pin);
-  if (built->left_out() > 0) {
-    spdlog::warn("the provider lists {} numbers twice or not in E.164 format (exchange {})",
-                 built->left_out(), reply->metadata.upstream_request_id());
+  if (!reply->is_unchanged) {
+    known.validators = std::move(reply->validators);
+    known.list = self->Built(*reply);
+  } else {
+    known.list = known.list->Renewed(Confirmed(known.list->metadata(), reply->metadata),
+                                     self->environment_.pin);
   }
+  self->Remember(self->answered_numbers_, known.validators, known.list);
   if (turn.is_shared) {
-    auto sharing = ShareNumbers(self, built, turn, stamp);
+    auto sharing = ShareNumbers(self, known.list, turn, stamp);
     const bool is_shared = co_await std::move(sharing);
     auto value = is_shared ? self->ValueOf(*self->available_) : nullptr;
     if (value) co_return value;
   }
-  co_return self->Store(std::move(built), stamp);
+  co_return self->Store(std::move(known.list), stamp);
+}
+
+std::shared_ptr<const Availability> CachedAccount::Built(const Reply<NumberList>& reply) const {
+  auto built = Availability::Build(reply.value, reply.metadata, environment_.pin);
+  if (built->left_out() > 0) {
+    spdlog::warn("the provider lists {} numbers twice or not in E.164 format (exchange {})",
+                 built->left_out(), reply.metadata.upstream_request_id());
+  }
+  return built;
 }
 
 asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
-    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<LeasesValue>> /*cell*/,
+    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<LeasesValue>> cell,
     std::string /*key*/, CallContext context, Stamp stamp) {
   Turn turn;
   if (self->shared_) {
@@ -271,32 +332,37 @@ asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
     if (loaded) co_return loaded;
     stamp = self->StampNow();
   }
-  auto reply = co_await self->inner_->Perform(context, operation::ListLeases());
-  if (reply.ok() && reply->value.empty() && self->HasLeases()) {
-    spdlog::warn("the provider lists no lease any more (exchange {}): asking again",
-                 reply->metadata.upstream_request_id());
-    reply = co_await self->inner_->Perform(std::move(context), operation::ListLeases());
-    if (reply.ok() && reply->value.empty()) {
-      spdlog::warn("the provider still lists no lease (exchange {}): the list is empty now",
-                   reply->metadata.upstream_request_id());
-    }
-  }
+  auto known = self->Copied(self->answered_leases_);
+  auto asking = AskForList<operation::ListLeases>(self, std::move(context), known.validators,
+                                                  "lease", &CachedAccount::HasLeases);
+  auto reply = co_await std::move(asking);
   if (!reply.ok() && turn.is_claimed) {
     auto ending = EndTurn(self, SharedList::kLeases);
     co_await std::move(ending);
   }
-  if (!reply.ok()) co_return reply.status();
-  v1::ListLeasesResponse list;
-  list.mutable_leases()->Swap(&reply->value);
-  list.set_total_size(list.leases_size());
-  list.mutable_metadata()->Swap(&reply->metadata);
+  if (!reply.ok()) {
+    if (MakesVoid(reply.status())) self->ForgetAnswer(*cell);
+    co_return reply.status();
+  }
+  if (!reply->is_unchanged) {
+    v1::ListLeasesResponse list;
+    list.mutable_leases()->Swap(&reply->value);
+    list.set_total_size(list.leases_size());
+    list.mutable_metadata()->Swap(&reply->metadata);
+    known.validators = std::move(reply->validators);
+    known.list = WholeReply(self->environment_.pin(SerializeInOrder(list)));
+  } else {
+    known.list = RenewedLeases(known.list, Confirmed(MetadataOfLeases(known.list), reply->metadata),
+                               self->environment_.pin);
+  }
+  self->Remember(self->answered_leases_, known.validators, known.list);
   if (turn.is_shared) {
-    auto sharing = ShareLeases(self, list, turn, stamp);
+    auto sharing = ShareLeases(self, known.list, turn, stamp);
     const bool is_shared = co_await std::move(sharing);
     auto value = is_shared ? self->ValueOf(*self->leases_) : nullptr;
     if (value) co_return value;
   }
-  co_return self->Store(std::move(list), stamp);
+  co_return self->Store(std::move(known.list), stamp);
 }
 
 asio::awaitable<CachedAccount::Result<NumberValue>> CachedAccount::Fetch(
@@ -313,7 +379,7 @@ asio::awaitable<CachedAccount::Result<NumberValue>> CachedAccount::Fetch(
     const v1::Number& number = response.number();
     value->leasable = !number.has_lease() && (number.status() == v1::NUMBER_STATUS_AVAILABLE ||
                                               number.status() == v1::NUMBER_STATUS_G_AVAILABLE);
-    value->reply = self->environment_.pin(response.SerializeAsString());
+    value->reply = WholeReply(self->environment_.pin(response.SerializeAsString()));
   } else if (ReasonOf(reply.status()) == reason::kNumberNotFound) {
     value->status = reply.status();
   } else {
@@ -336,7 +402,7 @@ bool CachedAccount::HasLeases() {
     const std::lock_guard lock(mutex_);
     list = leases_->value;
   }
-  return list && ParseAll<v1::ListLeasesResponse>(*list->reply).leases_size() > 0;
+  return list && ParseReply<v1::ListLeasesResponse>(list->reply).leases_size() > 0;
 }
 
 // What the other files of the class use.

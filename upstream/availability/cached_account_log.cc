@@ -407,9 +407,9 @@ void CachedAccount::ShowLeases() {
     if (before && !before->is_shared && before->stamp.sent > value->stamp.sent) return;
     std::erase_if(pending, [](const Write& write) { return !write.changes_leases(); });
     if (!pending.empty()) {
-      auto list = ParseAll<v1::ListLeasesResponse>(*value->reply);
+      auto list = ParseReply<v1::ListLeasesResponse>(value->reply);
       for (const Write& write : pending) ApplyTo(list, write);
-      value->reply = environment_.pin(list.SerializeAsString());
+      value->reply = WholeReply(environment_.pin(list.SerializeAsString()));
     }
     const std::lock_guard lock(mutex_);
     if (leases_->value != before || !writes_.After(count).empty()) continue;

@@ -5,6 +5,7 @@
 #include <boost/asio/this_coro.hpp>
 
 #include "upstream/availability/cached_account.h"
+#include "upstream/availability/leases_reply.h"
 #include "upstream/availability/list_delta.h"
 #include "upstream/cancellation.h"
 #include "upstream/wakeup.h"
@@ -162,30 +163,35 @@ asio::awaitable<bool> CachedAccount::ShareNumbers(std::shared_ptr<CachedAccount>
       *numbers = std::move(without);
     }
   };
-  answer.reply = [numbers] { return (*numbers)->list_reply()->view(); };
+  answer.reply = [numbers] { return (*numbers)->list_reply().view(); };
   auto sharing = Share(self, std::move(answer));
   co_return co_await std::move(sharing);
 }
 
 asio::awaitable<bool> CachedAccount::ShareLeases(std::shared_ptr<CachedAccount> self,
-                                                 v1::ListLeasesResponse list, Turn turn,
-                                                 Stamp stamp) {
+                                                 ReplyBytes answered, Turn turn, Stamp stamp) {
   Answered answer;
   answer.list = SharedList::kLeases;
   answer.stamp = stamp;
   answer.turn = turn;
-  answer.metadata = list.metadata().SerializeAsString();
-  list.clear_metadata();
-  list.clear_total_size();
-  const auto leases = std::make_shared<v1::ListLeasesResponse>(std::move(list));
-  const auto bytes = std::make_shared<std::string>(SerializeInOrder(*leases));
-  answer.lay = [leases, bytes](const Write& write) {
-    if (!write.changes_leases()) return;
-    ApplyTo(*leases, write);
-    leases->clear_total_size();
-    *bytes = SerializeInOrder(*leases);
+  answer.metadata = MetadataOfLeases(answered).SerializeAsString();
+  struct Laid {  // once there is a write that changes it
+    v1::ListLeasesResponse leases;
+    std::string bytes;
   };
-  answer.reply = [bytes] { return std::string_view(*bytes); };
+  const auto laid = std::make_shared<std::optional<Laid>>();
+  answer.lay = [answered, laid](const Write& write) {
+    if (!write.changes_leases()) return;
+    if (!*laid) laid->emplace().leases = ParseReply<v1::ListLeasesResponse>(answered);
+    Laid& now = **laid;
+    ApplyTo(now.leases, write);
+    now.leases.clear_metadata();
+    now.leases.clear_total_size();
+    now.bytes = SerializeInOrder(now.leases);
+  };
+  answer.reply = [answered, laid] {
+    return *laid ? std::string_view((*laid)->bytes) : answered.view();
+  };
   auto sharing = Share(self, std::move(answer));
   co_return co_await std::move(sharing);
 }

@@ -51,8 +51,9 @@ std::shared_ptr<const AvailableValue> CachedAccount::Publish(
   return value;
 }
 
-std::shared_ptr<const LeasesValue> CachedAccount::Store(v1::ListLeasesResponse list, Stamp stamp) {
+std::shared_ptr<const LeasesValue> CachedAccount::Store(ReplyBytes answered, Stamp stamp) {
   std::uint64_t applied = stamp.writes;
+  std::optional<v1::ListLeasesResponse> list;  // once there is a write that changes it
   for (;;) {
     std::vector<Write> pending;
     {
@@ -61,11 +62,13 @@ std::shared_ptr<const LeasesValue> CachedAccount::Store(v1::ListLeasesResponse l
     }
     for (const Write& write : pending) {
       applied = write.sequence;
-      if (write.changes_leases()) ApplyTo(list, write);
+      if (!write.changes_leases()) continue;
+      if (!list) list = ParseReply<v1::ListLeasesResponse>(answered);
+      ApplyTo(*list, write);
     }
     auto value = std::make_shared<LeasesValue>();
     value->stamp = stamp;
-    value->reply = environment_.pin(list.SerializeAsString());
+    value->reply = list ? WholeReply(environment_.pin(list->SerializeAsString())) : answered;
     const std::lock_guard lock(mutex_);
     if (!writes_.After(applied).empty()) continue;
     if (leases_->value && leases_->value->stamp.sent > stamp.sent) return leases_->value;
@@ -141,8 +144,7 @@ void CachedAccount::ForgetNumbersLocked() {
 void CachedAccount::DescribeLeaseLocked(Write& write) const {
   v1::Number& number = *write.lease.mutable_number();
   if (const auto found = LookUpInListLocked(write.phone_number)) {
-    number =
-        std::move(*ParseRange<v1::GetNumberResponse>(*found->bytes, found->range).mutable_number());
+    number = std::move(*ParseReply<v1::GetNumberResponse>(found->reply).mutable_number());
   }
   number.set_phone_number(write.phone_number);
   number.set_status(v1::NUMBER_STATUS_LEASED);
@@ -160,10 +162,8 @@ void CachedAccount::TakeFromAvailable(const std::string& phone_number) {
     auto without = before->numbers->Without(phone_number, environment_.pin);
     if (!without) return;
     NumberChange change;
-    const auto range = before->numbers->FindNumber(phone_number);
-    change.before =
-        std::move(*ParseRange<v1::GetNumberResponse>(*before->numbers->number_replies(), *range)
-                       .mutable_number());
+    const auto reply = before->numbers->FindNumber(phone_number);
+    change.before = std::move(*ParseReply<v1::GetNumberResponse>(*reply).mutable_number());
     Source source;
     source.is_shared = before->is_shared;
     if (Publish(before, std::move(without), before->stamp, std::nullopt, {std::move(change)},
@@ -181,10 +181,10 @@ void CachedAccount::ChangeLeases(const Write& write) {
       before = leases_->value;
     }
     if (!before) return;
-    auto list = ParseAll<v1::ListLeasesResponse>(*before->reply);
+    auto list = ParseReply<v1::ListLeasesResponse>(before->reply);
     ApplyTo(list, write);
     auto value = std::make_shared<LeasesValue>(*before);
-    value->reply = environment_.pin(list.SerializeAsString());
+    value->reply = WholeReply(environment_.pin(list.SerializeAsString()));
     const std::lock_guard lock(mutex_);
     if (leases_->value != before) continue;
     leases_->value = std::move(value);

@@ -12,13 +12,13 @@ namespace {
 
 std::optional<BytesAnswer> ToBytes(std::optional<Found> found) {
   if (!found) return std::nullopt;
-  return BytesAnswer{std::move(found->bytes), found->range, found->outcome};
+  return BytesAnswer{std::move(found->reply), found->outcome};
 }
 
 absl::StatusOr<BytesAnswer> ToBytes(absl::StatusOr<Found> found) {
   if (!found.ok()) return found.status();
   if (!found->status.ok()) return found->status;
-  return BytesAnswer{std::move(found->bytes), found->range, found->outcome};
+  return BytesAnswer{std::move(found->reply), found->outcome};
 }
 
 AvailabilityAnswer ToAvailability(Found found) {
@@ -133,7 +133,7 @@ asio::awaitable<absl::StatusOr<AnyReply>> CachingLeaseApi::Call(CallContext cont
 asio::awaitable<absl::StatusOr<AnyReply>> CachingLeaseApi::ReadAvailable(CallContext context) {
   auto found = co_await FindAvailability(std::move(context));
   if (!found.ok()) co_return found.status();
-  auto list = ParseAll<v1::ListAvailableNumbersResponse>(*found->numbers->list_reply());
+  auto list = ParseReply<v1::ListAvailableNumbersResponse>(found->numbers->list_reply());
   Reply<NumberList> reply;
   reply.value.Swap(list.mutable_numbers());
   reply.metadata.Swap(list.mutable_metadata());
@@ -144,7 +144,7 @@ asio::awaitable<absl::StatusOr<AnyReply>> CachingLeaseApi::ReadNumber(CallContex
                                                                       std::string phone_number) {
   auto found = co_await FindNumber(std::move(context), std::move(phone_number));
   if (!found.ok()) co_return found.status();
-  auto response = ParseRange<v1::GetNumberResponse>(*found->bytes, found->range);
+  auto response = ParseReply<v1::GetNumberResponse>(found->reply);
   Reply<v1::Number> reply;
   reply.value.Swap(response.mutable_number());
   reply.metadata.Swap(response.mutable_metadata());
@@ -154,7 +154,7 @@ asio::awaitable<absl::StatusOr<AnyReply>> CachingLeaseApi::ReadNumber(CallContex
 asio::awaitable<absl::StatusOr<AnyReply>> CachingLeaseApi::ReadLeases(CallContext context) {
   auto found = co_await FindLeases(std::move(context));
   if (!found.ok()) co_return found.status();
-  auto list = ParseRange<v1::ListLeasesResponse>(*found->bytes, found->range);
+  auto list = ParseReply<v1::ListLeasesResponse>(found->reply);
   Reply<LeaseList> reply;
   reply.value.Swap(list.mutable_leases());
   reply.metadata.Swap(list.mutable_metadata());

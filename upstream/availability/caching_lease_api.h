@@ -21,10 +21,8 @@ struct AvailabilityAnswer {
   CacheOutcome outcome;
 };
 
-// A serialised reply: `range` of `bytes`.
 struct BytesAnswer {
-  std::shared_ptr<const SharedBytes> bytes;
-  BytesRange range;
+  ReplyBytes reply;
   CacheOutcome outcome;
 };
 

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <utility>
 
+#include "upstream/availability/leases_reply.h"
 #include "upstream/availability/list_delta.h"
 
 namespace leasegateway {
@@ -35,7 +36,7 @@ class Draft {
   void TakeFromBytes(const Write& write, std::uint64_t sequence);
   void Forget() {
     now_.numbers.reset();
-    now_.leases.reset();
+    now_.leases = {};
     bytes_.reset();
   }
   std::string_view reply() const { return bytes_ ? std::string_view(*bytes_) : now_.reply(); }
@@ -51,7 +52,7 @@ class Draft {
 
 v1::ResponseMetadata Draft::MetadataBefore() const {
   if (now_.numbers) return now_.numbers->metadata();
-  if (now_.leases) return ParseList<v1::ListLeasesResponse>(now_.leases->view()).metadata();
+  if (now_.leases) return MetadataOfLeases(now_.leases);
   return metadata_;
 }
 
@@ -75,7 +76,7 @@ void Draft::ApplyWrite(const LogEntry& entry) {
     leases.clear_metadata();
     leases.clear_total_size();
     bytes_ = SerializeInOrder(leases);
-    now_.leases.reset();
+    now_.leases = {};
     now_.changed_at = entry.sequence;
     return;
   }
@@ -128,14 +129,21 @@ LoggedLists::List Draft::Finish(const SharedFetch* fetch) {
   if (!bytes_ && (!is_newer || SerializeInOrder(MetadataBefore()) == SerializeInOrder(metadata))) {
     return std::move(now_);
   }
-  if (list_ == SharedList::kNumbers) {
+  if (!bytes_) {
+    // Only that, and whatever is made of the list stays.
+    if (now_.numbers) {
+      now_.numbers = now_.numbers->Renewed(std::move(metadata), pin_);
+    } else {
+      now_.leases = RenewedLeases(now_.leases, std::move(metadata), pin_);
+    }
+  } else if (list_ == SharedList::kNumbers) {
     const auto numbers = ParseList<v1::ListAvailableNumbersResponse>(reply());
     now_.numbers = Availability::Build(numbers.numbers(), metadata, pin_);
   } else {
     auto leases = ParseList<v1::ListLeasesResponse>(reply());
     leases.set_total_size(leases.leases_size());
     *leases.mutable_metadata() = std::move(metadata);
-    now_.leases = pin_(SerializeInOrder(leases));
+    now_.leases = WholeReply(pin_(SerializeInOrder(leases)));
   }
   return std::move(now_);
 }
@@ -160,8 +168,8 @@ const LogEntry* Next(const LogPage& page, std::uint64_t sequence, std::size_t* p
 }  // namespace
 
 std::string_view LoggedLists::List::reply() const {
-  if (numbers) return numbers->list_reply()->view();
-  return leases ? leases->view() : std::string_view();
+  if (numbers) return numbers->list_reply().view();
+  return leases ? leases.view() : std::string_view();
 }
 
 LoggedLists Advance(const LoggedLists& before, const LogPage& page, const PinBytes& pin) {

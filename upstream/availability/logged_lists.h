@@ -22,12 +22,13 @@ namespace leasegateway {
 struct LoggedLists {
   struct List {
     std::shared_ptr<const Availability> numbers;  // of kNumbers; null: not known
-    std::shared_ptr<const SharedBytes> leases;  // of kLeases, a ListLeasesResponse; null: not known
-    std::uint64_t changed_at = 0;               // the latest entry that made a difference to it
+    ReplyBytes leases;             // of kLeases, a ListLeasesResponse; null: not known
+    std::uint64_t changed_at = 0;  // the latest entry that made a difference to it
     SharedFetch fetch;
 
-    bool is_known() const { return numbers != nullptr || leases != nullptr; }
-    // The reply that the list is; empty when it is not known.
+    bool is_known() const { return numbers != nullptr || leases; }
+    // The reply that the list is, perhaps without what follows its entries; empty when it is not
+    // known.
     std::string_view reply() const;
   };
   const List& operator[](SharedList list) const { return lists[static_cast<std::size_t>(list)]; }

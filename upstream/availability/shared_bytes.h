@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace leasegateway {
 
@@ -25,6 +26,35 @@ struct BytesRange {
   std::size_t offset = 0;
   std::size_t size = 0;
 };
+
+// A serialised reply: a part of shared bytes, and what follows it. So a reply whose numbers are
+// those of another one shares them with it, and has metadata of its own.
+struct ReplyBytes {
+  std::shared_ptr<const SharedBytes> bytes;  // null: there is no reply
+  BytesRange range = {};
+  std::shared_ptr<const SharedBytes> end = nullptr;  // null: nothing follows
+
+  explicit operator bool() const { return bytes != nullptr; }
+  std::string_view view() const { return bytes->view().substr(range.offset, range.size); }
+  std::size_t size() const { return range.size + (end ? end->view().size() : 0); }
+};
+// All of the bytes.
+inline ReplyBytes WholeReply(std::shared_ptr<const SharedBytes> bytes) {
+  const std::size_t size = bytes->view().size();
+  return {std::move(bytes), {0, size}};
+}
+// The message that a reply is.
+template <typename Message>
+Message ParseReply(const ReplyBytes& reply) {
+  const auto parse = [](std::string_view part) {
+    Message message;
+    message.ParseFromArray(part.data(), static_cast<int>(part.size()));
+    return message;
+  };
+  Message message = parse(reply.view());
+  if (reply.end) message.MergeFrom(parse(reply.end->view()));
+  return message;
+}
 
 }  // namespace leasegateway
 

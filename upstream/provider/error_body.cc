@@ -44,7 +44,7 @@ bool ReadErrorData(JsonReader& in, JsonReader::Value value, RawError& error) {
   });
 }
 
-bool ReadError(JsonReader& in, const simdjson::padded_string& text, RawError& error) {
+bool ReadError(JsonReader& in, simdjson::padded_string_view text, RawError& error) {
   return in.ReadDocument(text, [&](std::string_view key, JsonReader::Value value) {
     if (key == "id") return in.ReadStringIfAny(value, error.id);
     if (key == "object") return in.ReadStringIfAny(value, error.object);
@@ -58,15 +58,16 @@ bool ReadError(JsonReader& in, const simdjson::padded_string& text, RawError& er
 
 }  // namespace
 
-UpstreamErrorBody DecodeError(std::string_view body) {
-  const simdjson::padded_string text = TextOf(body);
+UpstreamErrorBody DecodeError(const PaddedText& body) {
+  const simdjson::padded_string_view text = TextOf(body);
   JsonReader in;
   RawError error;
   UpstreamErrorBody result;
   if (!ReadError(in, text, error)) {
     if (!in.has_bad_text()) return result;
     JsonReader again;
-    if (!ReadError(again, simdjson::padded_string(MendTexts(text)), error)) return result;
+    const PaddedText mended(MendTexts(text));
+    if (!ReadError(again, TextOf(mended), error)) return result;
   }
   // A message alone is what any proxy may send; the provider's has a status beside it.
   const bool has_plain_form = !error.message.empty() && error.has_status;

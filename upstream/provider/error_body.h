@@ -2,7 +2,8 @@
 #define LEASE_GATEWAY_UPSTREAM_PROVIDER_ERROR_BODY_H_
 
 #include <string>
-#include <string_view>
+
+#include "upstream/transport/padded_text.h"
 
 namespace leasegateway {
 
@@ -15,7 +16,7 @@ struct UpstreamErrorBody {
   std::string agreement_url;  // https only, at most 2048 bytes; empty: no agreement to accept
 };
 // Never fails: what can't be read is left empty. Control characters in `message` become spaces.
-UpstreamErrorBody DecodeError(std::string_view body);
+UpstreamErrorBody DecodeError(const PaddedText& body);
 
 }  // namespace leasegateway
 

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "upstream/cancellation.h"
+#include "upstream/provider/conditional.h"
 #include "upstream/provider/error_body.h"
 #include "upstream/provider/http_error.h"
 #include "upstream/upstream_error.h"
@@ -44,37 +45,58 @@ bool IsConnectError(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnavailable;
 }
 
-// What an exchange brought: the answer's body, when its status is 2xx.
-absl::StatusOr<std::string> BodyOf(const Route& route, Deadline deadline,
-                                   HttpsConnection::Result result) {
+absl::Status MalformedError(const Route& route, std::string_view problem,
+                            const ErrorMetadata& metadata = {}) {
+  return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
+                   absl::StrCat("the provider's answer to ", route.name,
+                                " can't be read: ", std::string(problem)),
+                   metadata);
+}
+
+// An exchange that brought no answer.
+absl::Status FailureOf(const Route& route, Deadline deadline,
+                       const HttpsConnection::Result& result) {
   using Failure = HttpsConnection::Result::Failure;
-  switch (result.failure) {
-    case Failure::kNone:
-      break;
-    case Failure::kCancelled:
-      return CancelledError(route.name);
-    case Failure::kTooLate:
-      return TooLateError(route.name);
-    case Failure::kBodyTooLarge:
-    case Failure::kNotHttp:
-      return MakeError(
-          absl::StatusCode::kInternal, reason::kUpstreamMalformed,
-          absl::StrCat("the provider's answer to ", route.name, " can't be read: ", result.cause));
-    case Failure::kTransport:
-      if (result.timed_out && !route.is_write() && Clock::now() >= deadline) {
-        return DeadlineError(route.name);
-      }
-      return FromTransport(route.name, result.cause,
-                           result.tls_alert ? reason::kUpstreamTls : reason::kUpstreamUnreachable,
-                           RequestState::kSent, route.is_write());
+  if (result.failure == Failure::kCancelled) return CancelledError(route.name);
+  if (result.failure == Failure::kTooLate) return TooLateError(route.name);
+  if (result.failure == Failure::kUnreadable) return MalformedError(route, result.cause);
+  if (result.timed_out && !route.is_write() && Clock::now() >= deadline) {
+    return DeadlineError(route.name);
+  }
+  return FromTransport(route.name, result.cause,
+                       result.tls_alert ? reason::kUpstreamTls : reason::kUpstreamUnreachable,
+                       RequestState::kSent, route.is_write());
+}
+
+// What an exchange brought.
+absl::StatusOr<Answer> AnswerOf(const Route& route, Deadline deadline,
+                                HttpsConnection::Result result) {
+  if (result.failure != HttpsConnection::Result::Failure::kNone) {
+    return FailureOf(route, deadline, result);
   }
   auto& response = result.response;
+  Answer answer;
+  if (response.result() == http::status::not_modified && !route.is_write()) {
+    if (!Confirms(response, route.known)) {
+      return MalformedError(route, "304, but of the list that it speaks of nobody asked",
+                            {{"http_status", "304"}});
+    }
+    answer.is_unchanged = true;
+    return answer;
+  }
+  // RFC 9110, 15.3.7: no answer to a request without a Range.
+  if (response.result() == http::status::partial_content) {
+    return MalformedError(route, "206, a part of it, though all was asked for",
+                          {{"http_status", "206"}});
+  }
   if (http::to_status_class(response.result_int()) == http::status_class::successful) {
-    return std::move(response.body());
+    if (route.is_list) answer.validators = ValidatorsOf(response);
+    answer.body = std::move(response.body().text);
+    return answer;
   }
   HttpFailure failure;
   failure.status = static_cast<int>(response.result_int());
-  failure.body = std::move(response.body());
+  failure.body = std::string(response.body().text.view());
   failure.retry_after = std::string(response[http::field::retry_after]);
   failure.is_write = route.is_write();
   failure.operation = route.name;
@@ -108,7 +130,8 @@ HttpRequest HttpsLeaseApi::MakeRequest(const Route& route, const TraceContext& s
   request.set(http::field::authorization, options_.authorization());
   request.set(http::field::user_agent, options_.user_agent);
   request.set(http::field::accept, "application/json");
-  request.set(http::field::accept_encoding, "identity");
+  request.set(http::field::accept_encoding, route.is_list ? "gzip" : "identity");
+  SetConditions(route.known, request);
   request.set("traceparent", span.Traceparent());
   if (!span.tracestate.empty()) request.set("tracestate", span.tracestate);
   if (!route.body.empty()) {
@@ -119,8 +142,7 @@ HttpRequest HttpsLeaseApi::MakeRequest(const Route& route, const TraceContext& s
   return request;
 }
 
-asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Exchange(CallContext context,
-                                                                     Route route) {
+asio::awaitable<absl::StatusOr<Answer>> HttpsLeaseApi::Exchange(CallContext context, Route route) {
   co_await asio::this_coro::throw_if_cancelled(false);
   using Failure = HttpsConnection::Result::Failure;
   const auto started = Clock::now();
@@ -157,7 +179,7 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Exchange(CallContext
       result.failure == Failure::kNone ? result.response.result_int() : 0,
       std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started).count(),
       result.cause);
-  co_return BodyOf(route, context.deadline, std::move(result));
+  co_return AnswerOf(route, context.deadline, std::move(result));
 }
 
 asio::awaitable<absl::StatusOr<AnyReply>> HttpsLeaseApi::Call(CallContext context,
@@ -166,13 +188,13 @@ asio::awaitable<absl::StatusOr<AnyReply>> HttpsLeaseApi::Call(CallContext contex
   const auto stats = context.stats;
   const std::string name = route.name;
   auto exchanging = Exchange(std::move(context), std::move(route));
-  const auto body = co_await std::move(exchanging);
-  auto decoded = DecodeReply(operation, body);
+  const auto answer = co_await std::move(exchanging);
+  auto decoded = DecodeReply(operation, answer);
   if (!decoded.ok()) co_return decoded;
   std::visit(
       [&](auto& reply) {
         SetFetchTime(reply.metadata);
-        if (body.ok()) stats->upstream_request_id = reply.metadata.upstream_request_id();
+        if (answer.ok()) stats->upstream_request_id = reply.metadata.upstream_request_id();
         options_.tolerated->Note(IdOf(operation), name, reply.tolerated, Clock::now());
       },
       *decoded);

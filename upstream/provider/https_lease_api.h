@@ -40,8 +40,7 @@ class HttpsLeaseApi final : public LeaseApi {
   std::function<ConnectionPool::Counts()> PoolCountsReader() const { return pool_->CountsReader(); }
 
  private:
-  // The answer's body, when its status is 2xx.
-  boost::asio::awaitable<absl::StatusOr<std::string>> Exchange(CallContext context, Route route);
+  boost::asio::awaitable<absl::StatusOr<Answer>> Exchange(CallContext context, Route route);
   // `span` is the exchange's own.
   HttpRequest MakeRequest(const Route& route, const TraceContext& span) const;
 

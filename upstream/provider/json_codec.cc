@@ -313,27 +313,27 @@ bool ReadCallForwarding(JsonReader& in, Value value, v1::CallForwarding& forward
 
 }  // namespace
 
-absl::StatusOr<Reply<NumberList>> DecodeAvailableNumbers(std::string_view body) {
+absl::StatusOr<Reply<NumberList>> DecodeAvailableNumbers(const PaddedText& body) {
   return DecodeList<NumberList>(body, ReadNumber);
 }
 
-absl::StatusOr<Reply<LeaseList>> DecodeLeases(std::string_view body) {
+absl::StatusOr<Reply<LeaseList>> DecodeLeases(const PaddedText& body) {
   return DecodeList<LeaseList>(body, ReadLeasedNumber);
 }
 
-absl::StatusOr<Reply<v1::Number>> DecodeNumber(std::string_view body) {
+absl::StatusOr<Reply<v1::Number>> DecodeNumber(const PaddedText& body) {
   return DecodeReply<v1::Number>(body, ReadNumber);
 }
 
-absl::StatusOr<Reply<v1::Lease>> DecodeLease(std::string_view body) {
+absl::StatusOr<Reply<v1::Lease>> DecodeLease(const PaddedText& body) {
   return DecodeReply<v1::Lease>(body, ReadNewLease);
 }
 
-absl::StatusOr<Reply<v1::Termination>> DecodeTermination(std::string_view body) {
+absl::StatusOr<Reply<v1::Termination>> DecodeTermination(const PaddedText& body) {
   return DecodeReply<v1::Termination>(body, ReadTermination);
 }
 
-absl::StatusOr<Reply<v1::Failover>> DecodeFailover(std::string_view body) {
+absl::StatusOr<Reply<v1::Failover>> DecodeFailover(const PaddedText& body) {
   return DecodeReply<v1::Failover>(body, [](JsonReader& in, Value data, v1::Failover& failover) {
     return in.ReadObject(data, [&](std::string_view key, Value field) {
       if (key != "failover") return in.Skip(field);
@@ -342,7 +342,7 @@ absl::StatusOr<Reply<v1::Failover>> DecodeFailover(std::string_view body) {
   });
 }
 
-absl::StatusOr<Reply<v1::CallForwarding>> DecodeCallForwarding(std::string_view body) {
+absl::StatusOr<Reply<v1::CallForwarding>> DecodeCallForwarding(const PaddedText& body) {
   return DecodeReply<v1::CallForwarding>(
       body, [](JsonReader& in, Value data, v1::CallForwarding& forwarding) {
         return ReadNeededField(in, data, "call_forwarding", [&](Value value) {

@@ -1,10 +1,9 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_PROVIDER_JSON_CODEC_H_
 #define LEASE_GATEWAY_UPSTREAM_PROVIDER_JSON_CODEC_H_
 
-#include <string_view>
-
 #include "absl/status/statusor.h"
 #include "upstream/lease_api.h"
+#include "upstream/transport/padded_text.h"
 
 namespace leasegateway {
 
@@ -28,16 +27,16 @@ namespace leasegateway {
 // message names the place as a path ("data.numbers[3].pricing.monthly_rate"), the rule, and never
 // more than a few words of the value.
 //
-// `body` is a complete reply with an HTTP status 2xx; what the provider says with any other is in
-// error_body.h, what it is sent in request_bodies.h. `metadata.fetch_time` is left for the caller
-// to fill. Thread-safe.
-absl::StatusOr<Reply<NumberList>> DecodeAvailableNumbers(std::string_view body);
-absl::StatusOr<Reply<LeaseList>> DecodeLeases(std::string_view body);
-absl::StatusOr<Reply<v1::Number>> DecodeNumber(std::string_view body);
-absl::StatusOr<Reply<v1::Lease>> DecodeLease(std::string_view body);
-absl::StatusOr<Reply<v1::Termination>> DecodeTermination(std::string_view body);
-absl::StatusOr<Reply<v1::Failover>> DecodeFailover(std::string_view body);
-absl::StatusOr<Reply<v1::CallForwarding>> DecodeCallForwarding(std::string_view body);
+// `body` is a complete reply with an HTTP status 2xx, parsed where it lies; what the provider says
+// with any other is in error_body.h, what it is sent in request_bodies.h. `metadata.fetch_time` is
+// left for the caller to fill. Thread-safe.
+absl::StatusOr<Reply<NumberList>> DecodeAvailableNumbers(const PaddedText& body);
+absl::StatusOr<Reply<LeaseList>> DecodeLeases(const PaddedText& body);
+absl::StatusOr<Reply<v1::Number>> DecodeNumber(const PaddedText& body);
+absl::StatusOr<Reply<v1::Lease>> DecodeLease(const PaddedText& body);
+absl::StatusOr<Reply<v1::Termination>> DecodeTermination(const PaddedText& body);
+absl::StatusOr<Reply<v1::Failover>> DecodeFailover(const PaddedText& body);
+absl::StatusOr<Reply<v1::CallForwarding>> DecodeCallForwarding(const PaddedText& body);
 
 }  // namespace leasegateway
 

@@ -41,9 +41,11 @@ void SetNumber(std::string_view text, double number, google::protobuf::Value& ou
 }  // namespace
 
 // simdjson drops a byte order mark as well from version 3.2 on; so it is never given any.
-simdjson::padded_string TextOf(std::string_view body) {
-  if (body.starts_with(kByteOrderMark)) body.remove_prefix(kByteOrderMark.size());
-  return simdjson::padded_string(body);
+simdjson::padded_string_view TextOf(const PaddedText& body) {
+  static_assert(PaddedText::kPadding >= simdjson::SIMDJSON_PADDING);
+  std::string_view text = body.view();
+  if (text.starts_with(kByteOrderMark)) text.remove_prefix(kByteOrderMark.size());
+  return simdjson::padded_string_view(text.data(), text.size(), text.size() + PaddedText::kPadding);
 }
 
 absl::Status JsonReader::status() const {

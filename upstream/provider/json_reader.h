@@ -19,11 +19,12 @@
 #include "google/type/money.pb.h"
 #include "upstream/provider/json_text.h"
 #include "upstream/tolerated.h"
+#include "upstream/transport/padded_text.h"
 
 namespace leasegateway {
 
-// A body as the parser wants it, without a byte order mark.
-simdjson::padded_string TextOf(std::string_view body);
+// A body as the parser wants it, without a byte order mark; a part of it, not a copy.
+simdjson::padded_string_view TextOf(const PaddedText& body);
 
 // Reads one reply, front to back, by the rule of json_codec.h. Each function that reads returns
 // false after the first thing that can not be read, which status() then tells; its caller returns
@@ -57,7 +58,7 @@ class JsonReader {
 
   // Calls `on_field(key, value)` for each field of the outermost object that is not null.
   template <typename OnField>
-  bool ReadDocument(const simdjson::padded_string& text, OnField on_field) {
+  bool ReadDocument(simdjson::padded_string_view text, OnField on_field) {
     return Parse(text, [&](simdjson::ondemand::document& document) {
       simdjson::ondemand::object object;
       if (const auto error = document.get_object().get(object)) return FailJson(error);
@@ -66,7 +67,7 @@ class JsonReader {
   }
   // Calls `on_value(value)` for the one object that the text is.
   template <typename OnValue>
-  bool ReadWhole(const simdjson::padded_string& text, OnValue on_value) {
+  bool ReadWhole(simdjson::padded_string_view text, OnValue on_value) {
     return Parse(text, [&](simdjson::ondemand::document& document) {
       Value value;
       if (const auto error = document.get_value().get(value)) return FailJson(error);
@@ -183,7 +184,7 @@ class JsonReader {
   }
 
   template <typename ReadIt>
-  bool Parse(const simdjson::padded_string& text, ReadIt read_it) {
+  bool Parse(simdjson::padded_string_view text, ReadIt read_it) {
     if (!CanBegin(text)) return false;
     end_ = text.data() + text.size();
     simdjson::ondemand::document document;

@@ -49,7 +49,7 @@ bool ReadObjectKind(JsonReader& in, JsonReader::Value value);
 
 // The envelope; `read_data(in, value, reply_value)` reads what is in it.
 template <typename T, typename ReadData>
-bool ReadReply(JsonReader& in, const simdjson::padded_string& text, Reply<T>& reply,
+bool ReadReply(JsonReader& in, simdjson::padded_string_view text, Reply<T>& reply,
                ReadData read_data) {
   v1::ResponseMetadata& metadata = reply.metadata;
   bool has_data = false;
@@ -87,7 +87,8 @@ std::string ProblemOf(std::string_view text, size_t index, ReadItem read_item) {
     in.FailWanted("an object", text);
     return in.problem();
   }
-  const bool ok = in.ReadWhole(simdjson::padded_string(text),
+  const PaddedText alone(text);
+  const bool ok = in.ReadWhole(TextOf(alone),
                                [&](JsonReader::Value value) { return read_item(in, value, item); });
   const bool is_whole = ok || (!in.is_lost() && EndOfBrackets(text) == text.size());
   return is_whole ? "" : in.problem();
@@ -96,9 +97,14 @@ std::string ProblemOf(std::string_view text, size_t index, ReadItem read_item) {
 // Reads `body`; once more with its texts mended, or with null for the items that would hide others,
 // when these keep it from being read. `read_data` as for ReadReply; `problem_of_item`: for a list.
 template <typename T, typename ReadData>
-absl::StatusOr<Reply<T>> DecodeReply(std::string_view body, ReadData read_data,
+absl::StatusOr<Reply<T>> DecodeReply(const PaddedText& body, ReadData read_data,
                                      const ProblemOfItem& problem_of_item = nullptr) {
-  simdjson::padded_string text = TextOf(body);
+  PaddedText mended_body;
+  simdjson::padded_string_view text = TextOf(body);
+  const auto read_instead = [&](std::string_view better) {
+    mended_body = PaddedText(better);
+    text = TextOf(mended_body);
+  };
   JsonReader::BrokenItems broken;
   for (bool mended = false, replaced = false;;) {
     Reply<T> reply;
@@ -108,11 +114,10 @@ absl::StatusOr<Reply<T>> DecodeReply(std::string_view body, ReadData read_data,
       return reply;
     }
     if (in.has_bad_text() && !std::exchange(mended, true)) {
-      text = simdjson::padded_string(MendTexts(text));
+      read_instead(MendTexts(text));
     } else if (in.lost_in_items() != nullptr && !std::exchange(replaced, true)) {
       const auto at = static_cast<size_t>(in.lost_in_items() - text.data());
-      text = simdjson::padded_string(
-          ReplaceBrokenItems({text.data(), text.size()}, at, problem_of_item, broken));
+      read_instead(ReplaceBrokenItems(text, at, problem_of_item, broken));
     } else {
       return in.status();
     }
@@ -121,7 +126,7 @@ absl::StatusOr<Reply<T>> DecodeReply(std::string_view body, ReadData read_data,
 
 // Of a list in `data.numbers`; `read_item` as for ReadNumbers.
 template <typename List, typename ReadItem>
-absl::StatusOr<Reply<List>> DecodeList(std::string_view body, ReadItem read_item) {
+absl::StatusOr<Reply<List>> DecodeList(const PaddedText& body, ReadItem read_item) {
   return DecodeReply<List>(
       body,
       [read_item](JsonReader& in, JsonReader::Value data, List& list) {

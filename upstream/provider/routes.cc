@@ -32,44 +32,58 @@ Decoded<List> EmptyIfNotFound(const absl::Status& status) {
   return empty;
 }
 
+template <typename List>
+Decoded<List> DecodeConditional(const absl::StatusOr<Answer>& answer,
+                                Decoded<List> (*decode)(const PaddedText&)) {
+  if (!answer.ok()) return EmptyIfNotFound<List>(answer.status());
+  Decoded<List> reply = Reply<List>();
+  if (!answer->is_unchanged) reply = decode(answer->body);
+  if (!reply.ok()) return reply;
+  reply->validators = answer->validators;
+  reply->is_unchanged = answer->is_unchanged;
+  return reply;
+}
+
 // One function each for an operation's route and reply.
 
-Route RouteTo(const operation::ListAvailableNumbers&) {
-  return {"GET", "GET /leases", "/leases", ""};
+Route RouteTo(const operation::ListAvailableNumbers& list) {
+  return {"GET", "GET /leases", "/leases", "", true, list.known};
 }
 Decoded<NumberList> Decode(const operation::ListAvailableNumbers&,
-                           const absl::StatusOr<std::string>& body) {
-  return body.ok() ? DecodeAvailableNumbers(*body) : EmptyIfNotFound<NumberList>(body.status());
+                           const absl::StatusOr<Answer>& answer) {
+  return DecodeConditional<NumberList>(answer, DecodeAvailableNumbers);
 }
 
 Route RouteTo(const operation::GetNumber& get) {
   return {"GET", "GET /{number}", absl::StrCat("/", InPath(get.phone_number)), ""};
 }
-Decoded<v1::Number> Decode(const operation::GetNumber&, const absl::StatusOr<std::string>& body) {
-  if (!body.ok()) return body.status();
-  return DecodeNumber(*body);
+Decoded<v1::Number> Decode(const operation::GetNumber&, const absl::StatusOr<Answer>& answer) {
+  if (!answer.ok()) return answer.status();
+  return DecodeNumber(answer->body);
 }
 
 Route RouteTo(const operation::CreateLease& create) {
   return {"POST", "POST /lease/{number}", absl::StrCat("/lease/", InPath(create.phone_number)),
           EncodeCreateLease(create.method)};
 }
-Decoded<v1::Lease> Decode(const operation::CreateLease&, const absl::StatusOr<std::string>& body) {
-  if (!body.ok()) return body.status();
-  return DecodeLease(*body);
+Decoded<v1::Lease> Decode(const operation::CreateLease&, const absl::StatusOr<Answer>& answer) {
+  if (!answer.ok()) return answer.status();
+  return DecodeLease(answer->body);
 }
 
-Route RouteTo(const operation::ListLeases&) { return {"GET", "GET /leased", "/leased", ""}; }
-Decoded<LeaseList> Decode(const operation::ListLeases&, const absl::StatusOr<std::string>& body) {
-  return body.ok() ? DecodeLeases(*body) : EmptyIfNotFound<LeaseList>(body.status());
+Route RouteTo(const operation::ListLeases& list) {
+  return {"GET", "GET /leased", "/leased", "", true, list.known};
+}
+Decoded<LeaseList> Decode(const operation::ListLeases&, const absl::StatusOr<Answer>& answer) {
+  return DecodeConditional<LeaseList>(answer, DecodeLeases);
 }
 
 Route RouteTo(const operation::GetLease& get) {
   return RouteTo(operation::GetNumber{get.phone_number});
 }
-Decoded<v1::Lease> Decode(const operation::GetLease&, const absl::StatusOr<std::string>& body) {
-  if (!body.ok()) return body.status();
-  auto number = DecodeNumber(*body);
+Decoded<v1::Lease> Decode(const operation::GetLease&, const absl::StatusOr<Answer>& answer) {
+  if (!answer.ok()) return answer.status();
+  auto number = DecodeNumber(answer->body);
   if (!number.ok()) return number.status();
   return TakeLease(*std::move(number));
 }
@@ -79,9 +93,9 @@ Route RouteTo(const operation::TerminateLease& terminate) {
           absl::StrCat("/leased/", InPath(terminate.phone_number)), ""};
 }
 Decoded<v1::Termination> Decode(const operation::TerminateLease&,
-                                const absl::StatusOr<std::string>& body) {
-  if (!body.ok()) return body.status();
-  return DecodeTermination(*body);
+                                const absl::StatusOr<Answer>& answer) {
+  if (!answer.ok()) return answer.status();
+  return DecodeTermination(answer->body);
 }
 
 Route RouteTo(const operation::ConfigureFailover& configure) {
@@ -90,9 +104,9 @@ Route RouteTo(const operation::ConfigureFailover& configure) {
           EncodeFailover(configure.failover)};
 }
 Decoded<v1::Failover> Decode(const operation::ConfigureFailover&,
-                             const absl::StatusOr<std::string>& body) {
-  if (!body.ok()) return body.status();
-  return DecodeFailover(*body);
+                             const absl::StatusOr<Answer>& answer) {
+  if (!answer.ok()) return answer.status();
+  return DecodeFailover(answer->body);
 }
 
 // The paths of call forwarding are alike; `end` is what comes after that of the state.
@@ -102,17 +116,17 @@ Route ForwardingRoute(std::string_view method, const std::string& phone_number,
   return {std::string(method), absl::StrCat(std::string(method), " /lease/{number}", tail),
           absl::StrCat("/lease/", InPath(phone_number), tail), std::move(body)};
 }
-Decoded<v1::CallForwarding> DecodeForwarding(const absl::StatusOr<std::string>& body) {
-  if (!body.ok()) return body.status();
-  return DecodeCallForwarding(*body);
+Decoded<v1::CallForwarding> DecodeForwarding(const absl::StatusOr<Answer>& answer) {
+  if (!answer.ok()) return answer.status();
+  return DecodeCallForwarding(answer->body);
 }
 
 Route RouteTo(const operation::GetCallForwarding& get) {
   return ForwardingRoute("GET", get.phone_number, "", "");
 }
 Decoded<v1::CallForwarding> Decode(const operation::GetCallForwarding&,
-                                   const absl::StatusOr<std::string>& body) {
-  return DecodeForwarding(body);
+                                   const absl::StatusOr<Answer>& answer) {
+  return DecodeForwarding(answer);
 }
 
 Route RouteTo(const operation::EnableCallForwarding& enable) {
@@ -120,16 +134,16 @@ Route RouteTo(const operation::EnableCallForwarding& enable) {
                          EncodeEnableCallForwarding(enable.forward_to));
 }
 Decoded<v1::CallForwarding> Decode(const operation::EnableCallForwarding&,
-                                   const absl::StatusOr<std::string>& body) {
-  return DecodeForwarding(body);
+                                   const absl::StatusOr<Answer>& answer) {
+  return DecodeForwarding(answer);
 }
 
 Route RouteTo(const operation::DisableCallForwarding& disable) {
   return ForwardingRoute("POST", disable.phone_number, "/disable", "");
 }
 Decoded<v1::CallForwarding> Decode(const operation::DisableCallForwarding&,
-                                   const absl::StatusOr<std::string>& body) {
-  return DecodeForwarding(body);
+                                   const absl::StatusOr<Answer>& answer) {
+  return DecodeForwarding(answer);
 }
 
 }  // namespace
@@ -139,10 +153,10 @@ Route RouteOf(const Operation& operation) {
 }
 
 absl::StatusOr<AnyReply> DecodeReply(const Operation& operation,
-                                     const absl::StatusOr<std::string>& body) {
+                                     const absl::StatusOr<Answer>& answer) {
   return std::visit(
       [&](const auto& known) -> absl::StatusOr<AnyReply> {
-        auto reply = Decode(known, body);
+        auto reply = Decode(known, answer);
         if (!reply.ok()) return reply.status();
         return AnyReply(*std::move(reply));
       },

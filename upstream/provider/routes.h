@@ -6,6 +6,8 @@
 
 #include "absl/status/statusor.h"
 #include "upstream/lease_api.h"
+#include "upstream/transport/padded_text.h"
+#include "upstream/validators.h"
 
 namespace leasegateway {
 
@@ -15,15 +17,25 @@ struct Route {
   std::string name;    // for messages: "GET /{number}"
   std::string path;    // below the base path, percent-encoded
   std::string body;    // JSON; empty: none
+  // Of the two lists, which may be large: they may come compressed, or not at all if they are as
+  // they were with these validators.
+  bool is_list = false;
+  Validators known = {};
   bool is_write() const { return method != "GET"; }
+};
+
+// What the provider answered with a status of success, or 304 where it may.
+struct Answer {
+  PaddedText body;
+  Validators validators = {};
+  bool is_unchanged = false;
 };
 Route RouteOf(const Operation& operation);
 
-// What the provider answered, with its status: the body of a 2xx as the operation's message, an
-// error as it is, but for the 404 of an empty list. `metadata.fetch_time` is left for the caller to
-// fill.
+// An answer as the operation's reply; an error as it is, but for the 404 of an empty list.
+// `metadata.fetch_time` is left for the caller to fill.
 absl::StatusOr<AnyReply> DecodeReply(const Operation& operation,
-                                     const absl::StatusOr<std::string>& body);
+                                     const absl::StatusOr<Answer>& answer);
 
 // INTERNAL, UPSTREAM_MALFORMED: the lease of another number than the operation's.
 absl::Status CheckReply(const Operation& operation, const AnyReply& reply);

@@ -53,6 +53,9 @@ void AddOptions(CLI::App& app, leasegateway::sandbox::SandboxOptions& options,
   app.add_option("--certificate-host", options.certificate_host,
                  "a name in the certificate, beside localhost and 127.0.0.1")
       ->capture_default_str();
+  app.add_flag("--gzip", options.gzip, "lists come in gzip, when that is asked for");
+  app.add_flag("--validators", options.validators,
+               "lists have an ETag and a Last-Modified; 304 when they are as the caller has them");
   app.add_option("--certificate-days", options.certificate_days,
                  "life of the certificate; 0 or less: it has expired")
       ->capture_default_str();

@@ -19,6 +19,11 @@ struct SandboxOptions {
   std::vector<std::string> keys;
   std::string certificate_host = "localhost";  // a SAN of the leaf, beside localhost and 127.0.0.1
   int certificate_days = 30;                   // <= 0: already expired
+  // Nothing published says that the provider does either, but what stands in front of one often
+  // does: the two lists come in gzip to whoever takes it; they have validators, and 304 answers
+  // who has the list already (RFC 9110, 8.4 and 13).
+  bool gzip = false;
+  bool validators = false;
 };
 
 }  // namespace leasegateway::sandbox

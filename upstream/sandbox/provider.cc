@@ -6,6 +6,7 @@
 #include <boost/json/string.hpp>
 #include <chrono>
 #include <cmath>
+#include <functional>
 #include <utility>
 
 #include "upstream/sandbox/inventory.h"
@@ -30,6 +31,11 @@ std::int64_t Micros(const json::value* price) {
   if (price == nullptr || !price->is_number()) return 0;
   const double amount = price->to_number<double>();
   return std::abs(amount) < 1e9 ? std::llround(amount * 1e6) : 0;
+}
+
+// Weak, because the envelope around the data is another one each time.
+std::string EtagOf(std::string_view data) {
+  return Cat("W/\"", std::hash<std::string_view>()(data), "\"");
 }
 
 const json::value* Find(const json::value& value, std::string_view outer, std::string_view inner) {
@@ -183,9 +189,16 @@ ApiReply Provider::ListAvailable(std::size_t account) {
   const Entitlements& entitlements = accounts_[account].entitlements;
   auto data = available_.find(entitlements);
   if (data == available_.end()) {
-    data = available_.emplace(entitlements, AvailableData(account)).first;
+    Listed made{AvailableData(account), "", NowMs() / 1'000};
+    made.etag = EtagOf(made.data);
+    data = available_.emplace(entitlements, std::move(made)).first;
   }
-  return data->second.empty() ? Error(404, "No numbers available") : Success(data->second);
+  const Listed& listed = data->second;
+  if (listed.data.empty()) return Error(404, "No numbers available");
+  ApiReply reply = Success(listed.data);
+  reply.etag = listed.etag;
+  reply.modified = listed.made;
+  return reply;
 }
 
 std::string Provider::AvailableData(std::size_t account) const {
@@ -208,7 +221,9 @@ ApiReply Provider::ListLeased(std::size_t account) {
     AppendObject(account, index, &list);
   }
   if (count == 0) return Error(404, "No leased numbers");
-  return Success(Cat(R"({"leased":)", count, R"(,"numbers":[)", list, "]}"));
+  ApiReply reply = Success(Cat(R"({"leased":)", count, R"(,"numbers":[)", list, "]}"));
+  reply.etag = EtagOf(list);
+  return reply;
 }
 
 ApiReply Provider::GetNumber(std::size_t account, std::size_t index) {

@@ -27,6 +27,11 @@ struct ApiReply {
   std::string body;
   std::string content_type = "application/json";
   std::string retry_after;
+  // Of a list: equal as long as its `data` is, and since when that is as it is (seconds, 0: that is
+  // not known).
+  std::string etag = {};
+  std::int64_t modified = 0;
+  bool gzip = false;  // it goes out so
 };
 
 // What the provider does: its operations, and their marks in the books (accounts, numbers, leases,
@@ -99,8 +104,13 @@ class Provider {
   std::map<std::size_t, Lease> leases_;  // by the number's index
   std::int64_t next_lease_ = 0;
   Ledger ledger_;
+  struct Listed {
+    std::string data;
+    std::string etag;
+    std::int64_t made = 0;  // seconds
+  };
   // AvailableData by what it depends on beside the numbers. Emptied when any number changes.
-  std::map<Entitlements, std::string> available_;
+  std::map<Entitlements, Listed> available_;
 };
 
 }  // namespace leasegateway::sandbox

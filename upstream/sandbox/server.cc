@@ -133,8 +133,8 @@ net::awaitable<void> Server::Accept(tcp::acceptor acceptor, bool is_control) {
     socket.set_option(tcp::no_delay(true), ignored);
     net::co_spawn(context_,
                   is_control ? ServeControl(std::move(socket), &control_)
-                             : ProviderSession::Serve(std::move(socket), &tls_, &provider_,
-                                                      &faults_, &traffic_),
+                             : ProviderSession::Serve(std::move(socket), &tls_, &options_,
+                                                      &provider_, &faults_, &traffic_),
                   [](std::exception_ptr) {});
   }
 }

@@ -14,12 +14,15 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <ctime>
 #include <exception>
 #include <optional>
 #include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
+
+#include "upstream/sandbox/representation.h"
 
 namespace leasegateway::sandbox {
 namespace {
@@ -89,6 +92,16 @@ Response MakeResponse(ApiReply reply, unsigned version, bool keep_alive) {
   if (!reply.retry_after.empty()) {
     response.set(http::field::retry_after, ToBeast(reply.retry_after));
   }
+  if (!reply.etag.empty()) response.set(http::field::etag, ToBeast(reply.etag));
+  if (reply.modified > 0) {
+    response.set(http::field::last_modified, ToBeast(HttpDate(reply.modified)));
+    response.set(http::field::date, ToBeast(HttpDate(std::time(nullptr))));
+  }
+  if (reply.gzip) {
+    response.set(http::field::content_encoding, "gzip");
+    response.set(http::field::vary, "accept-encoding");
+    reply.body = Gzip(reply.body);
+  }
   response.keep_alive(keep_alive);
   if (reply.status != 204 && reply.status != 304) {
     response.set(http::field::content_type, ToBeast(reply.content_type));
@@ -120,15 +133,18 @@ std::string_view PhraseOf(int status) {
 }  // namespace
 
 net::awaitable<void> ProviderSession::Serve(tcp::socket socket, ssl::context* tls,
-                                            Provider* provider, Faults* faults, Traffic* traffic) {
-  ProviderSession session(std::move(socket), tls, provider, faults, traffic);
+                                            const SandboxOptions* options, Provider* provider,
+                                            Faults* faults, Traffic* traffic) {
+  ProviderSession session(std::move(socket), tls, options, provider, faults, traffic);
   auto run = session.Run();
   co_await std::move(run);
 }
 
-ProviderSession::ProviderSession(tcp::socket socket, ssl::context* tls, Provider* provider,
-                                 Faults* faults, Traffic* traffic)
+ProviderSession::ProviderSession(tcp::socket socket, ssl::context* tls,
+                                 const SandboxOptions* options, Provider* provider, Faults* faults,
+                                 Traffic* traffic)
     : stream_(beast::tcp_stream(std::move(socket)), *tls),
+      options_(options),
       provider_(provider),
       faults_(faults),
       traffic_(traffic) {}
@@ -163,10 +179,29 @@ net::awaitable<void> ProviderSession::Run() {
 
 ApiReply ProviderSession::Apply(const Route& route, const Request& request) {
   try {
-    return provider_->Handle(route, View(request[http::field::authorization]), request.body());
+    ApiReply reply =
+        provider_->Handle(route, View(request[http::field::authorization]), request.body());
+    const bool is_list =
+        route.operation == Operation::kListAvailable || route.operation == Operation::kListLeased;
+    return is_list && reply.status == 200 ? Represent(request, std::move(reply)) : reply;
   } catch (const std::exception&) {
     return provider_->Error(500, "Internal Server Error");
   }
+}
+
+ApiReply ProviderSession::Represent(const Request& request, ApiReply list) const {
+  if (!options_->validators) {
+    list.etag.clear();
+    list.modified = 0;
+  } else if (IsUnchanged({View(request[http::field::if_none_match]),
+                          View(request[http::field::if_modified_since])},
+                         list.etag, list.modified)) {
+    list.status = 304;
+    list.body.clear();
+    return list;
+  }
+  list.gzip = options_->gzip && TakesGzip(View(request[http::field::accept_encoding]));
+  return list;
 }
 
 net::awaitable<bool> ProviderSession::Answer(Request request) {
@@ -278,11 +313,12 @@ ApiReply ProviderSession::Spoil(const Fault& fault, ApiReply reply) {
 }
 
 net::awaitable<bool> ProviderSession::SendInPieces(Fault fault, ApiReply reply, Framing framing) {
+  const Response response = MakeResponse(std::move(reply), framing.version, framing.keep_alive);
   std::ostringstream text;
-  text << MakeResponse(reply, framing.version, framing.keep_alive);
+  text << response;
   std::string wire = std::move(text).str();
   const bool truncate = fault.kind == Fault::Kind::kTruncate;
-  if (truncate) wire.resize(wire.size() - (reply.body.size() + 1) / 2);
+  if (truncate) wire.resize(wire.size() - (response.body().size() + 1) / 2);
   const std::size_t piece = truncate ? wire.size() : 1;
   for (std::size_t at = 0; at < wire.size(); at += piece) {
     if (at > 0) {
@@ -305,6 +341,7 @@ net::awaitable<bool> ProviderSession::Send(ApiReply reply, Framing framing) {
   http::response_serializer<http::string_body> serializer(response);
   lowest().expires_after(kIdleTimeout);
   auto [error, size] = co_await http::async_write(stream_, serializer, kToken);
+  traffic_->CountAnswer(static_cast<int>(response.result_int()), size);
   co_return !error && framing.keep_alive;
 }
 

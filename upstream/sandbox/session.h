@@ -11,6 +11,7 @@
 
 #include "upstream/sandbox/control.h"
 #include "upstream/sandbox/faults.h"
+#include "upstream/sandbox/options.h"
 #include "upstream/sandbox/provider.h"
 #include "upstream/sandbox/routes.h"
 #include "upstream/sandbox/traffic.h"
@@ -23,7 +24,8 @@ class ProviderSession {
  public:
   // Serves `socket` until its end. The others outlive it.
   static boost::asio::awaitable<void> Serve(boost::asio::ip::tcp::socket socket,
-                                            boost::asio::ssl::context* tls, Provider* provider,
+                                            boost::asio::ssl::context* tls,
+                                            const SandboxOptions* options, Provider* provider,
                                             Faults* faults, Traffic* traffic);
 
  private:
@@ -35,7 +37,8 @@ class ProviderSession {
   };
 
   ProviderSession(boost::asio::ip::tcp::socket socket, boost::asio::ssl::context* tls,
-                  Provider* provider, Faults* faults, Traffic* traffic);
+                  const SandboxOptions* options, Provider* provider, Faults* faults,
+                  Traffic* traffic);
 
   boost::asio::awaitable<void> Run();
   // Each returns false when the connection must not be used any more; it has been closed then as
@@ -48,11 +51,14 @@ class ProviderSession {
   boost::asio::awaitable<bool> SendInPieces(Fault fault, ApiReply reply, Framing framing);
 
   ApiReply Apply(const Route& route, const Request& request);
+  // The list as its request wants it, as far as the options go.
+  ApiReply Represent(const Request& request, ApiReply list) const;
   // What the fault makes of the answer.
   ApiReply Spoil(const Fault& fault, ApiReply reply);
   boost::beast::tcp_stream& lowest() { return boost::beast::get_lowest_layer(stream_); }
 
   boost::beast::ssl_stream<boost::beast::tcp_stream> stream_;
+  const SandboxOptions* const options_;
   Provider* const provider_;
   Faults* const faults_;
   Traffic* const traffic_;

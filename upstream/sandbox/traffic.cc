@@ -50,6 +50,11 @@ Traffic::UnderWay Traffic::NoteWrite(Write write) {
   return UnderWay(writes_.back());
 }
 
+void Traffic::CountAnswer(int status, std::size_t bytes) {
+  sent_bytes_ += bytes;
+  if (status == 304) ++not_modified_;
+}
+
 json::object Traffic::ToJson() const {
   json::object routes;
   for (const auto& [route, count] : by_route_) routes[route] = count;
@@ -57,6 +62,8 @@ json::object Traffic::ToJson() const {
   object["total"] = requests_;
   object["routes"] = std::move(routes);
   object["connections"] = connections_;
+  object["sent_bytes"] = sent_bytes_;
+  object["not_modified"] = not_modified_;
   object["open_connections"] = open_connections_.now;
   object["max_open_connections"] = open_connections_.most;
   object["in_flight"] = in_flight_.now;
@@ -87,6 +94,8 @@ json::object Traffic::WritesToJson(std::size_t after) const {
 
 void Traffic::Reset() {
   requests_ = 0;
+  sent_bytes_ = 0;
+  not_modified_ = 0;
   connections_ = open_connections_.now;
   by_route_.clear();
   writes_.clear();

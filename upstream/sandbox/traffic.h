@@ -61,6 +61,8 @@ class Traffic {
                                      std::string_view tracestate);
   // `from_us` and `to_us` are set here.
   [[nodiscard]] UnderWay NoteWrite(Write write);
+  // Of HTTP, header and body, as they went out; in TLS they are some more.
+  void CountAnswer(int status, std::size_t bytes);
   boost::json::object ToJson() const;
   // The writes with a greater `seq` than `after`; that of the first is 1.
   boost::json::object WritesToJson(std::size_t after) const;
@@ -70,6 +72,8 @@ class Traffic {
  private:
   std::int64_t requests_ = 0;
   std::int64_t connections_ = 0;
+  std::uint64_t sent_bytes_ = 0;
+  std::int64_t not_modified_ = 0;
   std::map<std::string, std::int64_t> by_route_;
   Gauge open_connections_;
   Gauge in_flight_;

@@ -192,7 +192,7 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpReq
                                                                          Deadline send_before) {
   Result result;
   auto& socket = beast::get_lowest_layer(stream_);
-  std::optional<http::response_parser<http::string_body>> parser;
+  std::optional<http::response_parser<ReplyBody>> parser;
   bool interim = false;
   boost::system::error_code error;
   const char* phase = nullptr;
@@ -218,7 +218,7 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpReq
     begin(Phase::kWait, "waiting for the answer", options_.response_timeout);
     for (int left = kMaxInterim; left >= 0; --left) {
       parser.emplace();
-      parser->body_limit(static_cast<std::uint64_t>(options_.max_body_bytes));
+      Prepare(*parser, request);
       co_await http::async_read_header(stream_, buffer_, *parser,
                                        asio::redirect_error(asio::use_awaitable, error));
       if (error || !IsInterim(parser->get().result_int())) break;
@@ -246,13 +246,9 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpReq
   }
   connected_ = false;
   result.cause = absl::StrCat(phase, ": ", error.message());
-  if (error == http::error::body_limit) {
-    result.failure = Result::Failure::kBodyTooLarge;
-    result.cause =
-        absl::StrCat("its body is larger than max_body_bytes, ", options_.max_body_bytes);
-  } else if (error.category() == make_error_code(http::error::bad_version).category() &&
-             error != http::error::end_of_stream && error != http::error::partial_message) {
-    result.failure = Result::Failure::kNotHttp;
+  if (auto why = WhyUnreadable(error, parser ? parser->get().body().problem : "")) {
+    result.failure = Result::Failure::kUnreadable;
+    result.cause = *std::move(why);
   } else if (co_await Cancelled()) {
     result.failure = Result::Failure::kCancelled;
   } else {
@@ -262,6 +258,32 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpReq
                        ERR_GET_REASON(error.value()) >= SSL_AD_REASON_OFFSET;
   }
   co_return result;
+}
+
+void HttpsConnection::Prepare(http::response_parser<ReplyBody>& parser,
+                              const HttpRequest& request) const {
+  parser.body_limit(static_cast<std::uint64_t>(options_.max_body_bytes));
+  parser.header_limit(static_cast<std::uint32_t>(options_.max_header_bytes));
+  ReplyBody::value_type& body = parser.get().body();
+  body.limit = static_cast<std::size_t>(options_.max_body_bytes);
+  body.takes_gzip = request[http::field::accept_encoding] == "gzip";
+}
+
+std::optional<std::string> HttpsConnection::WhyUnreadable(const beast::error_code& error,
+                                                          const std::string& problem) const {
+  if (!problem.empty()) return problem;
+  if (error == http::error::body_limit) {
+    return absl::StrCat("its body is larger than max_body_bytes, ", options_.max_body_bytes);
+  }
+  if (error == http::error::header_limit) {
+    return absl::StrCat("its header is larger than max_header_bytes, ", options_.max_header_bytes);
+  }
+  // What is left of Beast's own errors but those of a connection that ended.
+  if (error.category() == make_error_code(http::error::bad_version).category() &&
+      error != http::error::end_of_stream && error != http::error::partial_message) {
+    return absl::StrCat("it is not HTTP: ", error.message());
+  }
+  return std::nullopt;
 }
 
 HttpsConnection::Unasked HttpsConnection::Look() {

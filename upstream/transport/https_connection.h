@@ -6,11 +6,13 @@
 #include <boost/asio/ssl/context.hpp>
 #include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/http/message.hpp>
+#include <boost/beast/http/parser.hpp>
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -20,6 +22,7 @@
 #include "upstream/phase_times.h"
 #include "upstream/transport/dialed_stream.h"
 #include "upstream/transport/dialer.h"
+#include "upstream/transport/reply_body.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -41,7 +44,8 @@ struct HttpsOptions {
   std::chrono::milliseconds max_age{300'000};  // of a connection that is used again; 0: no limit
   // Longest use of an address before it is asked for anew.
   std::chrono::milliseconds dns_ttl{30'000};
-  std::int64_t max_body_bytes = 64 << 20;
+  std::int64_t max_body_bytes = 64 << 20;    // of an answer, as it is once inflated
+  std::int64_t max_header_bytes = 16 << 10;  // of an answer, with or without its status line
   int max_connections = 64;
   int warm_connections = 0;  // kept open though nobody calls, of those
   int max_waiters = 4096;    // calls that may wait for a connection
@@ -52,7 +56,7 @@ struct HttpsOptions {
 
 using Deadline = std::chrono::steady_clock::time_point;
 using HttpRequest = boost::beast::http::request<boost::beast::http::string_body>;
-using HttpResponse = boost::beast::http::response<boost::beast::http::string_body>;
+using HttpResponse = boost::beast::http::response<ReplyBody>;
 
 // TLS 1.2 or later, chain verification always on, trusting `ca_file` (PEM) or, when that is
 // empty, the system's authorities. Its connections go on with each other's sessions (TlsSessions).
@@ -76,7 +80,8 @@ class HttpsConnection {
 
   struct Result {
     // kTooLate: `send_before` had come, and no byte went out.
-    enum class Failure { kNone, kTransport, kBodyTooLarge, kNotHttp, kCancelled, kTooLate };
+    // kUnreadable: an answer came, or the beginning of one, that can't be taken.
+    enum class Failure { kNone, kTransport, kUnreadable, kCancelled, kTooLate };
     Failure failure = Failure::kNone;
     std::string cause;       // of a failure, in words
     bool timed_out = false;  // a phase or the deadline ran out
@@ -87,9 +92,10 @@ class HttpsConnection {
     bool reusable = false;  // may serve another exchange
     HttpResponse response;  // when there is no failure
   };
-  // One request, one answer. Neither a cancellation nor the deadline ends it once it goes out, if
-  // `finish_once_sent`: then only the time-outs of its phases do. Its first byte goes out before
-  // `send_before` or not at all: the clock is read right before it is handed to the stream.
+  // One request, one answer, which may come in gzip if the request's Accept-Encoding says just
+  // that. Neither a cancellation nor the deadline ends it once it goes out, if `finish_once_sent`:
+  // then only the time-outs of its phases do. Its first byte goes out before `send_before` or not
+  // at all: the clock is read right before it is handed to the stream.
   boost::asio::awaitable<Result> Exchange(HttpRequest request, Deadline deadline,
                                           bool finish_once_sent,
                                           Deadline send_before = Deadline::max());
@@ -112,6 +118,14 @@ class HttpsConnection {
   void LimitRetransmission();
   boost::asio::awaitable<Result> SendAndReceive(HttpRequest request, Deadline deadline,
                                                 Deadline send_before);
+
+  // The limits of an answer, and what the request allows it to be.
+  void Prepare(boost::beast::http::response_parser<ReplyBody>& parser,
+               const HttpRequest& request) const;
+  // Of an answer that came and can't be taken; nothing: the error is of another kind. `problem`:
+  // what its body says.
+  std::optional<std::string> WhyUnreadable(const boost::beast::error_code& error,
+                                           const std::string& problem) const;
 
   // Referred to, not copied: the pool owns the options and outlives its connections.
   const HttpsOptions& options_;

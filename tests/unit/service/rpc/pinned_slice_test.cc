@@ -93,6 +93,21 @@ TEST(PinnedSlice, ManyPartsGoAwayInAnyOrder) {
   }
 }
 
+TEST(PinnedSlice, ReplyOfTwoPartsSharesBoth) {
+  const auto pinned = PinSlice(SomeBytes());
+  const auto end = PinSlice(SomeBytes(100));
+  const grpc::ByteBuffer buffer = ToByteBuffer(ReplyBytes{pinned, {200, 300}, end});
+  std::vector<grpc::Slice> slices;
+  ASSERT_TRUE(buffer.Dump(&slices).ok());
+  ASSERT_EQ(slices.size(), 2U);
+  EXPECT_EQ(View(slices[0]).data(), pinned->view().data() + 200);
+  EXPECT_EQ(slices[0].size(), 300U);
+  EXPECT_EQ(View(slices[1]).data(), end->view().data());
+  EXPECT_EQ(slices[1].size(), 100U);
+  EXPECT_EQ(ToByteBuffer(ReplyBytes{pinned, {0, 0}, end}).Length(), 100U);
+  EXPECT_EQ(View(OnlySlice(ToByteBuffer(WholeReply(pinned)))), pinned->view());
+}
+
 TEST(PinnedSlice, EmptyBytes) {
   const auto pinned = PinSlice("");
   EXPECT_EQ(pinned->view(), "");

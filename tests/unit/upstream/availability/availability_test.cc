@@ -56,15 +56,12 @@ TEST(AvailabilityTest, FindsTheWholeReplyOfEachNumber) {
       ListOf({Priced("+13059478667", Money("USD", 1)), NumberOf("+12"), NumberOf("+123")});
   const auto availability = Build(numbers);
   for (const v1::Number& number : numbers) {
-    const auto range = availability->FindNumber(number.phone_number());
-    ASSERT_TRUE(range.has_value()) << number.phone_number();
+    const auto reply = availability->FindNumber(number.phone_number());
+    ASSERT_TRUE(reply.has_value()) << number.phone_number();
     v1::GetNumberResponse expected;
     *expected.mutable_number() = number;
     *expected.mutable_metadata() = Metadata();
-    v1::GetNumberResponse actual;
-    ASSERT_TRUE(actual.ParseFromString(
-        std::string(availability->number_replies()->view().substr(range->offset, range->size))));
-    EXPECT_THAT(actual, EqualsMessage(expected));
+    EXPECT_THAT(ParseReply<v1::GetNumberResponse>(*reply), EqualsMessage(expected));
   }
 }
 
@@ -100,17 +97,77 @@ TEST(AvailabilityTest, PinsTheListAndTheRepliesOnce) {
   EXPECT_EQ(pinned, 2);
   const auto rest = availability->Without("+13059478667", pin);
   EXPECT_EQ(pinned, 3);
-  EXPECT_EQ(rest->number_replies(), availability->number_replies());
+  EXPECT_EQ(rest->FindNumber("+13059478668")->bytes,
+            availability->FindNumber("+13059478668")->bytes);
 }
 
 TEST(AvailabilityTest, SaysHowMuchMemoryItHolds) {
   NumberList numbers;
   for (int i = 0; i < 1000; ++i) *numbers.Add() = NumberOf("+1305" + std::to_string(1000000 + i));
   const auto availability = Build(numbers);
-  const std::size_t replies =
-      availability->list_reply()->view().size() + availability->number_replies()->view().size();
+  const std::size_t replies = availability->list_reply().size() +
+                              availability->FindNumber("+13051000000")->bytes->view().size();
   EXPECT_GT(availability->MemoryBytes(), replies);
   EXPECT_LT(availability->MemoryBytes(), replies + 150 * 1000);
+}
+
+// --- Renewed -------------------------------------------------------------------------------------
+
+v1::ResponseMetadata LaterMetadata() {
+  v1::ResponseMetadata metadata = Metadata();
+  metadata.mutable_fetch_time()->set_seconds(1785699999);
+  metadata.clear_upstream_request_id();
+  return metadata;
+}
+
+TEST(AvailabilityTest, RenewedOnesHaveTheSameNumbersAndMetadataOfTheirOwn) {
+  const NumberList numbers = ListOf({NumberOf("+123"), NumberOf("+12"), NumberOf("+13")});
+  const auto old = Build(numbers);
+  const auto renewed = old->Renewed(LaterMetadata(), PinInMemory);
+  auto expected = ListReplyOf(numbers);
+  *expected.mutable_metadata() = LaterMetadata();
+  EXPECT_THAT(ListReply(*renewed), EqualsMessage(expected));
+  EXPECT_THAT(ListReply(*old), EqualsMessage(ListReplyOf(numbers)));
+  EXPECT_THAT(renewed->metadata(), EqualsMessage(LaterMetadata()));
+  v1::GetNumberResponse one;
+  *one.mutable_number() = numbers[1];
+  *one.mutable_metadata() = LaterMetadata();
+  EXPECT_THAT(ParseReply<v1::GetNumberResponse>(*renewed->FindNumber("+12")), EqualsMessage(one));
+  EXPECT_THAT(Search(*renewed, {}, "phone_number"), ElementsAre("+12", "+123", "+13"));
+  EXPECT_THAT(Availability::Compare(old.get(), *renewed), IsEmpty());
+  EXPECT_TRUE(renewed->HasNumbersOf(*old));
+}
+
+TEST(AvailabilityTest, RenewingTakesNothingThatGrowsWithTheList) {
+  NumberList numbers;
+  for (int i = 0; i < 1000; ++i) *numbers.Add() = NumberOf("+1305" + std::to_string(1000000 + i));
+  const auto old = Build(numbers);
+  std::size_t pinned = 0;
+  const auto renewed = old->Renewed(LaterMetadata(), [&](std::string bytes) {
+    pinned += bytes.size();
+    return PinInMemory(std::move(bytes));
+  });
+  EXPECT_LT(pinned, 200u);
+  EXPECT_EQ(renewed->list_reply().bytes, old->list_reply().bytes);
+  EXPECT_EQ(renewed->FindNumber("+13051000000")->bytes, old->FindNumber("+13051000000")->bytes);
+  EXPECT_LT(renewed->MemoryBytesBeside(*old), 1'000u);
+  EXPECT_EQ(old->MemoryBytesBeside(*old), 0u);
+  EXPECT_GT(Build(numbers)->MemoryBytesBeside(*old), old->MemoryBytes() - 1'000);
+}
+
+TEST(AvailabilityTest, NumbersAreLeftOutBeforeAndAfterRenewing) {
+  const NumberList numbers = ListOf({NumberOf("+123"), NumberOf("+12"), NumberOf("+13")});
+  auto expected = ListReplyOf(ListOf({numbers[1]}));
+  *expected.mutable_metadata() = LaterMetadata();
+  const auto rest = Build(numbers)
+                        ->Without("+123", PinInMemory)
+                        ->Renewed(LaterMetadata(), PinInMemory)
+                        ->Renewed(LaterMetadata(), PinInMemory)
+                        ->Without("+13", PinInMemory);
+  EXPECT_THAT(ListReply(*rest), EqualsMessage(expected));
+  EXPECT_THAT(ParseReply<v1::GetNumberResponse>(*rest->FindNumber("+12")).metadata(),
+              EqualsMessage(LaterMetadata()));
+  EXPECT_EQ(rest->FindNumber("+13"), std::nullopt);
 }
 
 // --- Without -------------------------------------------------------------------------------------

@@ -79,17 +79,17 @@ class Silent {
   std::vector<tcp::socket> queued_;
 };
 
-struct Outcome {
+struct RaceEnd {
   ConnectRaceResult result;
   Clock::duration took{};
 };
 
 class ConnectRaceTest : public testing::Test {
  protected:
-  Outcome Race(std::vector<tcp::endpoint> addresses,
+  RaceEnd Race(std::vector<tcp::endpoint> addresses,
                milliseconds connect_timeout = milliseconds(20'000),
                Clock::time_point deadline = Clock::time_point::max()) {
-    Outcome outcome;
+    RaceEnd outcome;
     std::optional<ConnectRaceResult> result;
     const auto began = Clock::now();
     asio::co_spawn(

@@ -52,7 +52,7 @@ TEST_F(HttpsConnectionTest, NoByteGoesOutOnceItIsTooLate) {
   }
   const auto in_time = Send(true, Soon());
   EXPECT_EQ(in_time.failure, Failure::kNone) << in_time.cause;
-  EXPECT_EQ(in_time.response.body(), "ok");
+  EXPECT_EQ(in_time.response.body().text.view(), "ok");
   EXPECT_EQ(provider_.requests().size(), 1U);
 }
 

@@ -1,0 +1,213 @@
+// Lists of which the provider says that they are as they were.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "tests/support/cache_fixture.h"
+#include "tests/support/shared_log_fixture.h"
+
+namespace leasegateway {
+namespace {
+
+template <typename List>
+Reply<List> Tagged(Reply<List> reply, std::string etag, std::int64_t fetched = 1) {
+  reply.validators.etag = std::move(etag);
+  reply.metadata.set_upstream_request_id("req_1");
+  reply.metadata.mutable_fetch_time()->set_seconds(fetched);
+  return reply;
+}
+
+template <typename List>
+Reply<List> Unchanged(std::int64_t fetched) {
+  Reply<List> reply;
+  reply.is_unchanged = true;
+  reply.metadata.mutable_fetch_time()->set_seconds(fetched);
+  return reply;
+}
+
+absl::Status Malformed() {
+  return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed, "what?");
+}
+
+class UnchangedListTest : public CachingLeaseApiTest {
+ protected:
+  // A refresh of both; what they were asked for with.
+  std::vector<std::string> Refresh() {
+    script_.etags.clear();
+    Pass(kFresh);
+    EXPECT_TRUE(StartAvailable(Context(milliseconds(1)))->status().ok());
+    EXPECT_TRUE(StartLeases(Context(milliseconds(1)))->status().ok());
+    return script_.etags;
+  }
+  void Provide(const std::string& etag) {
+    script_.available = Tagged(Numbers({kA, kB}), etag);
+    script_.leases = Tagged(Leases({LeaseOf(kC, "lease_c")}), etag);
+  }
+  void ProvideNothingNew(std::int64_t fetched) {
+    script_.available = Unchanged<NumberList>(fetched);
+    script_.leases = Unchanged<LeaseList>(fetched);
+  }
+  std::vector<v1::ResponseMetadata> MetadataInMemory() {
+    const auto list = cache_->PeekAvailability({});
+    const auto number = cache_->PeekNumber(kA, {});
+    const auto leases = cache_->PeekLeases({});
+    EXPECT_TRUE(list && number && leases);
+    return {
+        ParseReply<v1::ListAvailableNumbersResponse>(list->numbers->list_reply()).metadata(),
+        list->numbers->metadata(),
+        Parse<v1::GetNumberResponse>(*number).metadata(),
+        Parse<v1::ListLeasesResponse>(*leases).metadata(),
+    };
+  }
+};
+
+TEST_F(UnchangedListTest, AListIsAskedForWithWhatItCameWith) {
+  Provide("\"1\"");
+  EXPECT_THAT(Refresh(), ElementsAre("", ""));
+  EXPECT_THAT(Refresh(), ElementsAre("\"1\"", "\"1\""));
+  Provide("\"2\"");
+  EXPECT_THAT(Refresh(), ElementsAre("\"1\"", "\"1\""));
+  Provide("");
+  EXPECT_THAT(Refresh(), ElementsAre("\"2\"", "\"2\""));
+  EXPECT_THAT(Refresh(), ElementsAre("", ""));
+}
+
+TEST_F(UnchangedListTest, ItIsAsNewAsTheProvidersWord) {
+  Provide("\"1\"");
+  Refresh();
+  const auto before = cache_->PeekAvailability({});
+  ProvideNothingNew(7);
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_THAT(Refresh(), ElementsAre("\"1\"", "\"1\""));
+    EXPECT_THAT(AvailableInMemory(), ElementsAre(kA, kB));
+    EXPECT_THAT(LeasesInMemory(), ElementsAre("lease_c"));
+    EXPECT_EQ(CacheStatus(cache_->PeekAvailability({})->outcome), "hit; ttl=5");
+    EXPECT_EQ(CacheStatus(cache_->PeekLeases({})->outcome), "hit; ttl=5");
+    EXPECT_EQ(CacheStatus(cache_->PeekNumber(kA, {})->outcome), "hit; ttl=5");
+    for (const auto& metadata : MetadataInMemory()) {
+      EXPECT_EQ(metadata.upstream_request_id(), "req_1");
+      EXPECT_EQ(metadata.fetch_time().seconds(), 7);
+    }
+  }
+  const auto after = cache_->PeekAvailability({});
+  EXPECT_EQ(after->version, before->version);
+  EXPECT_EQ(after->numbers->list_reply().bytes, before->numbers->list_reply().bytes);
+}
+
+// What the provider says counts, not what memory shows meanwhile.
+TEST_F(UnchangedListTest, WritesAreNotPartOfIt) {
+  Provide("\"1\"");
+  Refresh();
+  ProvideNothingNew(7);
+  ASSERT_TRUE(Create(kA, "lease_a").ok());
+  EXPECT_THAT(AvailableInMemory(), ElementsAre(kB));
+  // It still lists the number, and does not know the lease: both are true then.
+  Refresh();
+  EXPECT_THAT(AvailableInMemory(), ElementsAre(kA, kB));
+  EXPECT_THAT(LeasesInMemory(), ElementsAre("lease_c"));
+}
+
+TEST_F(UnchangedListTest, WriteThatEndsMeanwhileIsLaidOverIt) {
+  Provide("\"1\"");
+  Refresh();
+  ProvideNothingNew(7);
+  Pass(kFresh);
+  script_.hold = true;
+  const auto numbers = StartAvailable(Context(milliseconds(1)));
+  const auto leases = StartLeases(Context(milliseconds(1)));
+  script_.hold = false;
+  ASSERT_TRUE(Create(kA, "lease_a").ok());
+  Release("ListAvailableNumbers");
+  Release("ListLeases");
+  EXPECT_THAT(PhoneNumbers(**numbers->result), ElementsAre(kB));
+  EXPECT_THAT(LeaseIds(**leases->result), UnorderedElementsAre("lease_a", "lease_c"));
+  const auto list = cache_->PeekLeases({});
+  EXPECT_EQ(Parse<v1::ListLeasesResponse>(*list).total_size(), 2);
+}
+
+TEST_F(UnchangedListTest, AfterAnAnswerThatCanNotBeReadAllIsAskedFor) {
+  Provide("\"1\"");
+  Refresh();
+  script_.available = Malformed();
+  script_.leases = Malformed();
+  Pass(kFresh);
+  StartAvailable(Context(milliseconds(1)));
+  StartLeases(Context(milliseconds(1)));
+  Provide("\"1\"");
+  EXPECT_THAT(Refresh(), ElementsAre("", ""));
+  script_.available = Outage();
+  script_.leases = Outage();
+  Pass(kFresh);
+  StartAvailable(Context(milliseconds(1)));
+  StartLeases(Context(milliseconds(1)));
+  Provide("\"1\"");
+  EXPECT_THAT(Refresh(), ElementsAre("\"1\"", "\"1\"")) << "an outage says nothing of the list";
+}
+
+TEST_F(UnchangedListTest, EmptyListIsAskedForAgainWithNothing) {
+  Provide("\"1\"");
+  Refresh();
+  script_.available_first = {Tagged(Numbers(std::initializer_list<std::string>{}), "\"2\"")};
+  EXPECT_THAT(Refresh(), ElementsAre("\"1\"", "", "\"1\""));
+}
+
+TEST_F(UnchangedListTest, ListThatIsDroppedIsForgotten) {
+  Provide("\"1\"");
+  Refresh();
+  PassWithTimers(kIdle + kStaleIfError + kFresh);
+  EXPECT_FALSE(cache_->PeekAvailability(milliseconds(10'000'000)));
+  EXPECT_EQ(cache_->stats().bytes, 0u);
+  EXPECT_THAT(Refresh(), ElementsAre("", ""));
+}
+
+class UnchangedSharedListTest : public CachedAccountLogTest {
+ protected:
+  UnchangedSharedListTest() {
+    script_.available = Tagged(Numbers({kA, kB}), "\"1\"");
+    script_.leases = Tagged(Leases({LeaseOf(kC, "lease_c")}), "\"1\"");
+  }
+  static std::int64_t FetchTime(Replica& replica) {
+    return replica.cache->PeekAvailability({})->numbers->metadata().fetch_time().seconds();
+  }
+};
+
+TEST_F(UnchangedSharedListTest, TheOthersHearThatItIsStillTheSame) {
+  EXPECT_THAT(Available(At(0)), ElementsAre(kA, kB));
+  EXPECT_THAT(LeasesOf(At(0)), ElementsAre("lease_c"));
+  const auto sequence = SequenceOf(At(0));
+  const auto bytes = At(1).cache->PeekAvailability({})->numbers->list_reply().bytes;
+  script_.available = Unchanged<NumberList>(7);
+  script_.leases = Unchanged<LeaseList>(7);
+  script_.etags.clear();
+  now_ += kFresh + milliseconds(1);
+  EXPECT_THAT(Available(At(0), milliseconds(1)), ElementsAre(kA, kB));
+  EXPECT_THAT(script_.etags, ElementsAre("\"1\""));
+  for (std::size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(FetchTime(At(i)), 7) << i;
+    EXPECT_EQ(SequenceOf(At(i)), sequence) << i;
+    EXPECT_EQ(CacheStatus(At(i).cache->PeekAvailability({})->outcome), "hit; ttl=5") << i;
+  }
+  EXPECT_EQ(At(1).cache->PeekAvailability({})->numbers->list_reply().bytes, bytes)
+      << "nothing is built anew";
+}
+
+// Each asks with what it has been answered itself.
+TEST_F(UnchangedSharedListTest, WhatTheLogHasIsNotMistakenForAnAnswer) {
+  EXPECT_THAT(Available(At(0)), ElementsAre(kA, kB));
+  script_.available = Tagged(Numbers({kB}), "\"2\"");
+  now_ += milliseconds(1);
+  EXPECT_THAT(Available(At(1), milliseconds(0)), ElementsAre(kB));
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB));
+  // The list is what it was when replica 0 asked.
+  script_.available = Unchanged<NumberList>(7);
+  script_.etags.clear();
+  now_ += milliseconds(1);
+  EXPECT_THAT(Available(At(0), milliseconds(0)), ElementsAre(kA, kB));
+  EXPECT_THAT(script_.etags, ElementsAre("\"1\""));
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_THAT(AvailableInMemory(At(i)), ElementsAre(kA, kB));
+}
+
+}  // namespace
+}  // namespace leasegateway

@@ -1,0 +1,139 @@
+#include "upstream/transport/gzip_inflater.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <ostream>
+#include <string>
+#include <string_view>
+
+#include "tests/support/gzip.h"
+
+namespace leasegateway {
+
+using Outcome = GzipInflater::Outcome;
+
+void PrintTo(Outcome outcome, std::ostream* out) {
+  constexpr const char* kNames[] = {"ok", "too large", "corrupt", "cut off", "trailing"};
+  *out << kNames[static_cast<int>(outcome)];
+}
+
+namespace {
+
+struct Inflated {
+  Outcome outcome = Outcome::kOk;
+  std::string text;
+  std::string problem;
+  std::size_t taken = 0;  // bytes of the pieces that were put
+};
+
+// In pieces of `step` bytes.
+Inflated Inflate(std::string_view bytes, std::size_t limit = 1 << 20, std::size_t step = 1 << 14) {
+  GzipInflater inflater(limit);
+  PaddedText text;
+  Inflated result;
+  for (std::size_t at = 0; at < bytes.size() && result.outcome == Outcome::kOk; at += step) {
+    const std::string_view piece = bytes.substr(at, step);
+    result.outcome = inflater.Put(piece, text);
+    result.taken += piece.size();
+  }
+  if (result.outcome == Outcome::kOk) result.outcome = inflater.Finish();
+  result.text = text.view();
+  result.problem = inflater.problem();
+  return result;
+}
+
+std::string Json() {
+  std::string json = "[";
+  for (int i = 0; i < 5'000; ++i) {
+    json += R"({"id":"+1305)" + std::to_string(1'000'000 + i * 7) + R"("},)";
+  }
+  return json + "null]";
+}
+
+TEST(GzipInflaterTest, WhatComesInAnyPiecesComesOutWhole) {
+  const std::string text = Json();
+  for (const int level : {0, 1, 9}) {
+    const std::string bytes = Gzip(text, level);
+    for (const std::size_t step : {1u, 2u, 17u, 4'096u, 1u << 20}) {
+      const Inflated inflated = Inflate(bytes, 1 << 20, step);
+      EXPECT_EQ(inflated.outcome, Outcome::kOk) << level << " " << step;
+      EXPECT_TRUE(inflated.text == text) << level << " " << step;
+    }
+  }
+}
+
+// RFC 1952, 2.2.
+TEST(GzipInflaterTest, MembersFollowEachOther) {
+  const std::string bytes = Gzip("one") + Gzip("") + Gzip(", two") + Gzip(", three");
+  for (const std::size_t step : {1u, 5u, 1'000u}) {
+    const Inflated inflated = Inflate(bytes, 1 << 20, step);
+    EXPECT_EQ(inflated.outcome, Outcome::kOk);
+    EXPECT_EQ(inflated.text, "one, two, three");
+  }
+}
+
+TEST(GzipInflaterTest, NoBytesAreNoText) {
+  const Inflated inflated = Inflate("");
+  EXPECT_EQ(inflated.outcome, Outcome::kOk);
+  EXPECT_EQ(inflated.text, "");
+}
+
+TEST(GzipInflaterTest, OneThatIsCutOffAnywhereIsCutOff) {
+  const std::string bytes = Gzip("one") + Gzip("two and something more");
+  const std::size_t first = Gzip("one").size();
+  for (std::size_t size = 1; size < bytes.size(); ++size) {
+    const Outcome expected = size == first ? Outcome::kOk : Outcome::kCutOff;
+    EXPECT_EQ(Inflate(std::string_view(bytes).substr(0, size)).outcome, expected) << size;
+  }
+}
+
+TEST(GzipInflaterTest, ChecksumAndLengthHaveToBeRight) {
+  const std::string bytes = Gzip("some text");
+  for (const std::size_t from_end : {1u, 4u, 5u, 8u}) {
+    std::string wrong = bytes;
+    wrong[wrong.size() - from_end] ^= 1;
+    const Inflated inflated = Inflate(wrong);
+    EXPECT_EQ(inflated.outcome, Outcome::kCorrupt) << from_end;
+    EXPECT_EQ(inflated.problem, from_end > 4 ? "incorrect data check" : "incorrect length check");
+  }
+}
+
+TEST(GzipInflaterTest, WhatIsNoGzipIsCorrupt) {
+  EXPECT_EQ(Inflate(R"({"id": "req_1"})").outcome, Outcome::kCorrupt);
+  std::string deflated = Gzip("some text");
+  deflated.erase(0, 10);  // its header
+  EXPECT_EQ(Inflate(deflated).outcome, Outcome::kCorrupt);
+}
+
+TEST(GzipInflaterTest, WhatFollowsAMemberIsAnotherOne) {
+  for (const std::string& more : {std::string("\n"), std::string("{}"), std::string(4, '\0')}) {
+    EXPECT_EQ(Inflate(Gzip("text") + more).outcome, Outcome::kTrailing);
+  }
+  EXPECT_EQ(Inflate(Gzip("text") + "\x1f").outcome, Outcome::kCutOff);
+  EXPECT_EQ(Inflate(Gzip("text") + "\x1fno member").outcome, Outcome::kCorrupt);
+}
+
+TEST(GzipInflaterTest, LimitIsOfWhatComesOut) {
+  const std::string text(100'000, 'x');
+  EXPECT_EQ(Inflate(Gzip(text), text.size()).outcome, Outcome::kOk);
+  const Inflated cut = Inflate(Gzip(text), text.size() - 1);
+  EXPECT_EQ(cut.outcome, Outcome::kTooLarge);
+  EXPECT_EQ(cut.text.size(), text.size());
+  // Members together.
+  EXPECT_EQ(Inflate(Gzip(text) + Gzip("x"), text.size()).outcome, Outcome::kTooLarge);
+  EXPECT_EQ(Inflate(Gzip("x"), 0).outcome, Outcome::kTooLarge);
+}
+
+// A thousandth of what comes out, so whoever waits for its end has lost.
+TEST(GzipInflaterTest, BombEndsWithThePieceThatPassesTheLimit) {
+  const std::string bomb = Gzip(std::string(64 << 20, '\0'), 9);
+  ASSERT_LT(bomb.size(), 100'000u);
+  const Inflated inflated = Inflate(bomb, 1 << 20, 256);
+  EXPECT_EQ(inflated.outcome, Outcome::kTooLarge);
+  EXPECT_EQ(inflated.text.size(), (1u << 20) + 1);
+  EXPECT_LT(inflated.taken, bomb.size() / 32);
+}
+
+}  // namespace
+}  // namespace leasegateway
