@@ -23,6 +23,8 @@ struct Result {
   int status = 0;
   std::string body;
   std::string retry_after;
+  std::string server;
+  std::string via;
   std::string content_type;
 
   boost::json::value Json() const;

@@ -9,8 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
 #include "upstream/cancellation.h"
-#include "upstream/provider/error_body.h"
-#include "upstream/provider/http_error.h"
+#include "upstream/provider/whose_answer.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -39,9 +38,31 @@ absl::Status TooLateError(std::string_view operation) {
   return status;
 }
 
+// All but the body.
+HttpFailure HeaderOf(const Route& route, const HttpResponse& response) {
+  HttpFailure answer;
+  answer.status = static_cast<int>(response.result_int());
+  answer.retry_after = std::string(response[http::field::retry_after]);
+  answer.content_type = std::string(response[http::field::content_type]);
+  answer.server = std::string(response[http::field::server]);
+  answer.via = std::string(response[http::field::via]);
+  answer.is_write = route.is_write();
+  answer.operation = route.name;
+  answer.has_arguments = route.has_arguments();
+  return answer;
+}
+
+// Whether an answer 2xx is a middleman's; `decoded` is what was read of it.
+bool IsMiddlemans(int status, std::string_view body, const absl::StatusOr<AnyReply>& decoded) {
+  const bool shows_envelope =
+      decoded.ok() &&
+      std::visit([](const auto& reply) { return ShowsEnvelope(reply.metadata); }, *decoded);
+  return !shows_envelope && WhoseAnswer(status, body) == Author::kMiddleman;
+}
+
 // What an exchange brought: the answer's body, when its status is 2xx.
 absl::StatusOr<std::string> BodyOf(const Route& route, Deadline deadline,
-                                   HttpsConnection::Result result) {
+                                   HttpsConnection::Result result, HttpFailure* answer) {
   using Failure = HttpsConnection::Result::Failure;
   switch (result.failure) {
     case Failure::kNone:
@@ -64,22 +85,12 @@ absl::StatusOr<std::string> BodyOf(const Route& route, Deadline deadline,
                            RequestState::kSent, route.is_write());
   }
   auto& response = result.response;
+  *answer = HeaderOf(route, response);
   if (http::to_status_class(response.result_int()) == http::status_class::successful) {
     return std::move(response.body());
   }
-  HttpFailure failure;
-  failure.status = static_cast<int>(response.result_int());
-  failure.body = std::move(response.body());
-  failure.retry_after = std::string(response[http::field::retry_after]);
-  failure.is_write = route.is_write();
-  failure.operation = route.name;
-  if (failure.status == 404 && !DecodeError(failure.body).recognized) {
-    return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
-                     absl::StrCat("the answer 404 to ", route.name,
-                                  " is not the provider's: is upstream_url right?"),
-                     {{"http_status", "404"}});
-  }
-  return FromHttp(failure, std::chrono::system_clock::now());
+  answer->body = std::move(response.body());
+  return FromHttp(*answer, std::chrono::system_clock::now());
 }
 
 }  // namespace
@@ -125,7 +136,8 @@ asio::awaitable<absl::Status> HttpsLeaseApi::Connect(HttpsConnection& connection
 }
 
 asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Exchange(CallContext context,
-                                                                     Route route) {
+                                                                     Route route,
+                                                                     HttpFailure* answer) {
   co_await asio::this_coro::throw_if_cancelled(false);
   using Failure = HttpsConnection::Result::Failure;
   const auto started = Clock::now();
@@ -170,7 +182,7 @@ asio::awaitable<absl::StatusOr<std::string>> HttpsLeaseApi::Exchange(CallContext
       result.cause);
 
   if (result.reusable) lease->Recycle();
-  co_return BodyOf(route, context.deadline, std::move(result));
+  co_return BodyOf(route, context.deadline, std::move(result), answer);
 }
 
 asio::awaitable<absl::StatusOr<AnyReply>> HttpsLeaseApi::Call(CallContext context,
@@ -178,9 +190,14 @@ asio::awaitable<absl::StatusOr<AnyReply>> HttpsLeaseApi::Call(CallContext contex
   Route route = RouteOf(operation);
   const auto stats = context.stats;
   const std::string name = route.name;
-  auto exchanging = Exchange(std::move(context), std::move(route));
+  HttpFailure answer;
+  auto exchanging = Exchange(std::move(context), std::move(route), &answer);
   const auto body = co_await std::move(exchanging);
   auto decoded = DecodeReply(operation, body);
+  if (body.ok() && IsMiddlemans(answer.status, *body, decoded)) {
+    answer.body = *body;
+    co_return FromMiddleman(answer, std::chrono::system_clock::now());
+  }
   if (!decoded.ok()) co_return decoded;
   std::visit(
       [&](auto& reply) {

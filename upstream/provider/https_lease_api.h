@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "upstream/lease_api.h"
+#include "upstream/provider/http_error.h"
 #include "upstream/provider/routes.h"
 #include "upstream/tolerated.h"
 #include "upstream/transport/connection_pool.h"
@@ -39,8 +40,10 @@ class HttpsLeaseApi final : public LeaseApi {
   std::function<ConnectionPool::Counts()> PoolCountsReader() const { return pool_.CountsReader(); }
 
  private:
-  // The answer's body, when its status is 2xx.
-  boost::asio::awaitable<absl::StatusOr<std::string>> Exchange(CallContext context, Route route);
+  // The answer's body, when its status is 2xx. Leaves in `answer` what its header says, which lives
+  // until then.
+  boost::asio::awaitable<absl::StatusOr<std::string>> Exchange(CallContext context, Route route,
+                                                               HttpFailure* answer);
   // A leased connection that is connected.
   boost::asio::awaitable<absl::Status> Connect(HttpsConnection& connection, Deadline deadline);
   // `span` is the exchange's own.

@@ -16,6 +16,8 @@ struct Route {
   std::string path;    // below the base path, percent-encoded
   std::string body;    // JSON; empty: none
   bool is_write() const { return method != "GET"; }
+  // Whether it has anything that a caller said.
+  bool has_arguments() const { return name.find('{') != std::string::npos || !body.empty(); }
 };
 Route RouteOf(const Operation& operation);
 

@@ -27,6 +27,8 @@ struct ApiReply {
   std::string body;
   std::string content_type = "application/json";
   std::string retry_after;
+  std::string server = "lease-sandbox";
+  std::string via{};
 };
 
 // What the provider does: its operations, and their marks in the books (accounts, numbers, leases,
