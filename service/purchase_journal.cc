@@ -1,15 +1,18 @@
 #include "service/purchase_journal.h"
 
+#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
 
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/signal_set.hpp>
 #include <boost/asio/strand.hpp>
 #include <optional>
 #include <string>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "service/admin/metric_snapshot.h"
 #include "service/config/database.h"
@@ -41,6 +44,17 @@ absl::StatusOr<postgres::DatabaseUrl> Parse(const std::string& key, const Config
   auto url = ParseDatabaseUrl(key, config);
   if (url.ok()) return url;
   return absl::FailedPreconditionError(absl::StrCat(key, ": ", url.status().message()));
+}
+
+// Says where the password is from, of which the error of the server or of libpq says nothing.
+absl::Status WithSourceOfPassword(const absl::Status& status, const Config& config) {
+  if (!absl::StrContains(status.message(), "password")) return status;
+  const std::string source =
+      !config.database_password_file.empty() ? "is that of database_password_file"
+      : !config.database_password.empty()    ? "is that of the environment"
+                                          : "is not set: give LEASE_GATEWAY_DATABASE_PASSWORD or "
+                                            "database_password_file";
+  return absl::Status(status.code(), absl::StrCat(status.message(), "; the password ", source));
 }
 
 absl::StatusOr<postgres::DatabaseOptions> DatabaseOptionsOf(const Config& config) {
@@ -116,7 +130,7 @@ absl::StatusOr<std::unique_ptr<PurchaseJournal>> PurchaseJournal::Open(
     return opened;
   }
   auto cluster = OpenCluster(config, executor);
-  if (!cluster.ok()) return cluster.status();
+  if (!cluster.ok()) return WithSourceOfPassword(cluster.status(), config);
   opened->cluster_ = *std::move(cluster);
   opened->shared_ = MakeSharedJournal(config, *opened->cluster_);
   PostgresJournal::KeepPruned(opened->shared_, executor);
@@ -125,6 +139,10 @@ absl::StatusOr<std::unique_ptr<PurchaseJournal>> PurchaseJournal::Open(
 
 PurchaseJournal::~PurchaseJournal() {
   if (cluster_) cluster_->Stop();
+}
+
+void PurchaseJournal::Hurry() {
+  if (cluster_) cluster_->Hurry();
 }
 
 std::shared_ptr<OperationJournal> PurchaseJournal::journal() const {
@@ -168,15 +186,23 @@ absl::Status MigrateDatabase(const Config& config) {
   if (!options.ok()) return options.status();
   const auto connector = std::make_shared<postgres::Connector>(*std::move(options));
   asio::io_context io;
+  // Also in a container, where the first process has no other answer to SIGTERM than its own.
+  asio::signal_set stop(io, SIGTERM, SIGINT);
+  stop.async_wait([connector](const boost::system::error_code& error, int) {
+    if (!error) connector->Hurry();
+  });
   std::optional<absl::StatusOr<postgres::BroughtUp>> result;
   asio::co_spawn(asio::make_strand(io), postgres::BringUp(connector, postgres::ProgramMigrations()),
                  [&](std::exception_ptr, absl::StatusOr<postgres::BroughtUp> brought) {
                    result = std::move(brought);
+                   stop.cancel();
                  });
   io.run();
   if (!result->ok()) {
-    return absl::Status(result->status().code(),
-                        absl::StrCat("database_url: ", result->status().message()));
+    return WithSourceOfPassword(
+        absl::Status(result->status().code(),
+                     absl::StrCat("database_url: ", result->status().message())),
+        config);
   }
   for (const std::string& warning : (*result)->warnings) spdlog::warn("database: {}", warning);
   spdlog::info("database {}: its schema is version {}", connector->options().url.where,

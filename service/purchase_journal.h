@@ -29,10 +29,14 @@ class PurchaseJournal {
   static absl::StatusOr<std::unique_ptr<PurchaseJournal>> Open(
       const Config& config, const boost::asio::any_io_executor& executor);
   // Of a database: leaves the other replicas, so that they need not wait for `ownership_time`.
-  // Blocks, for a few seconds at most. Whoever writes has ended.
+  // Blocks, for a second at most. Whoever writes has ended.
   ~PurchaseJournal();
   PurchaseJournal(const PurchaseJournal&) = delete;
   PurchaseJournal& operator=(const PurchaseJournal&) = delete;
+
+  // The process stops: no read or write takes longer than a database that answers needs. Any
+  // thread.
+  void Hurry();
 
   std::shared_ptr<OperationJournal> journal() const;
   // Null: a file.
@@ -57,7 +61,8 @@ class PurchaseJournal {
   std::shared_ptr<SqliteJournal> file_;      // or this
 };
 
-// Brings the schema of `database_url` up to date. Blocks. The error is one line that names the key.
+// Brings the schema of `database_url` up to date. Blocks; SIGTERM and SIGINT end it early. The
+// error is one line that names the key.
 absl::Status MigrateDatabase(const Config& config);
 
 }  // namespace leasegateway

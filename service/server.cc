@@ -154,7 +154,8 @@ void Server::MakeService() {
   runtime_->log_hits = config_.access_log_hits;
   const CacheEnvironment environment = MakeCacheEnvironment(io_->executor(), PinInMemory);
   search_ = std::make_unique<AvailabilitySearch>(
-      environment.now, environment.after, static_cast<std::size_t>(config_.cache_history_bytes),
+      environment.now, environment.after,
+      static_cast<std::size_t>(config_.cache_history_bytes) / 4 * 3,  // the rest is for watches
       journal_->cluster() ? [this] { return api_->account().SharedKey(); }
                           : std::function<std::string()>());
   watches_ = std::make_unique<WatchHub>(
@@ -232,6 +233,7 @@ Server::~Server() {
   // way, for which `recorded_` waits, and good-byes to the provider, which end by themselves within
   // a second.
   if (port_) port_->Wait();
+  if (journal_) journal_->Hurry();
   DetachAdmin();
   port_.reset();
   certificates_.reset();

@@ -35,6 +35,7 @@ UpstreamOptions UpstreamOptionsOf(const Config& config) {
   options.cache.negative = config.cache_negative;
   options.cache.idle = config.cache_idle;
   options.cache.max_numbers = static_cast<std::size_t>(config.cache_numbers);
+  options.cache.max_change_bytes = static_cast<std::size_t>(config.cache_history_bytes) / 4;
   options.pin = PinSlice;
   return options;
 }

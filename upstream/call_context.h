@@ -19,6 +19,9 @@ struct CallStats {
   // These are written on the strand that the call runs on.
   std::string upstream_request_id;  // the provider's, of the latest exchange that succeeded
   std::optional<CacheOutcome> cache;
+  // Of a write that is told again: done by then, perhaps by a process whose writes aren't known
+  // here.
+  std::optional<std::chrono::system_clock::time_point> settled_at;
 };
 
 // What every layer needs to know of the call that it works for. Passed explicitly and by value, so

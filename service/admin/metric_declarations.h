@@ -1,30 +1,14 @@
 #ifndef LEASE_GATEWAY_SERVICE_ADMIN_METRIC_DECLARATIONS_H_
 #define LEASE_GATEWAY_SERVICE_ADMIN_METRIC_DECLARATIONS_H_
 
-#include <string>
 #include <vector>
+
+#include "service/admin/metric_declaration.h"
 
 namespace leasegateway {
 
-class MetricSamples;
-struct MetricSnapshot;
-
-inline constexpr char kMetricCounter[] = "counter";
-inline constexpr char kMetricGauge[] = "gauge";
-inline constexpr char kMetricHistogram[] = "histogram";
-
-// A metric and how it is read.
-struct MetricDeclaration {
-  std::string name;
-  std::string type;  // one of the three
-  std::string unit;  // "1": a plain number
-  std::vector<std::string> labels;
-  std::string help;
-  void (*collect)(const MetricSnapshot& snapshot, MetricSamples& samples);
-};
-
 // All metrics of the process, each once, in the order in which they are listed. A new one is an
-// entry of a table in metric_declarations.cc, and where it reads something new, a member of
+// entry of a table of its subject (metric_groups.h), and where it reads something new, a member of
 // MetricSources and MetricSnapshot.
 const std::vector<MetricDeclaration>& MetricDeclarations();
 

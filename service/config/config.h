@@ -67,7 +67,7 @@ struct Config {
   Milliseconds cache_negative{2'000};                 // that a number does not exist
   Milliseconds cache_idle{300'000};                   // from the last read to the last refresh
   int cache_numbers = 10'000;                         // single ones, beside the lists
-  std::int64_t cache_history_bytes = 64 << 20;        // of lists that newer ones have replaced
+  std::int64_t cache_history_bytes = 64 << 20;        // of replaced lists and of changes
 
   // What is leased and given back is written down before it is done: in a file, or in a database
   // that replicas share.

@@ -112,7 +112,8 @@ const std::vector<Option>& Options() {
                &Config::cache_idle, 0ms, 168h),
       Integer("cache_numbers", "Single numbers kept in memory, beside the lists",
               &Config::cache_numbers, 0, 10'000'000),
-      Size<std::int64_t>("cache_history_bytes", "Memory for page walks over replaced lists,",
+      Size<std::int64_t>("cache_history_bytes",
+                         "Memory for replaced lists (page walks) and changes (watches),",
                          &Config::cache_history_bytes, 1 << 20, std::int64_t{16} << 30),
 
       Text(

@@ -86,6 +86,20 @@ milliseconds StalenessSince(std::chrono::system_clock::time_point given,
   return std::clamp(since, milliseconds(0), std::max(asked, milliseconds(0)));
 }
 
+asio::awaitable<Consistency> ConsistencyNow(
+    CachedAccount& account, std::optional<std::chrono::system_clock::time_point> settled_at,
+    std::chrono::steady_clock::time_point deadline) {
+  Consistency consistency;
+  if (settled_at && account.is_shared()) {
+    consistency.given = *settled_at;
+    co_return consistency;
+  }
+  auto seeing = account.SeenNow(deadline);
+  consistency.seen = co_await std::move(seeing);
+  consistency.given = std::chrono::system_clock::now();
+  co_return consistency;
+}
+
 asio::awaitable<CallContext> Include(CachedAccount& account, Consistency consistency,
                                      CallContext context) {
   auto catching_up = account.CatchUp(consistency.seen, context.deadline);

@@ -18,7 +18,7 @@ namespace leasegateway {
 // The metadata with which a read asks for a write, and with which a write's reply trails.
 inline constexpr char kConsistencyMetadata[] = "consistency-token";
 
-// What was written, and when that was said, by the wall clock of whoever said it.
+// What was written, and when that was said, by the wall clock of whoever said it, or done.
 struct Consistency {
   WritesSeen seen;
   std::chrono::system_clock::time_point given;  // whole milliseconds
@@ -39,6 +39,13 @@ absl::StatusOr<std::optional<Consistency>> ConsistencyOf(const grpc::ServerConte
 std::chrono::milliseconds StalenessSince(std::chrono::system_clock::time_point given,
                                          std::chrono::system_clock::time_point now,
                                          std::chrono::milliseconds asked);
+
+// What shows a write that has returned here, or that was only told again and was done at
+// `settled_at`: whoever did it may not have said so to the other replicas yet. Waits by the
+// deadline at most for a place in the log that they share.
+boost::asio::awaitable<Consistency> ConsistencyNow(
+    CachedAccount& account, std::optional<std::chrono::system_clock::time_point> settled_at,
+    std::chrono::steady_clock::time_point deadline);
 
 // Makes memory include what a read asks for, or the read want an answer that the provider gave
 // since. On the call's strand.

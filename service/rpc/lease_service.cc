@@ -65,17 +65,16 @@ asio::awaitable<absl::Status> LeaseService::Answer(CallContext call, Missing mis
   auto including = Included(std::move(call), missing);
   call = co_await std::move(including);
   const auto deadline = call.deadline;
+  const auto stats = call.stats;
   auto& api = ApiFor<Request>();
   auto doing = Do(api, std::move(call), &messages.request, &messages.response);
   absl::Status status = co_await std::move(doing);
   if (!status.ok()) co_return status;
   if constexpr (Writes<Request>) {
-    auto seeing = api_.account().SeenNow(
-        std::min(deadline, std::chrono::steady_clock::now() + kTokenPatience));
-    Consistency consistency;
-    consistency.seen = co_await std::move(seeing);
-    consistency.given = std::chrono::system_clock::now();
-    std::string token = EncodeConsistency(consistency, runtime_.account);
+    auto seeing =
+        ConsistencyNow(api_.account(), stats->settled_at,
+                       std::min(deadline, std::chrono::steady_clock::now() + kTokenPatience));
+    std::string token = EncodeConsistency(co_await std::move(seeing), runtime_.account);
     context->AddTrailingMetadata(kConsistencyMetadata, token);
     messages.response.mutable_metadata()->set_consistency_token(std::move(token));
   }
@@ -294,7 +293,10 @@ grpc::ServerWriteReactor<ByteBuffer>* LeaseService::WatchAvailability(
     CallbackServerContext* context, const ByteBuffer* bytes) {
   v1::WatchAvailabilityRequest request;
   absl::Status valid = Parse(*bytes, &request) ? Validate(request) : UnreadableError();
-  return watches_.Watch(context, std::move(request), std::move(valid));
+  const auto missing = MissingOf(*context, request);
+  if (valid.ok()) valid = missing.status();
+  return watches_.Watch(context, std::move(request), missing.ok() ? *missing : std::nullopt,
+                        std::move(valid));
 }
 
 ServerUnaryReactor* LeaseService::BatchGetNumbers(CallbackServerContext* context,

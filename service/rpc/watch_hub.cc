@@ -68,8 +68,9 @@ WatchHub::WatchHub(const CallRuntime& runtime, CachingLeaseApi& cache, const Wat
 
 grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchHub::Watch(grpc::CallbackServerContext* context,
                                                             v1::WatchAvailabilityRequest request,
+                                                            std::optional<Consistency> missing,
                                                             absl::Status valid) {
-  const auto watcher = std::make_shared<Watcher>(setting_, context, std::move(request));
+  const auto watcher = std::make_shared<Watcher>(setting_, context, std::move(request), missing);
   const absl::Status entered = valid.ok() ? watchers_->Enter(watcher) : std::move(valid);
   watcher->Start(entered, [watchers = watchers_, watcher] { watchers->Leave(watcher); });
   return watcher.get();

@@ -7,12 +7,14 @@
 
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
 #include <vector>
 
 #include "absl/status/status.h"
 #include "leasegateway/v1/lease_service.pb.h"
 #include "service/rpc/call_runtime.h"
+#include "service/rpc/consistency.h"
 #include "service/rpc/watcher.h"
 #include "upstream/availability/caching_lease_api.h"
 
@@ -28,9 +30,11 @@ class WatchHub {
   WatchHub& operator=(const WatchHub&) = delete;
 
   // The call's reactor, which writes serialised WatchAvailabilityResponses. gRPC deletes it.
-  // `valid`: when not OK, the call ends with it at once.
+  // `missing`: what its first state has to include and memory does not show yet. `valid`: when not
+  // OK, the call ends with it at once.
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Watch(grpc::CallbackServerContext* context,
                                                     v1::WatchAvailabilityRequest request,
+                                                    std::optional<Consistency> missing,
                                                     absl::Status valid);
 
   // Ends all watches with UNAVAILABLE, STOPPING, and lets no new one begin. Those whose callers do

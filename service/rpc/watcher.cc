@@ -35,10 +35,11 @@ constexpr std::chrono::seconds kFarewell{1};
 }  // namespace
 
 Watcher::Watcher(const WatchSetting& setting, grpc::CallbackServerContext* server_context,
-                 v1::WatchAvailabilityRequest request)
+                 v1::WatchAvailabilityRequest request, std::optional<Consistency> missing)
     : setting_(setting),
       server_context_(server_context),
       request_(std::move(request)),
+      missing_(missing),
       filter_(request_.filter()),
       fingerprint_(Fingerprint(request_.filter(), "")),
       started_(Clock::now()),
@@ -130,22 +131,14 @@ std::string Watcher::Token(std::uint64_t version) const {
 
 asio::awaitable<absl::Status> Watcher::Run(std::shared_ptr<Watcher> self) {
   co_await asio::this_coro::throw_if_cancelled(false);
+  if (self->missing_) {
+    auto waiting = AwaitMissing(self);
+    co_await std::move(waiting);
+  }
   if (!self->request_.resume_token().empty()) {
-    const auto values = DecodeToken(self->request_.resume_token(), 3);
-    if (!values || (*values)[2] != self->fingerprint_) {
-      co_return FieldViolation("resume_token", reason::kInvalidResumeToken,
-                               values ? "belongs to another filter" : "is not a resume token");
-    }
-    if ((*values)[0] == self->setting_.instance) {
-      self->version_ = (*values)[1];
-    } else {
-      LoggedState entry;
-      entry.log = (*values)[0];
-      entry.sequence = (*values)[1];
-      auto resuming = Resume(self, entry);
-      absl::Status status = co_await std::move(resuming);
-      if (!status.ok()) co_return status;
-    }
+    auto beginning = Begin(self);
+    absl::Status status = co_await std::move(beginning);
+    if (!status.ok()) co_return status;
   }
   for (;;) {
     const asio::cancellation_state cancellation = co_await asio::this_coro::cancellation_state;
@@ -184,23 +177,48 @@ asio::awaitable<absl::Status> Watcher::Run(std::shared_ptr<Watcher> self) {
   }
 }
 
-asio::awaitable<absl::Status> Watcher::Resume(std::shared_ptr<Watcher> self, LoggedState entry) {
-  auto finding = self->setting_.cache.account().ChangesFrom(entry, Clock::now() + kResumeTimeout);
-  auto changes = co_await std::move(finding);
-  if (!changes) co_return absl::OkStatus();
-  for (AvailabilityChange& change : *changes) {
-    absl::Status status = co_await SendChange(self, std::move(change));
-    if (!status.ok() || !self->version_) co_return status;
+asio::awaitable<void> Watcher::AwaitMissing(std::shared_ptr<Watcher> self) {
+  CallContext context = self->context_;
+  context.deadline = Clock::now() + kStateTimeout;
+  auto including = Include(self->setting_.cache.account(), *self->missing_, std::move(context));
+  context = co_await std::move(including);
+  self->max_staleness_ = context.max_staleness;
+}
+
+asio::awaitable<absl::Status> Watcher::Begin(std::shared_ptr<Watcher> self) {
+  const auto values = DecodeToken(self->request_.resume_token(), 3);
+  if (!values || (*values)[2] != self->fingerprint_) {
+    co_return FieldViolation("resume_token", reason::kInvalidResumeToken,
+                             values ? "belongs to another filter" : "is not a resume token");
   }
-  co_return absl::OkStatus();
+  // Which of the changes shows what the call asks to see, if one does, isn't known.
+  if (self->max_staleness_) co_return absl::OkStatus();
+  if ((*values)[0] == self->setting_.instance) {
+    self->version_ = (*values)[1];
+    co_return absl::OkStatus();
+  }
+  LoggedState entry;
+  entry.log = (*values)[0];
+  entry.sequence = (*values)[1];
+  auto resuming = Resume(self, entry);
+  co_return co_await std::move(resuming);
+}
+
+asio::awaitable<absl::Status> Watcher::Resume(std::shared_ptr<Watcher> self, LoggedState entry) {
+  auto finding = self->setting_.cache.account().ChangeFrom(entry, Clock::now() + kResumeTimeout);
+  auto change = co_await std::move(finding);
+  if (!change) co_return absl::OkStatus();
+  auto sending = SendChange(self, *std::move(change));
+  co_return co_await std::move(sending);
 }
 
 asio::awaitable<absl::Status> Watcher::SendState(std::shared_ptr<Watcher> self) {
   self->version_.reset();
-  auto answer = self->setting_.cache.PeekAvailability(std::nullopt);
+  auto answer = self->setting_.cache.PeekAvailability(self->max_staleness_);
   if (!answer) {
     CallContext context = self->context_;
     context.deadline = Clock::now() + kStateTimeout;
+    context.max_staleness = self->max_staleness_;
     auto found = co_await self->setting_.cache.FindAvailability(std::move(context));
     if (!found.ok()) co_return found.status();
     answer = *std::move(found);
@@ -242,6 +260,7 @@ asio::awaitable<absl::Status> Watcher::SendState(std::shared_ptr<Watcher> self) 
   } while (sent < rows.size());
   self->held_.reset();
   self->version_ = version;
+  self->max_staleness_.reset();
   co_return absl::OkStatus();
 }
 

@@ -20,6 +20,7 @@
 #include "absl/status/status.h"
 #include "leasegateway/v1/lease_service.pb.h"
 #include "service/rpc/call_runtime.h"
+#include "service/rpc/consistency.h"
 #include "upstream/availability/caching_lease_api.h"
 #include "upstream/availability/number_filter.h"
 #include "upstream/call_context.h"
@@ -52,7 +53,7 @@ class Watcher final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                       public std::enable_shared_from_this<Watcher> {
  public:
   Watcher(const WatchSetting& setting, grpc::CallbackServerContext* server_context,
-          v1::WatchAvailabilityRequest request);
+          v1::WatchAvailabilityRequest request, std::optional<Consistency> missing);
 
   // Called once. Unless `entered` is OK the call ends with it at once; otherwise `left` is called,
   // on the strand, before it ends.
@@ -79,6 +80,11 @@ class Watcher final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // is not known any more.
   static boost::asio::awaitable<absl::Status> Resume(std::shared_ptr<Watcher> self,
                                                      LoggedState entry);
+  // Waits for what the call asks to see, and has `max_staleness_` set where memory does not show
+  // it.
+  static boost::asio::awaitable<void> AwaitMissing(std::shared_ptr<Watcher> self);
+  // Sets `version_` to what the caller has, by its `resume_token`.
+  static boost::asio::awaitable<absl::Status> Begin(std::shared_ptr<Watcher> self);
   // All that matches now. Leaves `version_` empty when `held_` was given up.
   static boost::asio::awaitable<absl::Status> SendState(std::shared_ptr<Watcher> self);
   // What matches of a change. Leaves `version_` empty when `held_` was given up.
@@ -92,6 +98,7 @@ class Watcher final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   const WatchSetting setting_;
   grpc::CallbackServerContext* const server_context_;
   const v1::WatchAvailabilityRequest request_;
+  const std::optional<Consistency> missing_;  // that the first state has to include
   const NumberFilter filter_;
   const std::uint64_t fingerprint_;
   const std::chrono::steady_clock::time_point started_;
@@ -102,6 +109,7 @@ class Watcher final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   boost::asio::strand<boost::asio::any_io_executor> strand_;
   boost::asio::cancellation_signal cancellation_;
   std::optional<std::uint64_t> version_;  // that the caller has; nothing: none
+  MaxStaleness max_staleness_;            // of the first state
   std::chrono::steady_clock::time_point last_sent_ = started_;
   std::shared_ptr<const void> held_;  // the snapshot or change that is being sent, until given up
   grpc::ByteBuffer buffer_;           // being written

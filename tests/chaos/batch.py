@@ -10,11 +10,12 @@ import plan
 class Batch:
     """What is recorded of trials that run at once."""
 
-    def __init__(self, slots, last_entries, last_writes=()):
+    def __init__(self, slots, last_entries, last_writes=(), last_written=0):
         self.slots = slots  # the numbers of each trial that can run at once
         self.ledger_start = last_entries[0]["seq"] if last_entries else 0
         self.writes_start = last_writes[0]["seq"] if last_writes else 0
-        self.sent = ()  # to the provider, by several replicas
+        self.written_start = last_written
+        self.sent = self.written = ()  # to the provider, and to the journal, by several replicas
         self.wall_start = time.time_ns()
         self.calls = []
         self.intents = []  # (trial, intent)
@@ -61,5 +62,6 @@ class Batch:
                 "operations": [dataclasses.asdict(each) for each in self.operations],
                 "ledger": [dataclasses.asdict(each) for each in self.ledger],
                 "sent": [dataclasses.asdict(each) for each in self.sent],
+                "written": [dataclasses.asdict(each) for each in self.written],
                 "trials": [dataclasses.asdict(each) for each in self.trials.values()],
             }, file, indent=1)

@@ -23,7 +23,7 @@ import tempfile
 import threading
 import time
 
-COUNTERS = ("calls", "kills", "caught", "faults", "late", "freezes", "blows", "network")
+COUNTERS = ("calls", "kills", "caught", "faults", "late", "freezes", "blows", "network", "rights")
 P99_LATE = 50  # milliseconds
 SHOWN = 10  # violations of each invariant, at once
 
@@ -141,6 +141,7 @@ def summarise(options, total, seconds):
         show("freezes", total["freezes"])
         show("to the database", total["blows"])
         show("between gateways and database", total["network"])
+        show("rights to send", total["rights"])
         print(f"without a living owner: {total['longest_orphaned']:.1f} s at most")
     show("operations caught by a kill", total["caught"])
     methods = collections.defaultdict(collections.Counter)
@@ -166,11 +167,14 @@ def summarise(options, total, seconds):
 
 
 def show_violation(options, violation):
-    from plan import draw_trial
+    import plan
+    import plan_replicas
 
+    trial = plan.draw_trial(options.seed, violation["trial"])
+    if options.replicas > 1:
+        plan_replicas.spread(trial, options.seed, options.replicas)
     print(f"VIOLATION of {violation['invariant']}, "
-          f"{'batch of ' if violation['batch'] else ''}trial {violation['trial']} "
-          f"({draw_trial(options.seed, violation['trial']).scenario}): "
+          f"{'batch of ' if violation['batch'] else ''}trial {violation['trial']} ({trial.scenario}): "
           f"{violation['text']}\n  replay: {replay(options, violation)}", flush=True)
 
 

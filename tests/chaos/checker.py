@@ -19,6 +19,7 @@ INVARIANTS = {
     10: "no two replicas have a request for one purchase under way",
     11: "what a dead replica left open has another owner within 15 s",
     12: "all replicas say the same once it is quiet",
+    13: "nothing is sent without the right to, which nobody gets before another's has run out",
 }
 
 PURCHASES = ("LEASE", "LEASE_ANY")

@@ -10,6 +10,7 @@ import time
 import psycopg2
 
 import checker
+import history
 import postgres
 
 # Operations that are open and whose owner is not alive, of which there may be none for long.
@@ -23,13 +24,15 @@ WHERE o.state IN ('INTENDED', 'SENT', 'UNKNOWN') AND (r.id IS NULL OR r.alive_un
 class Proxy:
     """The process of tcp_proxy.py. Functions block; thread-safe."""
 
-    def __init__(self, replicas, server_ports, log):
+    def __init__(self, replicas, server_ports, provider_port, log):
         self.lock = threading.Lock()
         self.process = subprocess.Popen(
             [sys.executable, os.path.join(os.path.dirname(os.path.abspath(__file__)), "tcp_proxy.py"),
-             "--gateways", str(replicas), "--servers", ",".join(map(str, server_ports))],
+             "--gateways", str(replicas), "--servers", ",".join(map(str, server_ports)),
+             "--provider", str(provider_port)],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, text=True)
-        self.ports = json.loads(self.process.stdout.readline())["ports"]
+        said = json.loads(self.process.stdout.readline())
+        self.ports, self.provider_port = said["ports"], said["provider"]
         self.counts = {}
 
     def do(self, do, **more):
@@ -44,16 +47,21 @@ class Proxy:
 
 
 class Database:
-    def __init__(self, folder, replicas):
+    """`provider_port`: of the gateway that can be kept from connecting to the provider."""
+
+    def __init__(self, folder, replicas, provider_port):
+        self.provider_port = provider_port
         self.pair = postgres.Pair(folder)
         self.log = open(os.path.join(folder, "proxy.log"), "wb")
         self.proxy = None
+        self.history = history.History(self)
         self.replicas = replicas
         self.local = threading.local()
 
     def start(self):
         self.pair.start()
-        self.proxy = Proxy(self.replicas, [server.port for server in self.pair.servers], self.log)
+        self.proxy = Proxy(self.replicas, [server.port for server in self.pair.servers],
+                           self.provider_port, self.log)
 
     @property
     def password(self):
@@ -63,7 +71,8 @@ class Database:
         """The replica's own way to whichever server takes writes."""
         hosts = ",".join(f"127.0.0.1:{port}" for port in self.proxy.ports[replica])
         return (f"postgresql://{postgres.USER}@{hosts}/{postgres.DATABASE}"
-                "?target_session_attrs=read-write&sslmode=disable")
+                "?target_session_attrs=read-write&sslmode=disable"
+                f"&application_name={history.PREFIX}{replica}")
 
     def ask(self, sql, *arguments):
         """All rows. Blocks until the database answers, 60 s at most."""

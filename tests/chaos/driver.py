@@ -32,7 +32,8 @@ class Driver:
         self.folder, self.seed, self.replicas = folder, seed, replicas
         self.sandbox = world.Sandbox(os.path.join(binaries, "lease-sandbox"), folder, 1,
                                      BATCH * plan.NUMBERS + WARM, replicas)
-        self.database = Database(folder, replicas) if replicas > 1 else None
+        self.database = Database(folder, replicas, self.sandbox.ports[plan_replicas.SLEEPER]) if (
+            replicas > 1) else None
         self.gateways = [world.Gateway(os.path.join(binaries, "lease-gateway"), folder, self.sandbox,
                                        index, self.database) for index in range(replicas)]
         self.tally = Tally()
@@ -42,6 +43,8 @@ class Driver:
         if self.database:
             await world.off_loop(self.database.start)
         numbers = sorted({entry for entry in await self.inventory()})
+        if self.database:
+            await world.off_loop(self.database.history.start)
         warm = numbers[:WARM]
         self.slots = [numbers[WARM + i * plan.NUMBERS:WARM + (i + 1) * plan.NUMBERS]
                       for i in range(BATCH)]
@@ -55,7 +58,7 @@ class Driver:
         self.faults = provider.Faults(self.sandbox, self.tally, warm)
         self.callers = Callers(self.gateways, self.client, self.tally, warm)
         self.killer = Killer(self.gateways, self.sandbox, self.client, self.tally, self.database)
-        self.judge = Judge(self.gateways, self.sandbox, self.callers, self.tally, warm)
+        self.judge = Judge(self.gateways, self.sandbox, self.callers, self.tally, warm, self.database)
         self.storm = Storm(self.gateways, self.database, self.killer, self.tally)
         await self.start()
 
@@ -82,7 +85,8 @@ class Driver:
         self.tally.first = first
         rng = random.Random(f"{self.seed}:batch:{first}")
         batch = Batch(self.slots, (await world.off_loop(self.sandbox.ledger))[-1:],
-                      (await world.off_loop(self.sandbox.writes))[-1:])
+                      (await world.off_loop(self.sandbox.writes))[-1:],
+                      await world.off_loop(self.database.history.last) if self.database else 0)
         trials = [self.draw_trial(index) for index in indexes]
         for trial in trials:
             batch.add(trial)

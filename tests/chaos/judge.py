@@ -10,15 +10,16 @@ from leasegateway.v1 import resources_pb2 as resources
 import checker
 import messages
 import plan
+import rights
 import world
 
 LEASES_AGREE_WITHIN = 5.0  # seconds
 
 
 class Judge:
-    def __init__(self, gateways, sandbox, callers, tally, warm):
+    def __init__(self, gateways, sandbox, callers, tally, warm, database=None):
         self.gateways, self.sandbox, self.callers, self.tally = gateways, sandbox, callers, tally
-        self.client, self.warm = callers.client, warm
+        self.client, self.warm, self.database = callers.client, warm, database
         self.listed = {}  # request_id → (state, lease_id), as ListOperations had it at the end
 
     async def settle(self):
@@ -157,6 +158,11 @@ class Judge:
             batch.sent = await self.sent(batch)
             self.tally.violate(
                 checker.check_under_way(batch.sent, world.REQUEST_LIMIT, batch.trial_of_number))
+            batch.written = await world.off_loop(self.database.history.since, batch.written_start)
+            granted = rights.rights_of(batch.written)
+            self.tally.rights.update(rights.count(granted))
+            self.tally.violate(rights.check_rights(batch.sent, granted, world.CLOCK_MARGIN,
+                                                   self.sandbox.stops, batch.trial_of_number))
 
     async def sent(self, batch):
         """What replicas have sent to the provider in this batch, with the request_id where its trace tells."""

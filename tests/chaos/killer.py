@@ -1,7 +1,6 @@
 """The gateways' ends and restarts: killed or frozen at the moment of a trial, stopped, or by themselves."""
 
 import asyncio
-import signal
 import time
 
 from leasegateway.v1 import lease_service_pb2 as service
@@ -14,7 +13,7 @@ import world
 # The state in which the journal has to have an operation for a moment to have come.
 ORDER = ("INTENDED", "SENT", "UNKNOWN", "SUCCEEDED", "FAILED")
 
-CONNECTS_WITHIN = 0.2  # seconds, less than handshake_timeout
+CONNECTS_WITHIN = 0.1  # seconds, less than handshake_timeout
 HEARS_WITHIN = 0.15  # seconds, less than plan_replicas.SLOW_LOOK takes
 
 
@@ -33,7 +32,8 @@ class Killer:
         async with gateway.lock:
             await self.await_moment(batch, trial, number, gateway)
             if trial.freeze:
-                await self.freeze(gateway, trial.freeze, trial.kill)
+                why = "sleep" if trial.scenario == "sleep" else trial.kill
+                await self.freeze(gateway, trial.freeze, why)
                 return
             self.kill_now(gateway)
             self.tally.kills[trial.kill] += 1
@@ -55,14 +55,14 @@ class Killer:
             await asyncio.sleep(trial.kill_delay * 5)
         elif trial.kill in ("apply-answer", "answer-journal"):
             await world.off_loop(self.strike_when_booked, batch, number, booked, trial.kill_delay, strike)
+        elif trial.scenario == "sleep":
+            await self.fall_asleep_connecting(intent, gateway)
         elif trial.kill == "journal-send" and self.database:
             # It is granted to send, but does not hear of it. It shall hear of what came before.
             await self.wait_for_state(intent, "INTENDED")
             await asyncio.sleep(HEARS_WITHIN)
             await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=2))
             await self.wait_for_state(intent, "SENT")
-            if trial.scenario == "sleep":
-                await self.fall_asleep_connecting(gateway)
             strike()
             await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=0))
         else:
@@ -70,7 +70,7 @@ class Killer:
             # at the number gets no answer, then because no connection comes about.
             stands = trial.kill == "journal-send" and trial.index % 2 == 0
             if stands:
-                self.sandbox.process.send_signal(signal.SIGSTOP)
+                self.sandbox.stand_still()
             try:
                 await self.wait_for_state(intent, "INTENDED" if stands else "SENT")
                 if trial.kill == "send-apply" or stands:
@@ -78,17 +78,22 @@ class Killer:
                 strike()
             finally:
                 if stands:
-                    self.sandbox.process.send_signal(signal.SIGCONT)
+                    self.sandbox.go_on()
 
-    async def fall_asleep_connecting(self, gateway):
-        """It hears that it may send, and is frozen before it can: the provider stands still for a moment."""
-        self.sandbox.process.send_signal(signal.SIGSTOP)
+    async def fall_asleep_connecting(self, intent, gateway):
+        """It hears that it may send, and is frozen before it can: the provider takes no new connections.
+
+        What the provider then answers to the connection waits for the gateway to wake up.
+        """
+        await self.wait_for_state(intent, "INTENDED")
+        await asyncio.sleep(HEARS_WITHIN)  # the look has its connection by then
+        await world.off_loop(lambda: self.database.proxy.do("hold-provider", seconds=2))
         try:
-            await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=0))
+            await self.wait_for_state(intent, "SENT")
             await asyncio.sleep(CONNECTS_WITHIN)
             gateway.freeze()
         finally:
-            self.sandbox.process.send_signal(signal.SIGCONT)
+            await world.off_loop(lambda: self.database.proxy.do("hold-provider", seconds=0))
 
     @staticmethod
     def kill_now(gateway):

@@ -6,7 +6,7 @@ import uuid
 
 import plan
 
-QUIET_START = 6.0  # seconds without a blow, in which gateways fall asleep, and others take over
+QUIET_START = 6.0  # seconds in which one gateway sleeps, and nothing else strikes
 SPREAD = 3  # by how much the starts of a batch's trials are drawn apart, so that more meets them
 FREEZES_PERCENT = 45  # of the trials that kill, those that freeze the gateway instead
 # Longer than an ownership (world.OWNERSHIP_TIME), so that another takes over; the longest also than
@@ -15,7 +15,10 @@ FREEZES = ((2.5, 5.0), (5.0, 9.0), (9.0, 14.0))
 # The replica that falls asleep. It makes a connection to the provider for each request, so that it can
 # be frozen before its first byte.
 SLEEPER = 0
-SLEEPS_PERCENT = 7  # of the trials that only buy, those in which the gateway falls asleep over it
+SLEEPS = 7  # the trial of a batch in which it falls asleep over its purchases
+# Longer than the right to send and a request's time together, which is all that a stop excuses; shorter
+# than the sandbox waits for a handshake, 10 s.
+SLEEPS_FOR = (4.0, 6.0)
 # The look before the purchase takes so long that the database's next answers can be held up, and then
 # the gateway is granted what it does not hear of.
 SLOW_LOOK = {"route": plan.LOOK, "kind": "delay", "delay_ms": 400, "when": "before", "count": 1,
@@ -81,15 +84,16 @@ def spread(trial, seed, replicas):
         habit = rng.choices(("turn", "stay", "all"), (50, 20, 30))[0]
         for step in steps:
             step.replica, step.habit = home, habit
-    if trial.kill:
-        _spread_kill(trial, rng)
-    elif trial.scenario == "buy" and rng.random() * 100 < SLEEPS_PERCENT:
+    if trial.index % plan.BATCH == SLEEPS and not plan.is_poisoned(trial.index):
         _put_to_sleep(trial, rng)
+    elif trial.kill:
+        _spread_kill(trial, rng)
     return trial
 
 
 def _spread_kill(trial, rng):
     """The first try is at the one that is struck; who goes on asks the others."""
+    trial.start = QUIET_START + trial.start / SPREAD
     if rng.random() * 100 < FREEZES_PERCENT:
         trial.freeze = rng.uniform(*rng.choice(FREEZES))
     trial.restart_after = rng.choice((0.0, rng.uniform(0.0, 2.0), rng.uniform(2.0, 6.0)))
@@ -102,37 +106,30 @@ def _spread_kill(trial, rng):
 
 
 def _put_to_sleep(trial, rng):
-    """A gateway sleeps between the grant to send and the first byte; others finish and give back meanwhile.
+    """A gateway sleeps between the grant to send and the first byte; others go on with what it has begun.
 
-    Whoever then sends what it was granted long ago buys anew; and so does an adopter that has not
-    waited for what the sleeper may still send.
+    When it wakes up it must not send any more, and they must not before its time is over.
     """
     trial.scenario, trial.kill, trial.kill_route = "sleep", "journal-send", plan.LEASE
-    trial.start = rng.uniform(0.2, 1.5)
+    trial.start = rng.uniform(0.2, 1.0)  # before the storm
     trial.replica = SLEEPER
-    trial.faults = [dict(SLOW_LOOK)]
-    buy = plan.Intent("CreateLease", str(uuid.UUID(int=rng.getrandbits(128), version=4)), 0)
-    end = plan.Intent("TerminateLease", str(uuid.UUID(int=rng.getrandbits(128), version=4)), 0,
-                      bind="latest")
+    trial.freeze = rng.uniform(*SLEEPS_FOR)
+    trial.faults, trial.callers = [], []
+    for number in range(plan.NUMBERS):
+        trial.faults.append({**SLOW_LOOK, "number": number})
+        buy, end = (plan.Intent(method, str(uuid.UUID(int=rng.getrandbits(128), version=4)), number,
+                                bind=bind)
+                    for method, bind in (("CreateLease", ""), ("TerminateLease", "latest")))
 
-    def step(intent, pause, deadline, habit, attempts, away):
-        return plan.Step(pause, round(deadline, 3), "client", intent, attempts=attempts, retry_pause=0.1,
-                         replica=trial.replica + away, habit=habit)
+        def step(intent, pause, deadline, attempts, away):
+            return plan.Step(pause, round(deadline, 3), "client", intent, attempts=attempts,
+                             retry_pause=0.1, replica=SLEEPER + away, habit="stay")
 
-    if rng.random() < 0.5:
-        # It wakes up when its right to send has run out, but one who came later still waits for it.
-        trial.freeze = rng.uniform(9.0, 14.0)
-        granted = rng.uniform(0.8, 1.6)
-        first = step(buy, 0.0, granted, "stay", 1, 0)
-        stays = step(buy, 0.1, 25.0, "stay", 1, 0)
-    else:
-        # It wakes up when another one owns the purchase, and would send it anew after settle_time; but it
-        # may still send.
-        trial.freeze = rng.uniform(9.0, 12.0)
-        first = step(buy, 0.0, trial.freeze + rng.uniform(2.0, 4.0), "stay", 1, 0)
-        stays = step(buy, 0.1, trial.freeze + 4.0, "stay", 1, 0)
-    others = [step(buy, 1.5, 3.0, "turn", 20, 1), step(end, 0.05, 3.0, "turn", 20, 1)]
-    trial.callers = [[first], [stays], others]
+        trial.callers.append([step(buy, 0.0, rng.uniform(1.3, 2.0), 1, 0)])
+        # Others wait at whichever takes it over.
+        for away in (1, 2):
+            trial.callers.append([step(buy, 0.6, trial.freeze + 2.0, 1, away),
+                                  step(end, 0.05, 2.0, 2, away)])
 
 
 def targets(step, attempt, replicas):

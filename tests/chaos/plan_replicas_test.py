@@ -29,12 +29,26 @@ class PlanTest(unittest.TestCase):
     def test_some_gateways_fall_asleep_over_a_purchase(self):
         trials = [self.draw(index) for index in range(2000)]
         asleep = [trial for trial in trials if trial.scenario == "sleep"]
-        self.assertGreater(len(asleep), 10)
+        self.assertEqual(len(asleep), sum(not plan.is_poisoned(first) for first in range(0, 2000, 100)))
         for trial in asleep:
-            first, stays, others = trial.callers
-            self.assertEqual(first[0].intent, stays[0].intent)
-            self.assertEqual(first[0].replica, trial.replica)
-            self.assertNotEqual(plan_replicas.targets(others[0], 0, 3), [trial.replica])
+            first = [steps[0] for steps in trial.callers if steps[0].replica == trial.replica]
+            others = [steps[0] for steps in trial.callers if steps[0].replica != trial.replica]
+            self.assertEqual([step.intent.number for step in first], list(range(plan.NUMBERS)))
+            for step in others:
+                self.assertIn(step.intent, [each.intent for each in first])
+                self.assertNotEqual(plan_replicas.targets(step, 0, 3), [trial.replica])
+
+    def test_nothing_else_strikes_meanwhile(self):
+        for index in range(1000):
+            trial = self.draw(index)
+            if trial.kill and trial.scenario != "sleep":
+                self.assertGreaterEqual(trial.start, plan_replicas.QUIET_START)
+            elif trial.scenario == "sleep":
+                self.assertLess(trial.start, 1.5)
+                self.assertLess(trial.start + 0.5 + trial.freeze, plan_replicas.QUIET_START + 2)
+        for first in range(0, 3200, plan.BATCH):
+            for blow in plan_replicas.draw_blows("7", first, 3):
+                self.assertGreaterEqual(blow.at, plan_replicas.QUIET_START)
 
     def test_calm_batches_have_no_blows_and_others_have(self):
         for first in range(0, 3200, plan.BATCH):

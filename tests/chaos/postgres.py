@@ -33,6 +33,8 @@ log_line_prefix = '%m [%p] '
 include_if_exists = 'own.conf'
 """
 
+_given = set()  # ports whose servers may not have started yet
+
 
 def programs():
     """The folder of the newest server's programs."""
@@ -55,9 +57,12 @@ def free_port():
     """One that stays free for a server that starts again: the system takes none below 32768 for connections."""
     while True:
         port = random.SystemRandom().randrange(20_000, 32_000)
+        if port in _given:
+            continue
         with socket.socket() as probe:
             try:
                 probe.bind(("127.0.0.1", port))
+                _given.add(port)
                 return port
             except OSError:
                 pass

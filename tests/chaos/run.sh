@@ -13,7 +13,7 @@ step "Install"
 "$root/deploy/install.sh" --tests
 
 step "Test the checker, and what stands between gateways and database"
-for test in checker_test tcp_proxy_test plan_replicas_test; do /usr/bin/python3 "$root/tests/chaos/$test.py"; done
+for test in checker_test rights_test tcp_proxy_test plan_replicas_test; do /usr/bin/python3 "$root/tests/chaos/$test.py"; done
 
 build release lease-gateway lease-sandbox
 

@@ -12,6 +12,7 @@ class Tally:
         self.freezes = collections.Counter()
         self.blows = collections.Counter()  # to the database
         self.network = {}  # what became of connections between gateways and database
+        self.rights = collections.Counter()  # to send
         self.longest_orphaned = 0.0  # seconds
         self.caught = collections.Counter()
         self.faults = collections.Counter()
@@ -35,6 +36,7 @@ class Tally:
         return {
             "trials": self.trials, "calls": self.calls, "kills": self.kills, "caught": self.caught,
             "freezes": self.freezes, "blows": self.blows, "network": self.network,
+            "rights": self.rights,
             "longest_orphaned": self.longest_orphaned,
             "faults": faults, "late": self.late, "settled_after": self.settled_after,
             "violations": self.violations, "max_rss": max(each.max_rss for each in gateways),

@@ -1,9 +1,10 @@
 """Stands between each gateway and each server of a database, and does what networks do.
 
-Usage: tcp_proxy.py --gateways N --servers PORT,PORT
+Usage: tcp_proxy.py --gateways N --servers PORT,PORT --provider PORT
 
-Its first line says which ports it has taken, by gateway and server. Then each line of standard input
-is a command in JSON, and is answered by a line. Ends when standard input does.
+Its first line says which ports it has taken, by gateway and server, and the one that leads to the
+provider. Then each line of standard input is a command in JSON, and is answered by a line. Ends when
+standard input does.
 
 It reads of PostgreSQL's protocol what frames its messages
 (https://www.postgresql.org/docs/current/protocol-message-formats.html), so that it can withhold the
@@ -172,9 +173,52 @@ class Link:
                 writer.close()
 
 
+class Relay:
+    """Passes on what one gateway and the provider say, and can keep new connections waiting."""
+
+    def __init__(self, port):
+        self.port = port
+        self.held_until = 0.0
+        self.listener = None
+
+    async def listen(self):
+        self.listener = await asyncio.start_server(self.accept, "127.0.0.1", 0)
+        return self.listener.sockets[0].getsockname()[1]
+
+    async def accept(self, reader, writer):
+        """The client finds itself connected, and its first bytes wait."""
+        while time.monotonic() < self.held_until:
+            await asyncio.sleep(0.002)
+        try:
+            server_reader, server = await asyncio.open_connection("127.0.0.1", self.port)
+        except OSError:
+            writer.transport.abort()
+            return
+        halves = [asyncio.create_task(self.carry(*half))
+                  for half in ((reader, server), (server_reader, writer))]
+        try:
+            await asyncio.wait(halves, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for half in halves:
+                half.cancel()
+            failures = await asyncio.gather(*halves, return_exceptions=True)
+            for end in (writer, server):
+                if any(isinstance(failure, OSError) for failure in failures):
+                    end.transport.abort()  # a reset stays one
+                else:
+                    end.close()
+
+    @staticmethod
+    async def carry(reader, writer):
+        while data := await reader.read(1 << 16):
+            writer.write(data)
+            await writer.drain()
+
+
 class Proxy:
-    def __init__(self, gateways, server_ports):
+    def __init__(self, gateways, server_ports, provider_port):
         self.server_ports = server_ports
+        self.relay = Relay(provider_port)
         self.faults = [Faults() for _ in range(gateways)]
         self.counts = collections.Counter()
         self.listeners = []
@@ -211,6 +255,8 @@ class Proxy:
         """Changes what is wrong with the connections of a gateway, or of all of them."""
         chosen = [self.faults[command["gateway"]]] if "gateway" in command else self.faults
         until = time.monotonic() + command.get("seconds", 0.0)
+        if command["do"] == "hold-provider":
+            self.relay.held_until = until
         for faults in chosen:
             match command["do"]:
                 case "cut" | "away":
@@ -238,9 +284,10 @@ async def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--gateways", type=int, required=True)
     parser.add_argument("--servers", required=True)
+    parser.add_argument("--provider", type=int, required=True)
     options = parser.parse_args()
-    proxy = Proxy(options.gateways, [int(port) for port in options.servers.split(",")])
-    print(json.dumps({"ports": await proxy.listen()}), flush=True)
+    proxy = Proxy(options.gateways, [int(port) for port in options.servers.split(",")], options.provider)
+    print(json.dumps({"ports": await proxy.listen(), "provider": await proxy.relay.listen()}), flush=True)
     reader = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
         lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -71,20 +71,26 @@ class ProxyTest(unittest.IsolatedAsyncioTestCase):
             writer.close()
 
         self.server = await asyncio.start_server(serve, "127.0.0.1", 0)
-        self.proxy = tcp_proxy.Proxy(2, [self.server.sockets[0].getsockname()[1]])
+        port = self.server.sockets[0].getsockname()[1]
+        self.proxy = tcp_proxy.Proxy(2, [port], port)
         self.ports = await self.proxy.listen()
+        self.provider_port = await self.proxy.relay.listen()
         self.opened = []
 
     async def asyncTearDown(self):
         for writer in self.opened:
             writer.close()
-        for listener in (self.server, *self.proxy.listeners):
+        for listener in (self.server, *self.proxy.listeners, self.proxy.relay.listener):
             listener.close()
 
     async def connect(self, gateway=0):
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.ports[gateway][0])
+        link = await self.open(self.ports[gateway][0])
+        link[1].write(STARTUP)
+        return link
+
+    async def open(self, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
         self.opened.append(writer)
-        writer.write(STARTUP)
         return reader, writer
 
     async def write(self, link):
@@ -135,6 +141,23 @@ class ProxyTest(unittest.IsolatedAsyncioTestCase):
         self.assertIsNone(await self.write(await self.connect()))
         self.proxy.obey({"do": "heal"})
         self.assertEqual(await self.write(await self.connect()), INSERTED + READY)
+
+    async def test_keeps_new_connections_to_the_provider_waiting(self):
+        before = await self.open(self.provider_port)
+        self.assertEqual(await self.write(before), INSERTED + READY)
+        self.proxy.obey({"do": "hold-provider", "seconds": 60})
+        after = await self.open(self.provider_port)
+        waits = asyncio.create_task(self.write(after))
+        self.assertEqual(await self.write(before), INSERTED + READY)
+        self.assertFalse(waits.done())
+        self.proxy.obey({"do": "hold-provider"})
+        self.assertEqual(await asyncio.wait_for(waits, 5), INSERTED + READY)
+
+    async def test_an_end_reaches_the_other_side(self):
+        reader, writer = await self.open(self.provider_port)
+        self.assertEqual(await self.write((reader, writer)), INSERTED + READY)
+        writer.write_eof()
+        self.assertEqual(await reader.read(), b"")
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ OWNERSHIP_TIME = 2.0
 # A request is over, whatever becomes of it, so many seconds after its first byte at the latest, because
 # its sender's time-outs end it: send, response, read.
 REQUEST_LIMIT = 1.5
+CLOCK_MARGIN = 2.0  # of the journal, which nothing changes
 CATCHING_UP = 0.5  # seconds after a freeze in which no deadline is held against a gateway
 RSS_LIMIT = 512 << 20
 FILES_LIMIT = 600
@@ -66,6 +67,8 @@ class Sandbox:
                 self.urls.append(value)
         self.key = said["key"]
         self.control = urllib.parse.urlparse(said["control"])
+        self.ports = [urllib.parse.urlparse(url).port for url in self.urls]
+        self.stops = []  # [from, to] in which it stood still
         self.local = threading.local()
 
     def ask(self, method, path, body=None):
@@ -98,7 +101,16 @@ class Sandbox:
 
     def replica_of(self, port):
         """The index of the gateway that calls the provider by this port."""
-        return [urllib.parse.urlparse(url).port for url in self.urls].index(port)
+        return self.ports.index(port)
+
+    def stand_still(self):
+        if not self.stops or self.stops[-1][1] < float("inf"):
+            self.stops.append([time.monotonic(), float("inf")])
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+        self.stops[-1][1] = time.monotonic()
 
     def stop(self):
         self.process.send_signal(signal.SIGCONT)
@@ -136,6 +148,9 @@ class Gateway:
         if self.database:
             if self.index == plan_replicas.SLEEPER:
                 options["idle-timeout"] = "0ms"
+                url = urllib.parse.urlparse(self.sandbox.urls[self.index])
+                options["upstream-url"] = url._replace(
+                    netloc=f"{url.hostname}:{self.database.proxy.provider_port}").geturl()
             options |= {"database-url": self.database.url(self.index),
                         "ownership-time": f"{OWNERSHIP_TIME:.0f}s"}
         else:

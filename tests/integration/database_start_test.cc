@@ -32,7 +32,9 @@ class DatabaseStartTest : public ReplicasTest {
   Ended Run(const std::string& url, std::vector<std::string> flags,
             std::vector<std::string> environment = {}) {
     flags.insert(flags.end(), {"--database-url", url});
-    environment.push_back(std::string("LEASE_GATEWAY_DATABASE_PASSWORD=") + kPassword);
+    if (has_password_) {
+      environment.push_back(std::string("LEASE_GATEWAY_DATABASE_PASSWORD=") + kPassword);
+    }
     environment.emplace_back("CONTIGUITY_API_KEY=key");
     const pid_t pid = programs_.Start("run", "lease-gateway", flags, environment);
     Ended ended;
@@ -42,12 +44,13 @@ class DatabaseStartTest : public ReplicasTest {
     return ended;
   }
   // The last line of what failed.
-  void ExpectLine(const Ended& ended, const std::vector<std::string>& parts) {
+  void ExpectLine(const Ended& ended, const std::vector<std::string>& parts,
+                  const std::string& key = "database_url") {
     EXPECT_EQ(ended.status, 1);
     EXPECT_THAT(ended.err, AllOf(Not(HasSubstr(kPassword)), EndsWith("\n")));
     std::string line = ended.err.substr(0, ended.err.size() - 1);
     line = line.substr(line.rfind('\n') + 1);
-    EXPECT_THAT(line, StartsWith("lease-gateway: database_url: ")) << ended.err;
+    EXPECT_THAT(line, StartsWith("lease-gateway: " + key + ": ")) << ended.err;
     for (const std::string& part : parts) EXPECT_THAT(line, HasSubstr(part));
   }
   // What waiting can mend; a start waits.
@@ -64,6 +67,8 @@ class DatabaseStartTest : public ReplicasTest {
     const auto rows = postgres_->Query(database_, sql);
     return rows.empty() ? "" : rows[0];
   }
+
+  bool has_password_ = true;
 };
 
 TEST_F(DatabaseStartTest, MigratesOnceAndSaysSo) {
@@ -112,9 +117,16 @@ TEST_F(DatabaseStartTest, WrongPasswordIsRefused) {
   const std::string before = ReadAll(rules);
   std::ofstream(rules) << "host all careful 127.0.0.1/32 scram-sha-256\n" << before;
   postgres_->Query("postgres", "SELECT pg_reload_conf()");
-  ExpectRefused(
-      "postgresql://careful@127.0.0.1:" + std::to_string(postgres_->port()) + "/" + database_,
-      {"password"});
+  const std::string url =
+      "postgresql://careful@127.0.0.1:" + std::to_string(postgres_->port()) + "/" + database_;
+  const std::string wrong = "password authentication failed for user \"careful\"; the password is ";
+  ExpectRefused(url, {wrong + "that of the environment"});
+  std::ofstream(programs_.Path("password")) << kPassword;
+  ExpectLine(Run(url, {"--migrate", "--database-password-file", programs_.Path("password")}),
+             {wrong + "that of database_password_file"});
+  has_password_ = false;
+  ExpectRefused(url, {"no password supplied; the password is not set: give "
+                      "LEASE_GATEWAY_DATABASE_PASSWORD or database_password_file"});
 }
 
 TEST_F(DatabaseStartTest, CertificateThatIsNotVerifiedIsRefused) {
@@ -142,6 +154,37 @@ TEST_F(DatabaseStartTest, CertificateThatIsNotVerifiedIsRefused) {
   ExpectRefused(url("localhost", folder + "/other.crt"), {"certificate"});
   ExpectRefused(url("localhost", folder + "/missing.crt"), {"missing.crt"});
   std::filesystem::remove_all(folder);
+}
+
+TEST_F(DatabaseStartTest, ListeningElsewhereIsRefused) {
+  UseOwnPostgres();
+  database_ = postgres_->CreateDatabase();
+  const auto expect = [&](const std::string& listening, const std::vector<std::string>& parts) {
+    ExpectLine(Run(postgres_->TcpUrl(database_),
+                   {"--listen=127.0.0.1:0", "--database-listen-url", listening}),
+               parts, "database_listen_url");
+  };
+  expect(postgres_->TcpUrl("nowhere"), {"nowhere", "does not exist"});
+  const std::string other = postgres_->CreateDatabase();
+  expect(postgres_->TcpUrl(other), {other, "is not the database of database_url"});
+  ASSERT_EQ(Run(postgres_->TcpUrl(other), {"--migrate"}).status, 0);
+  expect(postgres_->TcpUrl(other), {other, "is not the database of database_url"});
+}
+
+// A start goes on, since waiting may mend it.
+TEST_F(DatabaseStartTest, OneThatIsAwayIsALineOfTheLog) {
+  const std::string port = std::to_string(FreePortOfLoopback());
+  for (const std::string& host : {std::string("no-such-host.invalid"), "127.0.0.1:" + port}) {
+    const pid_t pid = programs_.Start(
+        "run", "lease-gateway",
+        {"--listen=127.0.0.1:0", "--database-url", "postgresql://lease@" + host + "/leases"},
+        {"CONTIGUITY_API_KEY=key"});
+    EXPECT_THAT(programs_.After("run.err", "nothing is leased or ended: ", "\n"),
+                StartsWith("database_url: no connection to " + host));
+    programs_.After("run.err", "serves gRPC on port ", " ");
+    kill(pid, SIGTERM);
+    EXPECT_EQ(programs_.Wait(pid), 0);
+  }
 }
 
 TEST_F(DatabaseStartTest, MigratingNeedsAServerThatAnswers) {

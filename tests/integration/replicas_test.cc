@@ -27,8 +27,7 @@ TEST_F(ReplicasTest, SameRequestToAllAtOnceIsOnePurchase) {
   StartReplicas(3);
   const std::string number = FirstAvailable();
   // So that they meet.
-  Fault(
-      R"({"route":"POST /lease/{number}","count":1,"kind":"delay","delay_ms":300,"when":"after"})");
+  AnswerPurchaseLate(300);
   v1::CreateLeaseResponse responses[3];
   grpc::Status statuses[3];
   AtOnce(3, [&](std::size_t i) { statuses[i] = LeaseAt(i, number, kRequestId, &responses[i]); });
@@ -117,10 +116,7 @@ TEST_F(ReplicasTest, OperationsAreTheSameAtEveryReplica) {
 TEST_F(ReplicasTest, AnotherOneGoesOnAfterAKill) {
   StartReplicas(1);
   const std::string number = FirstAvailable();
-  const pid_t victim = StartProgram("victim");
-  AddStub(PortOf("victim"));
-  Fault(
-      R"({"route":"POST /lease/{number}","count":1,"kind":"delay","delay_ms":20000,"when":"after"})");
+  const pid_t victim = StartVictim(20000);
   v1::CreateLeaseResponse ignored;
   grpc::Status status;
   std::thread caller([&] { status = LeaseAt(1, number, kRequestId, &ignored, 30'000); });
@@ -145,10 +141,7 @@ TEST_F(ReplicasTest, AnotherOneGoesOnAfterAKill) {
 TEST_F(ReplicasTest, WhatADeadReplicaLeftIsAdoptedThoughNobodyAsks) {
   StartReplicas(1);
   const std::string number = FirstAvailable();
-  const pid_t victim = StartProgram("victim");
-  AddStub(PortOf("victim"));
-  Fault(
-      R"({"route":"POST /lease/{number}","count":1,"kind":"delay","delay_ms":20000,"when":"after"})");
+  const pid_t victim = StartVictim(20000);
   v1::CreateLeaseResponse ignored;
   std::thread caller([&] { LeaseAt(1, number, kRequestId, &ignored, 30'000).error_code(); });
   ASSERT_TRUE(Becomes([&] { return CountInLedger("lease", number) == 1; }));
@@ -164,10 +157,7 @@ TEST_F(ReplicasTest, WhatADeadReplicaLeftIsAdoptedThoughNobodyAsks) {
 TEST_F(ReplicasTest, FrozenReplicaIsNoMoreTheOwnerWhenItThaws) {
   StartReplicas(1);
   const std::string number = FirstAvailable();
-  const pid_t victim = StartProgram("victim");
-  AddStub(PortOf("victim"));
-  Fault(
-      R"({"route":"POST /lease/{number}","count":1,"kind":"delay","delay_ms":3000,"when":"after"})");
+  const pid_t victim = StartVictim(3000);
   v1::CreateLeaseResponse late, response;
   grpc::Status status;
   std::thread caller([&] { status = LeaseAt(1, number, kRequestId, &late, 30'000); });

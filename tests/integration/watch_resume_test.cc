@@ -125,9 +125,9 @@ TEST_F(WatchTest, BadFilterIsRefused) {
 }
 
 TEST_F(WatchTest, TokenThatIsTooOldBeginsAnew) {
-  StartWatched();
+  StartWatched(100, [](Config& config) { config.cache_history_bytes = 1 << 20; });
   const std::string token = TokenOfAWatch();
-  for (int i = 0; i < 70; ++i) ChangeOnce(3);
+  for (int i = 0; i < 10; ++i) ChangeOnce(50);
   Watch watch(*stub_, Request(token));
   ASSERT_TRUE(watch.WaitForState());
   EXPECT_TRUE(watch.Now().messages[0].reset());

@@ -29,9 +29,11 @@ constexpr std::size_t kStateMessages = 2;
 // that it is sent when it reads again.
 constexpr std::size_t kFewMessages = 8;
 
+void KeepFew(Config& config) { config.cache_history_bytes = 1 << 20; }
+
 TEST_F(WatchTest, ReaderThatStopsIsToldToBeginAnewAndIsRight) {
   if (!kFast) GTEST_SKIP() << "so many lists take minutes under ThreadSanitizer";
-  StartWatched(kLarge);
+  StartWatched(kLarge, KeepFew);
   Watch watch(*stub_, Request());
   ASSERT_TRUE(watch.WaitForState());
   watch.Pause();
@@ -45,7 +47,7 @@ TEST_F(WatchTest, ReaderThatStopsIsToldToBeginAnewAndIsRight) {
 
 TEST_F(WatchTest, ReaderThatNeverReadTheStateIsToldToBeginAnewAndIsRight) {
   if (!kFast) GTEST_SKIP() << "so many lists take minutes under ThreadSanitizer";
-  StartWatched(kLarge);
+  StartWatched(kLarge, KeepFew);
   List();
   Watch watch(*stub_, Request(), Watch::Reading::kLater);
   for (int i = 0; i < kManyChanges; ++i) ChangeOnce(100);
@@ -178,7 +180,7 @@ TEST_F(PatienceTest, ChangesOfAReaderThatDoesNotReadAreGivenUp) {
   ChangeOnce(kHuge - 100);
   std::weak_ptr<const std::vector<NumberChange>> change =
       api_->ChangesSince(version)->front().numbers;
-  for (int i = 0; i < 70; ++i) ChangeOnce(1);
+  for (int i = 0; i < 5; ++i) ChangeOnce(kHuge - 100);
   EXPECT_TRUE(Eventually([&] { return change.expired(); }));
   watch.Resume();
   ExpectCatchesUp(watch);

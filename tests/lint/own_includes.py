@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compiles each source by itself, as far as its syntax: it includes what it uses.
 
-  tests/lint/own_includes.py FOLDER   FOLDER was configured without CMAKE_UNITY_BUILD, and has the generated messages
+  tests/lint/own_includes.py FOLDER [SOURCE…]   FOLDER was configured without CMAKE_UNITY_BUILD, and has the generated messages
 
 The presets that build quickly compile a folder's sources as one, where an include that is missing in
 one of them goes unnoticed as long as another one has it.
@@ -44,17 +44,24 @@ def complain(job):
 
 
 def main():
-    if len(sys.argv) != 2 or not os.path.isdir(sys.argv[1]):
+    if len(sys.argv) < 2 or not os.path.isdir(sys.argv[1]):
         print(__doc__, file=sys.stderr)
         return 2
     jobs = commands(sys.argv[1])
+    named = sys.argv[2:] or list(jobs)
+    unknown = [source for source in named if source not in jobs]
+    if unknown:
+        print(f"not compiled in {sys.argv[1]}: {', '.join(unknown)}", file=sys.stderr)
+        return 2
+    bad = 0
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-        complaints = [complaint for complaint in pool.map(complain, sorted(jobs.items())) if complaint]
-    for complaint in complaints:
-        print(complaint)
-    if not complaints:
-        print(f"{len(jobs)} sources compile by themselves.")
-    return 1 if complaints else 0
+        for complaint in pool.map(complain, sorted((source, jobs[source]) for source in named)):
+            if complaint:
+                bad += 1
+                print(complaint, flush=True)
+    if not bad:
+        print(f"{len(named)} sources compile by themselves.")
+    return 1 if bad else 0
 
 
 if __name__ == "__main__":

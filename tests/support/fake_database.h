@@ -26,6 +26,7 @@ class FakeDatabase final : public postgres::Database {
   // Awaited for each transaction.
   std::function<boost::asio::awaitable<absl::Status>()> answer;
   absl::Status status;  // where there is no `answer`
+  bool is_reached = true;
 
   boost::asio::awaitable<absl::StatusOr<std::vector<postgres::Rows>>> Run(
       std::vector<postgres::Query> queries,
@@ -55,7 +56,7 @@ class FakeDatabase final : public postgres::Database {
     if (!answered.ok()) co_return answered.status();
     co_return postgres::Rows();
   }
-  bool is_up() const override { return status.ok(); }
+  bool is_up() const override { return is_reached; }
 };
 
 }  // namespace leasegateway

@@ -413,6 +413,7 @@ class RecordedLeaseApiTest : public testing::Test {
     context.deadline = time_.now() + timeout;
     context.request_id = id;
     context.caller = "ipv4:127.0.0.1:1";
+    stats_ = context.stats;
     return context;
   }
   template <typename Response>
@@ -467,7 +468,8 @@ class RecordedLeaseApiTest : public testing::Test {
   RecordedLeaseApi::Memory memory_;
   RecordedLeaseApi::Options options_;
   std::shared_ptr<const Availability> stale_list_;
-  std::vector<std::string> found_;  // that memory was told of
+  std::vector<std::string> found_;    // that memory was told of
+  std::shared_ptr<CallStats> stats_;  // of the latest call
   std::unique_ptr<RecordedLeaseApi> api_;
 };
 

@@ -116,6 +116,18 @@ class ReplicasTest : public LeasingTest {
     flags.insert(flags.begin(), all.begin(), all.end());
     return programs_.Start(name, "lease-gateway", flags, {"CONTIGUITY_API_KEY=" + config_.api_key});
   }
+  // The program "victim", stub 1, which gets the answer to its next purchase so late.
+  pid_t StartVictim(int late_ms) {
+    const pid_t victim = StartProgram("victim");
+    AddStub(PortOf("victim"));
+    AnswerPurchaseLate(late_ms);
+    return victim;
+  }
+  // The provider does the next purchase at once, and says so later.
+  void AnswerPurchaseLate(int late_ms) {
+    Fault(R"({"route":"POST /lease/{number}","count":1,"kind":"delay","when":"after","delay_ms":)" +
+          std::to_string(late_ms) + "}");
+  }
   int PortOf(const std::string& name) {
     return std::stoi(programs_.After(name + ".err", "serves gRPC on port ", " \n"));
   }

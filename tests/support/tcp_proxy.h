@@ -44,6 +44,8 @@ class TcpProxy {
   void CutAtAnswer() { cut_at_answer_ = true; }
   // What the server sends comes in pieces of so many bytes.
   void CutInPieces(std::size_t bytes) { piece_ = bytes; }
+  // Changes what the server sends, as it comes; not its length. Before any connection.
+  void Edit(std::function<void(char* begin, char* end)> edit) { edit_ = std::move(edit); }
   void Heal() {
     swallow_answers_ = false;
     cut_at_answer_ = false;
@@ -111,6 +113,7 @@ class TcpProxy {
         [this, link](const boost::system::error_code& error, std::size_t size) {
           boost::system::error_code lost = error;
           if (cut_at_answer_) return link->Close();
+          if (edit_) edit_(link->to_client.data(), link->to_client.data() + size);
           if (!lost && !swallow_answers_) {
             boost::asio::write(link->client, boost::asio::buffer(link->to_client, size), lost);
           }
@@ -128,6 +131,7 @@ class TcpProxy {
   std::atomic<bool> swallow_answers_ = false;
   std::atomic<bool> cut_at_answer_ = false;
   std::atomic<std::size_t> piece_ = 0;
+  std::function<void(char*, char*)> edit_;
   std::thread thread_;
 };
 

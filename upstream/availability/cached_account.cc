@@ -16,6 +16,8 @@ using std::chrono::milliseconds;
 
 namespace {
 
+constexpr std::size_t kChangesAtOnce = 64;
+
 Found ToFound(const AvailableValue& value) {
   Found found;
   found.numbers = value.numbers;
@@ -62,6 +64,7 @@ CachedAccount::CachedAccount(std::unique_ptr<LeaseApi> inner, const CachePolicy&
       process_(NewProcess()),
       available_(std::make_shared<Cell<AvailableValue>>()),
       leases_(std::make_shared<Cell<LeasesValue>>()),
+      changes_(policy.max_change_bytes),
       logged_(std::make_shared<const LoggedLists>()) {}
 
 std::optional<Found> CachedAccount::LookUpLocked(const Cell<AvailableValue>& cell,
@@ -339,7 +342,7 @@ std::optional<std::vector<AvailabilityChange>> CachedAccount::ChangesSince(std::
     if (stale && now >= available_->pace.retry_at() && !stopped_ && !available_->flight) {
       launch = RefreshLocked(available_, "");
     }
-    if (available_->value) found = changes_.Since(version);
+    if (available_->value) found = changes_.Since(version, kChangesAtOnce);
     // What is on its way to the log comes when it is there, with an entry that others know; soon.
     const bool is_soon =
         !pending_.empty() && shared_stats_.is_up && now - pending_.front().time < kLogPatience;

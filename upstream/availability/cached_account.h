@@ -106,13 +106,18 @@ struct CacheStats {
   std::size_t bytes = 0;              // of the lists
   std::size_t single_numbers = 0;     // kept beside the lists
 
-  struct Shared {                // with other replicas
-    bool is_up = false;          // the latest exchange with the log succeeded
-    std::uint64_t sequence = 0;  // of the log, as far as it was read
-    std::size_t pending = 0;     // writes that are not in the log yet
-    std::uint64_t loaded = 0;    // refreshes that another replica has made for this one
-    std::uint64_t restored = 0;  // times the lists were read anew from a checkpoint
-    std::uint64_t failed = 0;    // exchanges
+  struct Shared {                      // with other replicas
+    bool is_up = false;                // the latest exchange with the log succeeded
+    std::uint64_t sequence = 0;        // of the log, as far as it was read
+    std::size_t pending = 0;           // writes that are not in the log yet
+    std::uint64_t appended = 0;        // writes of this process that are
+    std::uint64_t loaded = 0;          // refreshes that were read, whoever made them
+    std::uint64_t made = 0;            // refreshes of this process that the log took
+    std::uint64_t made_bytes = 0;      // of the lists and differences in them
+    std::uint64_t claims_given = 0;    // the right to ask the provider for all
+    std::uint64_t claims_refused = 0;  // others ask, or have asked
+    std::uint64_t restored = 0;        // times the lists were read anew from a checkpoint
+    std::uint64_t failed = 0;          // exchanges
   };
   std::optional<Shared> shared;  // nothing: they are this process's own
 };
@@ -124,7 +129,7 @@ struct LoggedState {
 };
 
 // What was written, up to a point, as a reader can ask for it: a log and an entry, or a process and
-// the number of its writes.
+// the number of its writes. Without an origin nobody knows what it includes.
 struct WritesSeen {
   std::uint64_t origin = 0;
   std::uint64_t count = 0;
@@ -164,6 +169,7 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   boost::asio::awaitable<absl::StatusOr<Found>> FindNumber(CallContext context,
                                                            std::string phone_number);
 
+  // The first of the changes after a version.
   std::optional<std::vector<AvailabilityChange>> ChangesSince(std::uint64_t version);
   CacheStats stats() const;
   // How old a list gets before it is refreshed.
@@ -177,12 +183,14 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // The numbers as of an entry; null when they are gone.
   boost::asio::awaitable<std::shared_ptr<const Availability>> NumbersAt(LoggedState state,
                                                                         TimePoint deadline);
-  // The changes from an entry to the present, as one; `version` is that of the present.
-  boost::asio::awaitable<std::optional<std::vector<AvailabilityChange>>> ChangesFrom(
-      LoggedState state, TimePoint deadline);
+  // What has changed from an entry to a version, from where ChangesSince goes on.
+  boost::asio::awaitable<std::optional<AvailabilityChange>> ChangeFrom(LoggedState state,
+                                                                       TimePoint deadline);
   std::string SharedKey() const;
 
   // --- reads that include a write ---
+  // Whether there are writes that other replicas made.
+  bool is_shared() const { return shared_ != nullptr; }
   // What includes all writes that have returned here. Waits for the log, by the deadline at most.
   boost::asio::awaitable<WritesSeen> SeenNow(TimePoint deadline);
   // Whether memory includes them already.
@@ -350,7 +358,11 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   // That a list has to show the write, if it does.
   void NoteLocked(const EnteredWrite& entered);
   void TakeWritesLocked(const std::vector<EnteredWrite>& entered, std::vector<Write>* others);
-  void LeavePendingLocked(std::uint64_t count, std::uint64_t entry);
+  // Of `sent`, ascending, what is still pending is in the log, at `entry` or before.
+  void LeavePendingLocked(const std::vector<std::uint64_t>& sent, std::uint64_t entry);
+  // The log is another one, which may have lost what was in it: own writes are pending again. It
+  // takes none twice. Whether there are any.
+  bool PutBackLoggedLocked();
   // After each change of `logged_`, which has counted `showing_` up.
   void ShowLogged();
   void ShowNumbers();

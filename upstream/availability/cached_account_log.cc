@@ -79,7 +79,7 @@ asio::awaitable<void> CachedAccount::FollowLog(std::shared_ptr<CachedAccount> se
   co_await asio::this_coro::throw_if_cancelled(false);
   for (;;) {
     LogRequest request;
-    std::uint64_t last = 0;
+    std::vector<std::uint64_t> sent;
     {
       const std::lock_guard lock(self->mutex_);
       if (self->stopped_ || (!self->follow_again_ && self->pending_.empty())) {
@@ -91,7 +91,7 @@ asio::awaitable<void> CachedAccount::FollowLog(std::shared_ptr<CachedAccount> se
       for (const Write& write : self->pending_) {
         if (request.writes.size() == kWritesAtOnce) break;
         request.writes.push_back({write.sequence, EncodeWrite(write)});
-        last = write.sequence;
+        sent.push_back(write.sequence);
       }
     }
     auto exchanging = ExchangeWithLog(self, std::move(request), Clock::now() + kExchangeTimeout);
@@ -102,17 +102,26 @@ asio::awaitable<void> CachedAccount::FollowLog(std::shared_ptr<CachedAccount> se
       co_return;
     }
     // What is still there has been in the log before what this replica has read of it.
-    self->LeavePendingLocked(last, self->logged_->sequence);
+    self->LeavePendingLocked(sent, self->logged_->sequence);
   }
 }
 
-void CachedAccount::LeavePendingLocked(std::uint64_t count, std::uint64_t entry) {
-  if (pending_.empty() || pending_.front().sequence > count) return;
-  while (!pending_.empty() && pending_.front().sequence <= count) {
-    writes_.SetLogged(pending_.front().sequence, entry);
-    pending_.pop_front();
-  }
-  WakeLogWaitersLocked();
+void CachedAccount::LeavePendingLocked(const std::vector<std::uint64_t>& sent,
+                                       std::uint64_t entry) {
+  const auto left = std::erase_if(pending_, [&](const Write& write) {
+    if (!std::binary_search(sent.begin(), sent.end(), write.sequence)) return false;
+    writes_.SetLogged(write.sequence, entry);
+    return true;
+  });
+  if (left > 0) WakeLogWaitersLocked();
+}
+
+bool CachedAccount::PutBackLoggedLocked() {
+  const auto own = writes_.LoseOwn();
+  if (own.empty()) return false;
+  std::erase_if(pending_, [&](const Write& write) { return write.sequence >= own[0].sequence; });
+  pending_.insert(pending_.end(), own.begin(), own.end());
+  return true;
 }
 
 void CachedAccount::SetUpLocked(const absl::Status& status) {
@@ -200,12 +209,14 @@ asio::awaitable<bool> CachedAccount::RestoreFromLog(std::shared_ptr<CachedAccoun
   }
   std::shared_ptr<const AvailableValue> numbers;  // large to free
   std::shared_ptr<const LeasesValue> leases;
+  bool put_back = false;
   {
     const std::lock_guard lock(self->mutex_);
     // Another coroutine may have been faster.
     if (self->logged_ != before && self->logged_->log == page.log) co_return true;
     ++self->shared_stats_.restored;
     self->shared_key_ = page.key;
+    put_back = before->log != 0 && before->log != page.log && self->PutBackLoggedLocked();
     self->logged_ = std::move(restored);
     self->shown_ = WritesSeen();
     ++self->showing_;
@@ -216,6 +227,7 @@ asio::awaitable<bool> CachedAccount::RestoreFromLog(std::shared_ptr<CachedAccoun
     if (!self->IsInLogLocked(*self->leases_)) leases = std::move(self->leases_->value);
   }
   self->ShowLogged();
+  if (put_back) self->Follow();
   co_return true;
 }
 
@@ -287,6 +299,7 @@ void CachedAccount::TakeWritesLocked(const std::vector<EnteredWrite>& entered,
   for (const EnteredWrite& each : entered) {
     NoteLocked(each);
     if (each.writer == shared_->writer()) {
+      ++shared_stats_.appended;
       writes_.SetLogged(each.writer_count, each.sequence);
       std::erase_if(pending_,
                     [&](const Write& write) { return write.sequence == each.writer_count; });
@@ -294,6 +307,7 @@ void CachedAccount::TakeWritesLocked(const std::vector<EnteredWrite>& entered,
     }
     Write write = each.write;
     write.logged = each.sequence;
+    write.is_others = true;
     others->push_back(EnterLocked(std::move(write)));
   }
 }

@@ -29,6 +29,11 @@ constexpr milliseconds kTurnTimeout{1'000};
 // The answers of other replicas that may come in between.
 constexpr int kShareTries = 16;
 
+std::size_t BytesIn(const RefreshToLog& refresh) {
+  return (refresh.delta ? refresh.delta->size() : 0) +
+         (refresh.checkpoint ? refresh.checkpoint->size() : 0);
+}
+
 }  // namespace
 
 bool CachedAccount::HasWaiters(SharedList list) const {
@@ -78,6 +83,7 @@ asio::awaitable<CachedAccount::Turn> CachedAccount::TakeTurn(std::shared_ptr<Cac
       const std::lock_guard lock(self->mutex_);
       turn.seen = self->logged_->sequence;
       turn.restored = self->shared_stats_.restored;
+      ++(turn.is_claimed ? self->shared_stats_.claims_given : self->shared_stats_.claims_refused);
       if (turn.is_claimed) co_return turn;
       const LoggedLists::List& now = (*self->logged_)[list];
       turn.is_loaded = now.is_known() && now.fetch.time != claim.known_time &&
@@ -123,10 +129,16 @@ asio::awaitable<bool> CachedAccount::Share(std::shared_ptr<CachedAccount> self, 
     request.refresh->sent = answer.stamp.sent;
     request.refresh->seen = answer.turn.seen;
     request.refresh->metadata = answer.metadata;
+    const std::size_t bytes = BytesIn(*request.refresh);
     auto exchanging = ExchangeWithLog(self, std::move(request), Clock::now() + kTurnTimeout);
     const auto page = co_await std::move(exchanging);
     if (!page.ok()) co_return false;
-    if (page->refreshed) co_return true;
+    if (page->refreshed) {
+      const std::lock_guard lock(self->mutex_);
+      ++self->shared_stats_.made;
+      self->shared_stats_.made_bytes += bytes;
+      co_return true;
+    }
   }
   if (answer.turn.is_claimed) {
     auto ending = EndTurn(self, answer.list);
@@ -237,8 +249,8 @@ asio::awaitable<std::shared_ptr<const Availability>> CachedAccount::NumbersAt(Lo
       .numbers;
 }
 
-asio::awaitable<std::optional<std::vector<AvailabilityChange>>> CachedAccount::ChangesFrom(
-    LoggedState state, TimePoint deadline) {
+asio::awaitable<std::optional<AvailabilityChange>> CachedAccount::ChangeFrom(LoggedState state,
+                                                                             TimePoint deadline) {
   WritesSeen seen;
   seen.origin = state.log;
   seen.count = state.sequence;
@@ -248,16 +260,11 @@ asio::awaitable<std::optional<std::vector<AvailabilityChange>>> CachedAccount::C
     const std::lock_guard lock(mutex_);
     const auto version =
         logged_->log == state.log ? changes_.VersionAt(state.sequence) : std::nullopt;
-    if (version) {
-      auto changes = changes_.Since(*version);
-      if (changes) {
-        // What the caller has is known by a version now, even if there is no change.
-        AvailabilityChange none;
-        none.version = *version;
-        none.numbers = std::make_shared<const std::vector<NumberChange>>();
-        changes->insert(changes->begin(), std::move(none));
-        co_return changes;
-      }
+    if (version && changes_.Since(*version, 0)) {
+      AvailabilityChange none;
+      none.version = *version;
+      none.numbers = std::make_shared<const std::vector<NumberChange>>();
+      co_return none;
     }
   }
   auto restoring = NumbersAt(state, deadline);
@@ -273,7 +280,7 @@ asio::awaitable<std::optional<std::vector<AvailabilityChange>>> CachedAccount::C
   change.version = present->version;
   change.numbers = std::make_shared<const std::vector<NumberChange>>(
       Availability::Compare(before.get(), *present->numbers));
-  co_return std::vector<AvailabilityChange>{std::move(change)};
+  co_return change;
 }
 
 std::string CachedAccount::SharedKey() const {
@@ -301,13 +308,14 @@ asio::awaitable<WritesSeen> CachedAccount::SeenNow(TimePoint deadline) {
 
 bool CachedAccount::HasSeen(const WritesSeen& seen) const {
   const std::lock_guard lock(mutex_);
+  if (seen.origin == 0) return false;
   if (seen.origin == process_) return seen.count <= writes_.count();
   return shared_ && seen.origin == shown_.origin && seen.count <= shown_.count;
 }
 
 asio::awaitable<bool> CachedAccount::CatchUp(WritesSeen seen, TimePoint deadline) {
   if (HasSeen(seen)) co_return true;
-  if (!shared_ || seen.origin == process_) co_return false;
+  if (!shared_ || seen.origin == process_ || seen.origin == 0) co_return false;
   auto exchanging = ExchangeWithLog(shared_from_this(), LogRequest(),
                                     std::min(deadline, Clock::now() + kTurnTimeout));
   const auto page = co_await std::move(exchanging);

@@ -36,11 +36,12 @@ std::shared_ptr<const AvailableValue> CachedAccount::Publish(
     const std::shared_ptr<const AvailableValue>& before,
     std::shared_ptr<const Availability> numbers_now, Stamp stamp,
     std::optional<std::uint64_t> applied, std::vector<NumberChange> changed, const Source& source) {
+  const std::size_t bytes = ChangeLog::BytesOf(changed);
   const std::lock_guard lock(mutex_);
   if (available_->value != before || (applied && !writes_.After(*applied).empty())) return nullptr;
   auto value = std::make_shared<AvailableValue>();
   value->numbers = std::move(numbers_now);
-  value->version = before ? changes_.Add(std::move(changed)) : changes_.Restart();
+  value->version = before ? changes_.Add(std::move(changed), bytes) : changes_.Restart();
   value->stamp = stamp;
   value->is_shared = source.is_shared;
   if (source.last > 0) changes_.SetLogged(source.first, source.last);

@@ -64,8 +64,8 @@ class CachingLeaseApi final : public LeaseApi {
   boost::asio::awaitable<absl::StatusOr<BytesAnswer>> FindNumber(CallContext context,
                                                                  std::string phone_number);
 
-  // The changes after `version`, oldest first; nothing when not all of them are known any more, or
-  // memory has no list.
+  // The first of the changes after `version`, oldest first, 64 at most; nothing when not all of
+  // those after it are known any more, or memory has no list.
   // Counts as reading the list, and starts a refresh where one is due.
   std::optional<std::vector<AvailabilityChange>> ChangesSince(std::uint64_t version);
   // Called after each change of availability, on any thread, while no lock is held. Set once,

@@ -19,6 +19,7 @@ struct CachePolicy {
   std::chrono::milliseconds negative{2'000};          // that the provider does not know a number
   std::chrono::milliseconds idle{300'000};            // lists nobody reads are no longer refreshed
   std::size_t max_numbers = 10'000;                   // single numbers kept beside the lists
+  std::size_t max_change_bytes = 16 << 20;            // of changes, for those who watch
 };
 
 // How old an answer may be as its caller has it; 0: ask the provider. Nothing: by the policy.

@@ -99,6 +99,16 @@ std::vector<Write> WriteOverlay::LoggedBetween(std::uint64_t entry, std::uint64_
   return between;
 }
 
+std::vector<Write> WriteOverlay::LoseOwn() {
+  std::vector<Write> own;
+  for (Write& write : recent_) {
+    if (write.is_others) continue;
+    write.logged = 0;
+    own.push_back(write);
+  }
+  return own;
+}
+
 std::uint64_t WriteOverlay::SeenBy(std::uint64_t entry) const {
   for (const Write& write : recent_) {
     if (write.logged == 0 || write.logged > entry) return write.sequence - 1;

@@ -28,7 +28,8 @@ struct Write {
   v1::Lease lease;  // kLeased: the lease with its number; kEnded: `lease_id`, if it is known
   std::uint64_t sequence = 0;
   std::uint64_t logged =
-      0;  // its entry in the shared log; 0: it is not there yet, or there is none
+      0;                   // its entry in the shared log; 0: it is not there yet, or there is none
+  bool is_others = false;  // another replica's, out of that log
   std::chrono::steady_clock::time_point time;
 
   bool takes_from_available() const { return effect == Effect::kLeased || effect == Effect::kGone; }
@@ -57,6 +58,8 @@ class WriteOverlay {
   void SetLogged(std::uint64_t sequence, std::uint64_t entry);
   // Those that are entries after `entry`, up to `last`, in the log's order.
   std::vector<Write> LoggedBetween(std::uint64_t entry, std::uint64_t last) const;
+  // This process's own, none of which counts as an entry from then on: the log may have lost them.
+  std::vector<Write> LoseOwn();
   // The number up to which all writes are entries not after `entry`.
   std::uint64_t SeenBy(std::uint64_t entry) const;
 

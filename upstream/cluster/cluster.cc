@@ -7,11 +7,13 @@
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_future.hpp>
 #include <future>
 #include <mutex>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "upstream/cluster/shared_limits.h"
@@ -28,10 +30,14 @@ namespace {
 namespace asio = boost::asio;
 using std::chrono::milliseconds;
 using TimePoint = CallEnvironment::TimePoint;
+using Clock = std::chrono::steady_clock;
 
 constexpr auto kMinStartPause = milliseconds(100);
 constexpr auto kMaxStartPause = milliseconds(5'000);
 constexpr auto kFirstBeatLimit = milliseconds(2'000);
+
+constexpr postgres::Statement kReplicaIsHere{
+    "replica_is_here", "SELECT EXISTS (SELECT FROM lease_gateway.replica WHERE id = $1::bigint)"};
 
 std::shared_ptr<postgres::Connector> ListenConnector(
     const ClusterOptions& options, const std::shared_ptr<postgres::Connector>& connector) {
@@ -39,6 +45,32 @@ std::shared_ptr<postgres::Connector> ListenConnector(
   postgres::DatabaseOptions listening = options.database;
   listening.url = *options.listen_url;
   return std::make_shared<postgres::Connector>(std::move(listening));
+}
+
+// The key as the configuration has it, since the error is for its reader.
+absl::Status About(const char* key, const absl::Status& status) {
+  return absl::Status(status.code(), absl::StrCat(key, ": ", status.message()));
+}
+
+// Whether news would be heard there: a replica that is alive in the one database is in the other
+// one. One that is away is no mistake, since changes are read now and then as well.
+asio::awaitable<absl::Status> CheckListening(std::shared_ptr<postgres::Connector> connector,
+                                             std::int64_t replica) {
+  auto connecting =
+      connector->Connect(std::make_shared<Wakeup>(co_await asio::this_coro::executor));
+  auto connection = co_await std::move(connecting);
+  if (absl::IsUnavailable(connection.status())) co_return absl::OkStatus();
+  if (!connection.ok()) co_return connection.status();
+  std::vector<postgres::Query> queries;
+  queries.push_back({&kReplicaIsHere, {replica}});
+  auto asking = (*connection)->Run(std::move(queries), Clock::now() + kFirstBeatLimit);
+  const auto answer = co_await std::move(asking);
+  if (answer.fate == postgres::Fate::kCommitted ? answer.rows.front().Bool(0, 0)
+                                                : answer.error.sqlstate.empty()) {
+    co_return absl::OkStatus();
+  }
+  co_return absl::FailedPreconditionError(
+      absl::StrCat(connector->options().url.where, " is not the database of database_url"));
 }
 
 }  // namespace
@@ -91,10 +123,15 @@ void Cluster::State::Listen() {
 asio::awaitable<absl::Status> Cluster::State::TryToBringUp(std::shared_ptr<State> state) {
   auto bringing = postgres::BringUp(state->connector, postgres::ProgramMigrations());
   const auto brought = co_await std::move(bringing);
-  if (!brought.ok()) co_return brought.status();
+  if (!brought.ok()) co_return About("database_url", brought.status());
   auto beating = state->heartbeat->Beat(std::chrono::steady_clock::now() + kFirstBeatLimit);
   const absl::Status beaten = co_await std::move(beating);
-  if (!beaten.ok()) co_return beaten;
+  if (!beaten.ok()) co_return About("database_url", beaten);
+  if (state->options.listen_url) {
+    auto checking = CheckListening(state->listen_connector, state->heartbeat->id());
+    const absl::Status checked = co_await std::move(checking);
+    if (!checked.ok()) co_return About("database_listen_url", checked);
+  }
   const std::lock_guard lock(state->mutex);
   if (state->stopped) co_return absl::OkStatus();
   for (const std::string& warning : brought->warnings) spdlog::warn("database: {}", warning);
@@ -157,14 +194,20 @@ absl::StatusOr<std::unique_ptr<Cluster>> Cluster::Open(const asio::any_io_execut
   }
   const absl::Status tried = first.get();
   if (tried.ok() || absl::IsUnavailable(tried) || absl::IsUnknown(tried)) return cluster;
-  return absl::Status(tried.code(), absl::StrCat("database_url: ", tried.message()));
+  return tried;
 }
 
 Cluster::Cluster(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
 Cluster::~Cluster() { Stop(); }
 
+void Cluster::Hurry() {
+  state_->connector->Hurry();
+  state_->listen_connector->Hurry();
+}
+
 void Cluster::Stop() {
+  Hurry();
   std::call_once(state_->stopping, [state = state_] {
     state->gate->Close();
     std::unique_ptr<postgres::Listener> listener;
@@ -177,13 +220,13 @@ void Cluster::Stop() {
       if (state->pausing) Wakeup::Wake(state->pausing);
     }
     if (listener) listener->Stop();
-    const milliseconds wait = state->options.stop_wait;
-    const auto within = [&state, wait](asio::awaitable<void> step) {
-      asio::co_spawn(state->strand, std::move(step), asio::use_future).wait_for(wait);
+    const auto end = std::chrono::steady_clock::now() + state->options.stop_wait;
+    const auto within = [&state, end](asio::awaitable<void> step) {
+      asio::co_spawn(state->strand, std::move(step), asio::use_future).wait_until(end);
     };
     // Also where there was never a database: what waits for something to tell would wait for ever.
-    within(state->news->Finish(std::chrono::steady_clock::now() + wait));
-    if (brought_up) within(state->heartbeat->Leave(std::chrono::steady_clock::now() + wait));
+    within(state->news->Finish(end));
+    if (brought_up) within(state->heartbeat->Leave(end));
     state->pool->Stop();
   });
 }
@@ -205,7 +248,7 @@ Cluster::Stats Cluster::stats() const {
     stats.brought_up = state_->brought_up;
     stats.listening = state_->listener && state_->listener->is_connected();
   }
-  stats.up = state_->gate->is_up();
+  stats.up = state_->gate->is_up() && !state_->gate->is_failing();
   stats.connections = state_->pool->connections() + (stats.listening ? 1 : 0);
   stats.transactions = state_->gate->counts();
   stats.news = state_->news->stats();

@@ -27,7 +27,7 @@ struct ClusterOptions {
   std::optional<postgres::DatabaseUrl> listen_url;
   Heartbeat::Options heartbeat;
   NewsTeller::Options news;
-  // How long Open waits for a database that does not answer, and Stop for each of its steps.
+  // How long Open waits for a database that does not answer, and Stop.
   std::chrono::milliseconds start_wait{5'000};
   std::chrono::milliseconds stop_wait{1'000};
 };
@@ -49,8 +49,12 @@ class Cluster {
   Cluster(const Cluster&) = delete;
   Cluster& operator=(const Cluster&) = delete;
 
-  // database() is away from now on, what was to be told is told, and the replica leaves, so that
-  // others take over at once. Blocks, twice `stop_wait` at most; not for the executor's threads.
+  // The process stops: the database is waited for no longer than one that answers needs. Any
+  // thread.
+  void Hurry();
+  // As Hurry(). database() is away from now on, what was to be told is told, and the replica
+  // leaves, so that others take over at once. Blocks, `stop_wait` at most; not for the executor's
+  // threads.
   void Stop();
 
   // Away, UNAVAILABLE, until the database has been brought up and this replica is alive in it.
@@ -62,7 +66,7 @@ class Cluster {
 
   // For metrics. Never waits.
   struct Stats {
-    bool up = false;          // a transaction could be tried now
+    bool up = false;          // it is reached, and takes what it is sent
     bool brought_up = false;  // since the start, once
     bool listening = false;   // LISTEN is in force
     int connections = 0;      // with that for LISTEN

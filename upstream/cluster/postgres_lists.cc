@@ -9,6 +9,7 @@
 
 #include "absl/strings/escaping.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "upstream/cluster/compressed.h"
 
@@ -38,21 +39,38 @@ constexpr Statement kBegin{
     " ON CONFLICT DO NOTHING"};
 
 // Before whatever appends, or depends on where the log ends: what follows sees what whoever held
-// the row has committed.
+// the row has committed. Its commit waits for no disk: kRenew is for what a crash loses.
 constexpr Statement kHold{
     "lists_hold",
-    "SELECT sequence FROM lease_gateway.list_log WHERE account = $1::text FOR NO KEY UPDATE"};
+    "SELECT set_config('synchronous_commit', 'off', true) FROM lease_gateway.list_log"
+    " WHERE account = $1::text FOR NO KEY UPDATE"};
 
-constexpr Statement kAppendWrite{
-    "lists_append_write",
-    "WITH head AS (UPDATE lease_gateway.list_log SET sequence = sequence + 1, mark = $4::bigint"
-    " WHERE account = $1::text AND NOT EXISTS (SELECT FROM lease_gateway.list_entry"
-    "  WHERE account = $1::text AND writer = $2::bigint AND writer_count = $3::bigint)"
-    " RETURNING sequence)"
+// The log gets another id, unless somebody has seen to that since the server's crash.
+constexpr Statement kRenew{
+    "lists_renew",
+    "WITH head AS (UPDATE lease_gateway.list_log l SET log_id = $2::bigint"
+    " WHERE account = $1::text AND NOT EXISTS (SELECT FROM lease_gateway.list_alive a"
+    "  WHERE a.account = $1::text AND a.log_id = l.log_id)"
+    " RETURNING account, log_id)"
+    "INSERT INTO lease_gateway.list_alive SELECT account, log_id FROM head"
+    " ON CONFLICT (account) DO UPDATE SET log_id = excluded.log_id"};
+
+// Arrays: $3 numbers at this replica, $4 marks, $6 contents.
+constexpr Statement kAppendWrites{
+    "lists_append_writes",
+    "WITH fresh AS (SELECT w.writer_count, w.mark, w.content,"
+    "  row_number() OVER (ORDER BY w.place) AS place"
+    " FROM unnest($3::bigint[], $4::bigint[], $6::bytea[]) WITH ORDINALITY"
+    "  AS w (writer_count, mark, content, place)"
+    " WHERE (SELECT e.sequence FROM lease_gateway.list_entry e WHERE e.account = $1::text"
+    "  AND e.writer = $2::bigint AND e.writer_count = w.writer_count) IS NULL),"
+    "head AS (UPDATE lease_gateway.list_log SET sequence = sequence + last.place, mark = last.mark"
+    " FROM (SELECT place, mark FROM fresh ORDER BY place DESC LIMIT 1) AS last"
+    " WHERE account = $1::text RETURNING sequence - last.place AS before)"
     "INSERT INTO lease_gateway.list_entry"
     " (account, sequence, kind, mark, writer, writer_count, format, content)"
-    " SELECT $1::text, sequence, 0, $4::bigint, $2::bigint, $3::bigint, $5::bigint, $6::bytea"
-    " FROM head"};
+    " SELECT $1::text, before + place, 0, mark, $2::bigint, writer_count, $5::bigint, content"
+    " FROM head, fresh"};
 
 constexpr Statement kClaim{
     "lists_claim",
@@ -123,6 +141,8 @@ constexpr Statement kRefresh{
 constexpr Statement kHead{
     "lists_head",
     "SELECT l.log_id, l.key, l.sequence, l.mark,"
+    " EXISTS (SELECT FROM lease_gateway.list_alive a"
+    "  WHERE a.account = l.account AND a.log_id = l.log_id),"
     " (extract(epoch FROM clock_timestamp()) * 1000000)::bigint,"
     " (extract(epoch FROM n.fetch_time) * 1000000)::bigint, n.seen, n.metadata,"
     " n.whole_at, n.whole_bytes, n.delta_bytes,"
@@ -202,6 +222,11 @@ Parameter CompressedOrNull(const std::optional<std::string>& content) {
   return content ? Parameter::Bytes(Compress(*content)) : Parameter::Null();
 }
 
+// The text of an array, of which each element is written as it stands there.
+Parameter ArrayOf(const std::vector<std::string>& elements) {
+  return Parameter(absl::StrCat("{", absl::StrJoin(elements, ","), "}"));
+}
+
 // A row of kEntries and those like it.
 LogEntry ReadEntry(const Rows& rows, int row) {
   LogEntry entry;
@@ -248,16 +273,25 @@ void PostgresLists::AddRefresh(const RefreshToLog& refresh, std::vector<Query>* 
   queries->push_back({&kRefresh, std::move(parameters)});
 }
 
+Query PostgresLists::AppendOf(const std::vector<WriteToLog>& writes) const {
+  std::vector<std::string> counts, marks, contents;
+  for (const WriteToLog& write : writes) {
+    counts.push_back(std::to_string(write.count));
+    marks.push_back(std::to_string(Random()));
+    contents.push_back(
+        absl::StrCat("\"\\\\x", absl::BytesToHexString(Compress(write.content)), "\""));
+  }
+  return {&kAppendWrites,
+          {options_.account, Unsigned(options_.replica), ArrayOf(counts), ArrayOf(marks), kFormat,
+           ArrayOf(contents)}};
+}
+
 std::vector<Query> PostgresLists::QueriesOf(const LogRequest& request, Places* places) const {
   std::vector<Query> queries;
   if (!request.writes.empty() || request.refresh) {
     queries.push_back({&kHold, {options_.account}});
   }
-  for (const WriteToLog& write : request.writes) {
-    queries.push_back({&kAppendWrite,
-                       {options_.account, Unsigned(options_.replica), Unsigned(write.count),
-                        Random(), kFormat, Parameter::Bytes(Compress(write.content))}});
-  }
+  if (!request.writes.empty()) queries.push_back(AppendOf(request.writes));
   if (request.claim) {
     const ClaimRequest& claim = *request.claim;
     places->claim = queries.size();
@@ -284,15 +318,17 @@ std::vector<Query> PostgresLists::QueriesOf(const LogRequest& request, Places* p
   return queries;
 }
 
-bool PostgresLists::ReadHead(const Rows& rows, TimePoint asked, TimePoint answered, LogPage* page) {
-  if (rows.size() == 0) return false;
+PostgresLists::Head PostgresLists::ReadHead(const Rows& rows, TimePoint asked, TimePoint answered,
+                                            LogPage* page) {
+  if (rows.size() == 0) return Head::kMissing;
   page->log = static_cast<std::uint64_t>(rows.Int(0, 0));
   page->key = std::string(rows.Bytes(0, 1));
   page->sequence = static_cast<std::uint64_t>(rows.Int(0, 2));
   page->mark = rows.Int(0, 3);
-  const std::int64_t now = rows.Int(0, 4);
+  const bool may_have_lost = !rows.Bool(0, 4);
+  const std::int64_t now = rows.Int(0, 5);
   page->time = now;
-  int column = 5;
+  int column = 6;
   for (SharedFetch& fetch : page->fetches) {
     fetch.time = rows.IsNull(0, column) ? 0 : rows.Int(0, column);
     fetch.sent =
@@ -306,7 +342,7 @@ bool PostgresLists::ReadHead(const Rows& rows, TimePoint asked, TimePoint answer
   }
   const std::lock_guard lock(mutex_);
   moment_ = {now, answered};
-  return true;
+  return may_have_lost ? Head::kMayHaveLost : Head::kRead;
 }
 
 void PostgresLists::ReadEntries(const Rows& rows, const LogRequest& request, LogPage* page) const {
@@ -344,26 +380,40 @@ asio::awaitable<absl::Status> PostgresLists::Begin(TimePoint deadline) {
   co_return done.status();
 }
 
+asio::awaitable<absl::Status> PostgresLists::Renew(TimePoint deadline) {
+  std::vector<Query> queries;
+  queries.push_back({&kHold, {options_.account}});
+  queries.push_back({&kRenew, {options_.account, Random() | 1}});
+  auto running = database_->Run(std::move(queries), deadline);
+  const auto done = co_await std::move(running);
+  co_return done.status();
+}
+
 asio::awaitable<absl::StatusOr<LogPage>> PostgresLists::Exchange(
     LogRequest request, std::chrono::steady_clock::time_point deadline) {
-  for (int tries = 0; tries < 2; ++tries) {
+  bool claimed = false;
+  bool refreshed = false;
+  for (int tries = 0; tries < 3; ++tries) {
     Places places;
     const TimePoint asked = options_.now();
     auto running = database_->Run(QueriesOf(request, &places), deadline);
     const auto rows = co_await std::move(running);
     if (!rows.ok()) co_return rows.status();
     LogPage page;
-    if (!ReadHead((*rows)[places.head], asked, options_.now(), &page)) {
-      auto beginning = Begin(deadline);
+    const Head head = ReadHead((*rows)[places.head], asked, options_.now(), &page);
+    claimed = claimed || (places.claim && (*rows)[*places.claim].size() > 0);
+    refreshed = refreshed || (places.refresh && (*rows)[*places.refresh].size() > 0);
+    if (head != Head::kRead) {
+      auto beginning = head == Head::kMissing ? Begin(deadline) : Renew(deadline);
       absl::Status begun = co_await std::move(beginning);
       if (!begun.ok()) co_return begun;
       continue;
     }
-    page.claimed = places.claim && (*rows)[*places.claim].size() > 0;
-    page.refreshed = places.refresh && (*rows)[*places.refresh].size() > 0;
+    page.claimed = claimed;
+    page.refreshed = refreshed;
     ReadEntries((*rows)[places.entries], request, &page);
     if (!request.writes.empty() || page.refreshed || request.release) {
-      news_->Tell(topic_, static_cast<std::int64_t>(page.sequence));
+      news_->Tell(topic_, static_cast<std::int64_t>(options_.replica));
     }
     if (page.refreshed) {
       auto pruning = PruneNowAndThen(deadline);
@@ -409,8 +459,11 @@ asio::awaitable<void> PostgresLists::PruneNowAndThen(TimePoint deadline) {
 
 std::shared_ptr<void> PostgresLists::OnNews(std::function<void()> heard) {
   using Both = std::pair<News::Subscription, News::Subscription>;
-  return std::make_shared<Both>(news_->Subscribe(topic_, [heard](std::int64_t) { heard(); }),
-                                news_->OnGap(heard));
+  const auto own = static_cast<std::int64_t>(options_.replica);
+  auto others = news_->Subscribe(topic_, [heard, own](std::int64_t teller) {
+    if (teller != own) heard();
+  });
+  return std::make_shared<Both>(std::move(others), news_->OnGap(heard));
 }
 
 }  // namespace leasegateway

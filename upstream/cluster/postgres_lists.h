@@ -17,8 +17,10 @@
 
 namespace leasegateway {
 
-// The log of an account's lists in the tables of schema/0003_lists.sql, contents compressed. What
-// it appends it tells on the topic `s/<hash of the account>`. Thread-safe.
+// The log of an account's lists in the tables of schema/0003_lists.sql, contents compressed. That
+// it appended it tells on the topic `s/<hash of the account>`, with its id, and hears only others.
+// Nothing waits for the disk: a log that may have lost entries by a crash of the server is another
+// log from then on. Thread-safe.
 class PostgresLists final : public SharedLists {
  public:
   struct Options {
@@ -52,13 +54,16 @@ class PostgresLists final : public SharedLists {
     std::size_t head = 0, entries = 0;
   };
 
+  enum class Head { kRead, kMissing, kMayHaveLost };
+
   std::int64_t ToDatabase(TimePoint own) const;
+  postgres::Query AppendOf(const std::vector<WriteToLog>& writes) const;
   std::vector<postgres::Query> QueriesOf(const LogRequest& request, Places* places) const;
   void AddRefresh(const RefreshToLog& refresh, std::vector<postgres::Query>* queries) const;
-  // False: the account has no log yet.
-  bool ReadHead(const postgres::Rows& rows, TimePoint asked, TimePoint answered, LogPage* page);
+  Head ReadHead(const postgres::Rows& rows, TimePoint asked, TimePoint answered, LogPage* page);
   void ReadEntries(const postgres::Rows& rows, const LogRequest& request, LogPage* page) const;
   boost::asio::awaitable<absl::Status> Begin(TimePoint deadline);
+  boost::asio::awaitable<absl::Status> Renew(TimePoint deadline);
   boost::asio::awaitable<void> PruneNowAndThen(TimePoint deadline);
 
   const std::shared_ptr<postgres::Database> database_;

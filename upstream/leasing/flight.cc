@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 #include <utility>
 
+#include "upstream/leasing/journal/journal_words.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -22,6 +23,7 @@ Outcome Replayed(const v1::Operation& operation) {
     outcome.status = FromProto(operation.error());
   }
   outcome.operation = operation;
+  outcome.settled_at = FromNanos(ToNanos(operation.update_time()));
   outcome.metadata.set_upstream_request_id(operation.upstream_request_id());
   return outcome;
 }

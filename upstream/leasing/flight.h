@@ -27,6 +27,9 @@ struct Outcome {
   absl::Status status;
   v1::Operation operation;
   v1::ResponseMetadata metadata;
+  // Only told again out of the journal: done by then, perhaps by a process whose writes aren't
+  // known here.
+  std::optional<std::chrono::system_clock::time_point> settled_at = std::nullopt;
 };
 
 // Of an operation that the journal has as SUCCEEDED or FAILED.

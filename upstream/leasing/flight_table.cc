@@ -36,7 +36,10 @@ asio::awaitable<absl::StatusOr<Outcome>> FlightTable::Execute(CallContext contex
   context.stats->cache.emplace();
   auto entering = Enter(context, std::move(fingerprint), std::move(arguments), waiter);
   const Found found = co_await std::move(entering);
-  if (found.answer) co_return *found.answer;
+  if (found.answer) {
+    if (found.answer->ok()) context.stats->settled_at = (*found.answer)->settled_at;
+    co_return *found.answer;
+  }
   if (found.created) Launch(found.flight, life_);
 
   const auto left = context.deadline - environment_.now();
@@ -45,6 +48,7 @@ asio::awaitable<absl::StatusOr<Outcome>> FlightTable::Execute(CallContext contex
   co_await std::move(waiting);
   const bool cancelled = co_await Cancelled();
   auto outcome = found.flight->Leave(waiter, cancelled);
+  if (outcome.ok()) context.stats->settled_at = outcome->settled_at;
   if (outcome.ok() && found.created) {
     context.stats->attempts += found.flight->stats()->attempts;
     context.stats->upstream_request_id = outcome->metadata.upstream_request_id();

@@ -213,14 +213,16 @@ asio::awaitable<std::optional<Outcome>> OperationLife::Follow() {
 
 Outcome OperationLife::Learned() {
   const v1::Operation& operation = record_.operation();
+  Outcome outcome = Replayed(operation);
   if (joined_ && operation.state() == v1::OPERATION_STATE_SUCCEEDED) {
+    outcome.settled_at.reset();  // memory knows
     if (operation.has_lease()) {
       parts_->memory.leased(operation.lease());
     } else {
       parts_->memory.ended(operation.phone_number(), operation.lease_id());
     }
   }
-  return Replayed(operation);
+  return outcome;
 }
 
 asio::awaitable<absl::Status> OperationLife::GoOn() {

@@ -25,7 +25,8 @@ SELECT pg_catalog.current_setting('transaction_read_only') = 'on',
        pg_catalog.current_setting('synchronous_commit'),
        pg_catalog.current_setting('synchronous_standby_names') <> '',
        (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_replication),
-       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_replication WHERE sync_state = 'async'))sql"};
+       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_replication WHERE sync_state = 'async'),
+       (SELECT pg_catalog.count(*) FROM pg_catalog.pg_stat_replication WHERE sync_state IS NULL))sql"};
 
 // Tables that the role may not use in full, and its name.
 constexpr Statement kRights{"bring_up_rights", R"sql(
@@ -78,6 +79,8 @@ std::vector<std::string> WarningsOf(const Rows& server) {
         "synchronous_standby_names, and synchronous_commit to on");
   } else if (server.Int(0, 7) > 0) {
     warn("a standby is asynchronous: a fail-over to it may lose what was bought");
+  } else if (server.Int(0, 8) > 0) {
+    warn("whether a standby is asynchronous is hidden from this role: GRANT it pg_read_all_stats");
   }
   return warnings;
 }

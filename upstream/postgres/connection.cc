@@ -73,8 +73,11 @@ std::string OneLine(const char* message) {
 
 }  // namespace
 
-Connection::Connection(std::shared_ptr<Wakeup> wakeup)
-    : wakeup_(std::move(wakeup)), socket_(wakeup_->executor()) {}
+Connection::Connection(std::shared_ptr<Wakeup> wakeup, std::shared_ptr<Haste> haste)
+    : wakeup_(std::move(wakeup)),
+      haste_(std::move(haste)),
+      hastened_(haste_, wakeup_),
+      socket_(wakeup_->executor()) {}
 
 Connection::~Connection() {
   Unwatch();
@@ -99,7 +102,8 @@ void Connection::Unwatch() {
 }
 
 asio::awaitable<absl::StatusOr<std::unique_ptr<Connection>>> Connection::Open(
-    Settings settings, std::shared_ptr<Wakeup> wakeup, TimePoint deadline) {
+    Settings settings, std::shared_ptr<Wakeup> wakeup, std::shared_ptr<Haste> haste,
+    TimePoint deadline) {
   std::vector<const char*> keywords;
   std::vector<const char*> values;
   for (const auto& [keyword, value] : settings) {
@@ -108,7 +112,7 @@ asio::awaitable<absl::StatusOr<std::unique_ptr<Connection>>> Connection::Open(
   }
   keywords.push_back(nullptr);
   values.push_back(nullptr);
-  std::unique_ptr<Connection> opened(new Connection(std::move(wakeup)));
+  std::unique_ptr<Connection> opened(new Connection(std::move(wakeup), std::move(haste)));
   opened->connection_ = PQconnectStartParams(keywords.data(), values.data(), 0);
   if (opened->connection_ == nullptr) co_return absl::UnavailableError("out of memory");
   auto shaking = opened->Handshake(deadline);
@@ -123,13 +127,12 @@ asio::awaitable<absl::Status> Connection::Handshake(TimePoint deadline) {
   auto state =
       PQstatus(connection_) == CONNECTION_BAD ? PGRES_POLLING_FAILED : PGRES_POLLING_WRITING;
   while (state == PGRES_POLLING_READING || state == PGRES_POLLING_WRITING) {
-    if (std::chrono::steady_clock::now() >= deadline) {
-      co_return absl::UnavailableError("the server does not answer in time");
-    }
     // The socket may be another one after each step.
     if (!Watch()) co_return absl::UnavailableError("no more files may be opened");
-    auto waiting = WaitForSocket(state == PGRES_POLLING_WRITING, deadline);
-    co_await std::move(waiting);
+    auto awaiting = AwaitSocket(state == PGRES_POLLING_WRITING, deadline);
+    if (!co_await std::move(awaiting)) {
+      co_return absl::UnavailableError("the server does not answer in time");
+    }
     Unwatch();
     state = PQconnectPoll(connection_);
   }
@@ -140,6 +143,18 @@ asio::awaitable<absl::Status> Connection::Handshake(TimePoint deadline) {
     co_return absl::UnavailableError("no memory, or no more files may be opened");
   }
   co_return absl::OkStatus();
+}
+
+// libpq, asked to go on with a socket that isn't ready, would wait for it itself, and the thread
+// with it.
+asio::awaitable<bool> Connection::AwaitSocket(bool to_write, TimePoint deadline) {
+  for (bool is_ready = false; !is_ready;) {
+    if (IsOver(deadline)) co_return false;
+    auto waiting = WaitForSocket(to_write, Limit(deadline));
+    co_await std::move(waiting);
+    is_ready = !(to_write ? *writing_ : *reading_);
+  }
+  co_return true;
 }
 
 // An event that came while nobody waited is not lost: the next wait sees the socket's state.
@@ -210,6 +225,7 @@ asio::awaitable<Outcome> Connection::Run(std::vector<Query> queries, TimePoint d
 }
 
 asio::awaitable<Outcome> Connection::RunOnce(std::vector<Query> queries, TimePoint deadline) {
+  SetBegun();
   TakeInIdle();
   if (!usable() || !Send(queries)) co_return Lost(Fate::kNothingChanged);
   // From here on the transaction may be committed.
@@ -262,8 +278,8 @@ asio::awaitable<bool> Connection::Flush(TimePoint deadline) {
       given_up_ = true;
       co_return true;  // what the server said before may still be read
     }
-    if (std::chrono::steady_clock::now() >= deadline) co_return false;
-    auto waiting = WaitForSocket(true, deadline);
+    if (IsOver(deadline)) co_return false;
+    auto waiting = WaitForSocket(true, Limit(deadline));
     co_await std::move(waiting);
     TakeIn();
   }
@@ -271,8 +287,8 @@ asio::awaitable<bool> Connection::Flush(TimePoint deadline) {
 
 asio::awaitable<bool> Connection::AwaitResult(TimePoint deadline) {
   while (PQisBusy(connection_) != 0) {
-    if (std::chrono::steady_clock::now() >= deadline) co_return false;
-    auto waiting = WaitForSocket(false, deadline);
+    if (IsOver(deadline)) co_return false;
+    auto waiting = WaitForSocket(false, Limit(deadline));
     co_await std::move(waiting);
     TakeIn();
   }
@@ -323,6 +339,7 @@ asio::awaitable<Outcome> Connection::Collect(TimePoint deadline) {
 }
 
 asio::awaitable<Outcome> Connection::RunScript(std::string sql, TimePoint deadline) {
+  SetBegun();
   TakeIn();
   if (!usable() || PQexitPipelineMode(connection_) != 1 ||
       PQsendQuery(connection_, sql.c_str()) != 1) {
@@ -361,7 +378,8 @@ asio::awaitable<Outcome> Connection::RunScript(std::string sql, TimePoint deadli
 // ends that wait, and others would read what a fail-over still loses.
 Outcome Connection::OutOfTime() {
   given_up_ = true;
-  return {Fate::kUnknown, {"", "", "the server did not answer in time"}, {}};
+  const std::string why = haste_->has_begun() ? ", as the gateway stops" : "";
+  return {Fate::kUnknown, {"", "", "the server did not answer in time" + why}, {}};
 }
 
 Outcome Connection::Lost(Fate fate) const {

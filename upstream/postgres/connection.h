@@ -16,6 +16,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "upstream/postgres/database.h"
+#include "upstream/postgres/haste.h"
 #include "upstream/postgres/sql_error.h"
 #include "upstream/wakeup.h"
 
@@ -41,10 +42,11 @@ class Connection {
 
   // `settings` are libpq's keywords, for one address, hostaddr among them unless it is a socket: a
   // name would be looked up, blocking. `wakeup`, made with the strand, is what all waits are on:
-  // whoever wakes it makes WaitForMore return. UNAVAILABLE with what libpq or the server says, the
-  // SQLSTATE among it.
+  // whoever wakes it makes WaitForMore return. `haste` shortens all deadlines but WaitForMore's.
+  // UNAVAILABLE with what libpq or the server says, the SQLSTATE among it.
   static boost::asio::awaitable<absl::StatusOr<std::unique_ptr<Connection>>> Open(
-      Settings settings, std::shared_ptr<Wakeup> wakeup, TimePoint deadline);
+      Settings settings, std::shared_ptr<Wakeup> wakeup, std::shared_ptr<Haste> haste,
+      TimePoint deadline);
 
   ~Connection();
   Connection(const Connection&) = delete;
@@ -75,7 +77,7 @@ class Connection {
   int server_version() const;  // 150020; 0: unknown
 
  private:
-  explicit Connection(std::shared_ptr<Wakeup> wakeup);
+  Connection(std::shared_ptr<Wakeup> wakeup, std::shared_ptr<Haste> haste);
 
   boost::asio::awaitable<absl::Status> Handshake(TimePoint deadline);
   boost::asio::awaitable<Outcome> RunOnce(std::vector<Query> queries, TimePoint deadline);
@@ -90,6 +92,14 @@ class Connection {
   bool Watch();
   void Unwatch();
   boost::asio::awaitable<void> WaitForSocket(bool to_write, TimePoint deadline);
+  // Until it is ready; false: out of time.
+  boost::asio::awaitable<bool> AwaitSocket(bool to_write, TimePoint deadline);
+  // Something begins, of which the next deadlines are.
+  void SetBegun() { begun_ = std::chrono::steady_clock::now(); }
+  TimePoint Limit(TimePoint deadline) const { return haste_->Limit(begun_, deadline); }
+  bool IsOver(TimePoint deadline) const {
+    return std::chrono::steady_clock::now() >= Limit(deadline);
+  }
   void TakeIn();
   // While nothing is under way: also sees the end of a session behind the server's last words.
   void TakeInIdle();
@@ -98,6 +108,9 @@ class Connection {
   Outcome Lost(Fate fate) const;
 
   std::shared_ptr<Wakeup> wakeup_;
+  const std::shared_ptr<Haste> haste_;
+  const Haste::Waiter hastened_;
+  TimePoint begun_ = std::chrono::steady_clock::now();
   pg_conn* connection_ = nullptr;
   boost::asio::posix::stream_descriptor socket_;
   // Whether a wait for the socket is under way; shared with its completion.

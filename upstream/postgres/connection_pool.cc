@@ -28,7 +28,9 @@ absl::Status ConnectionPool::Add(std::shared_ptr<Request> request) {
     if (stopped_) return absl::UnavailableError("the gateway is stopping");
     if (connected_.empty() && !last_try_.ok()) return last_try_;
     if (queue_.full()) return absl::ResourceExhaustedError("too much waits for the database");
+    const bool has_to_wait = request->is_shared() && !MayShare();
     queue_.Add(std::move(request));
+    if (has_to_wait) return absl::OkStatus();
     const bool may_try = last_try_.ok() || Clock::now() - last_failure_ > options.last_pause;
     if (!idle_.empty()) {
       WakeOne();
@@ -97,7 +99,9 @@ bool ConnectionPool::ConnectFailed(const Server& server, const absl::Status& why
 bool ConnectionPool::Lost(const Server& server) {
   const std::lock_guard lock(mutex_);
   connected_.erase(server);
+  sharing_.erase(server);
   std::erase(idle_, server);
+  if (!queue_.empty() && !idle_.empty()) WakeOne();
   // The last one comes back by itself, so that it is known whether the database is up.
   if (!stopped_ && (connected_.empty() || !queue_.empty())) return true;
   End(server);
@@ -107,8 +111,14 @@ bool ConnectionPool::Lost(const Server& server) {
 Batch ConnectionPool::Take(const Server& server) {
   const std::lock_guard lock(mutex_);
   std::erase(idle_, server);
-  auto batch = queue_.Take();
-  if (batch.empty()) idle_.push_back(server);
+  sharing_.erase(server);
+  auto batch = queue_.Take(MayShare());
+  if (batch.empty()) {
+    idle_.push_back(server);
+  } else if (batch.front()->is_shared()) {
+    sharing_.insert(server);
+  }
+  if (!queue_.empty() && !idle_.empty() && MayShare()) WakeOne();
   return batch;
 }
 
@@ -116,6 +126,10 @@ void ConnectionPool::PutBack(const Batch& batch) {
   const std::lock_guard lock(mutex_);
   queue_.PutBack(batch);
   for (std::size_t i = 0; i < batch.size() && !idle_.empty(); ++i) WakeOne();
+}
+
+bool ConnectionPool::MayShare() const {
+  return sharing_.size() < std::max<std::size_t>(connector_->options().connections / 2, 1);
 }
 
 void ConnectionPool::WakeOne() {

@@ -54,6 +54,9 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
 
  private:
   // Call with `mutex_` held.
+  // At most half of the connections run shared transactions at once: what comes meanwhile waits,
+  // and is committed together.
+  bool MayShare() const;
   void WakeOne();
   void End(const Server& server);
 
@@ -66,6 +69,7 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
   std::set<Server> servers_;    // all coroutines
   std::set<Server> connected_;  // those with a connection
   std::vector<Server> idle_;    // those that wait for a request, the latest at the end
+  std::set<Server> sharing_;    // those that run a shared transaction
   Server trying_;               // the one that tries while there is no connection
   absl::Status last_try_;       // of connecting
   std::chrono::steady_clock::time_point last_failure_;

@@ -21,14 +21,30 @@ constexpr Statement kSessionSettings{
     "pg_catalog.set_config('idle_in_transaction_session_timeout', $2, true)"};
 
 // What no waiting mends, by what libpq and the server say of it. SQLSTATEs: wrong password or user,
-// no such database, missing rights.
+// no such database, missing rights, start-up options that don't exist or have no such value. The
+// last ones are of keywords of the URL.
 bool IsMisconfigured(const std::string& message) {
-  for (const auto* const part :
-       {" 28P01: ", " 28000: ", " 3D000: ", " 42501: ", "no password supplied",
-        "certificate verify failed", "does not match host name", "root certificate file",
-        "could not read root certificate", "server does not support SSL",
-        "could not load private key", "could not read certificate file", "authentication method",
-        "tlsv1 alert", "sslv3 alert", "invalid sslmode", "channel binding"}) {
+  for (const auto* const part : {" 28P01: ",
+                                 " 28000: ",
+                                 " 3D000: ",
+                                 " 42501: ",
+                                 " 42704: ",
+                                 " 22023: ",
+                                 " 55P02: ",
+                                 "no password supplied",
+                                 "certificate verify failed",
+                                 "does not match host name",
+                                 "root certificate file",
+                                 "could not read root certificate",
+                                 "server does not support SSL",
+                                 "could not load private key",
+                                 "could not read certificate file",
+                                 "authentication method",
+                                 "tlsv1 alert",
+                                 "sslv3 alert",
+                                 "channel binding",
+                                 " value: \"",
+                                 "invalid integer value"}) {
     if (message.find(part) != std::string::npos) return true;
   }
   return false;
@@ -68,6 +84,7 @@ asio::awaitable<Connector::Connected> Connector::Connect(std::shared_ptr<Wakeup>
     }
     if (connected.status().code() != code) code = absl::StatusCode::kFailedPrecondition;
     absl::StrAppend(&failures, failures.empty() ? "" : "; ", connected.status().message());
+    if (haste_->has_begun()) break;
   }
   co_return absl::Status(code,
                          absl::StrCat("no connection to ", options_.url.where, ": ", failures));
@@ -78,7 +95,7 @@ asio::awaitable<Connector::Connected> Connector::ConnectTo(const Endpoint& endpo
   std::vector<std::string> addresses{endpoint.address};
   if (!endpoint.is_socket() && endpoint.address.empty()) {
     const auto deadline = Clock::now() + options_.url.connect_timeout;
-    auto resolving = Resolve(endpoint.host, deadline, look_up_);
+    auto resolving = Resolve(endpoint.host, deadline, look_up_, haste_);
     auto found = co_await std::move(resolving);
     if (!found.ok()) co_return found.status();
     addresses = *std::move(found);
@@ -87,7 +104,7 @@ asio::awaitable<Connector::Connected> Connector::ConnectTo(const Endpoint& endpo
   for (auto& address : addresses) {
     auto opening = OpenAt(endpoint, std::move(address), wakeup);
     connected = co_await std::move(opening);
-    if (connected.ok()) break;
+    if (connected.ok() || haste_->has_begun()) break;
   }
   co_return connected;
 }
@@ -97,7 +114,7 @@ asio::awaitable<Connector::Connected> Connector::OpenAt(const Endpoint& endpoint
                                                         std::shared_ptr<Wakeup> wakeup) {
   const auto deadline = Clock::now() + options_.url.connect_timeout;
   const bool was_plain = plain_start_;
-  auto opening = Connection::Open(SettingsFor(endpoint, address), wakeup, deadline);
+  auto opening = Connection::Open(SettingsFor(endpoint, address), wakeup, haste_, deadline);
   auto opened = co_await std::move(opening);
   // pgbouncer's words, which have no SQLSTATE of their own.
   if (!opened.ok() && !was_plain &&
@@ -108,7 +125,7 @@ asio::awaitable<Connector::Connected> Connector::OpenAt(const Endpoint& endpoint
           "transaction",
           endpoint.host, endpoint.port);
     }
-    auto again = Connection::Open(SettingsFor(endpoint, address), wakeup, deadline);
+    auto again = Connection::Open(SettingsFor(endpoint, address), wakeup, haste_, deadline);
     opened = co_await std::move(again);
   }
   if (!opened.ok()) co_return ConnectError(std::string(opened.status().message()));

@@ -8,6 +8,7 @@
 
 #include "absl/status/statusor.h"
 #include "upstream/postgres/connection.h"
+#include "upstream/postgres/haste.h"
 #include "upstream/postgres/options.h"
 #include "upstream/postgres/resolve.h"
 #include "upstream/wakeup.h"
@@ -30,6 +31,10 @@ class Connector {
 
   const DatabaseOptions& options() const { return options_; }
 
+  // The process stops: all its connections, and those to come, wait for a server no longer than
+  // Haste says.
+  void Hurry() { haste_->Begin(); }
+
   // What has to be set for each transaction, because a pooler refuses it for the session; null: not
   // that.
   const Query* SessionSettings() const { return plain_start_ ? &session_settings_ : nullptr; }
@@ -44,6 +49,7 @@ class Connector {
   Connection::Settings SettingsFor(const Endpoint& endpoint, const std::string& address) const;
 
   const DatabaseOptions options_;
+  const std::shared_ptr<Haste> haste_ = std::make_shared<Haste>();
   const LookUp look_up_;
   const Query session_settings_;
   std::atomic<std::size_t> first_ = 0;  // where the last connection was made

@@ -167,6 +167,11 @@ absl::StatusOr<DatabaseUrl> Parse(const std::string& url, bool allow_insecure) {
     }
     result.connect_timeout = std::chrono::seconds(seconds);
   }
+  if (const auto wanted = keywords.find("target_session_attrs");
+      wanted != keywords.end() && (wanted->second == "read-only" || wanted->second == "standby")) {
+    return absl::InvalidArgumentError(absl::StrCat("target_session_attrs=", wanted->second,
+                                                   " finds no server that takes writes"));
+  }
   if (auto status = SetTls(result.endpoints, allow_insecure, keywords); !status.ok()) return status;
   SetDefaults(keywords);
   std::vector<std::string> places;

@@ -41,11 +41,14 @@ asio::awaitable<Request::Result> Request::Await() {
   }
 }
 
-Batch RequestQueue::Take() {
+Batch RequestQueue::Take(bool shared) {
   Batch batch;
-  if (requests_.empty()) return batch;
-  batch.push_back(std::move(requests_.front()));
-  requests_.pop_front();
+  const auto first = std::find_if(requests_.begin(), requests_.end(), [&](const auto& request) {
+    return shared || !request->is_shared();
+  });
+  if (first == requests_.end()) return batch;
+  batch.push_back(std::move(*first));
+  requests_.erase(first);
   if (!batch.front()->is_shared()) return batch;
   auto kept = requests_.begin();
   auto at = requests_.begin();

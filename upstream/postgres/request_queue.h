@@ -74,9 +74,9 @@ class RequestQueue {
   void PutBack(const Batch& batch) {
     requests_.insert(requests_.begin(), batch.begin(), batch.end());
   }
-  // The oldest, and when it may share its transaction, others that may, up to the limit. Empty:
-  // none.
-  Batch Take();
+  // The oldest, and when it may share its transaction, others that may, up to the limit. Without
+  // `shared`, the oldest that may not. Empty: none.
+  Batch Take(bool shared);
   Batch TakeAll();
   // Its caller has gone.
   void Remove(const std::shared_ptr<Request>& request);

@@ -33,6 +33,11 @@ struct SharedLookUp {
   std::mutex mutex;  // guards all below
   std::shared_ptr<Wakeup> waiter;
   std::optional<Addresses> found;
+
+  bool has_found() {
+    const std::lock_guard lock(mutex);
+    return found.has_value();
+  }
 };
 
 class LookUpGuard {
@@ -99,7 +104,7 @@ Addresses LookUpWithSystem(const std::string& host) {
 }
 
 asio::awaitable<Addresses> Resolve(std::string host, std::chrono::steady_clock::time_point deadline,
-                                   LookUp look_up) {
+                                   LookUp look_up, std::shared_ptr<Haste> haste) {
   boost::system::error_code no_address;
   asio::ip::make_address(host, no_address);
   if (!no_address) co_return std::vector<std::string>{host};
@@ -109,7 +114,11 @@ asio::awaitable<Addresses> Resolve(std::string host, std::chrono::steady_clock::
   shared->waiter = waiter;
   const LookUpGuard guard(shared);
   if (auto status = StartLookUp(shared, host, std::move(look_up)); !status.ok()) co_return status;
-  co_await waiter->WaitUntil(deadline);
+  const Haste::Waiter hastened(haste, waiter);
+  const auto begun = std::chrono::steady_clock::now();
+  while (!shared->has_found() && std::chrono::steady_clock::now() < haste->Limit(begun, deadline)) {
+    co_await waiter->WaitUntil(haste->Limit(begun, deadline));
+  }
   const std::lock_guard lock(shared->mutex);
   if (!shared->found) {
     co_return absl::UnavailableError(absl::StrCat("looking up ", host, " takes too long"));

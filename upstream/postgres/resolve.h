@@ -4,10 +4,12 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "upstream/postgres/haste.h"
 
 namespace leasegateway::postgres {
 
@@ -20,10 +22,10 @@ absl::StatusOr<std::vector<std::string>> LookUpWithSystem(const std::string& hos
 // The IP addresses of a host, at once where `host` is one. libpq would block in its own look-up,
 // and Asio's waits at the end of an io_context for the one that is running; so it runs on a thread
 // of its own that nobody waits for, a few at most. UNAVAILABLE when it fails or takes until
-// `deadline`. Awaited on a strand.
+// `deadline`, which `haste` shortens. Awaited on a strand.
 boost::asio::awaitable<absl::StatusOr<std::vector<std::string>>> Resolve(
     std::string host, std::chrono::steady_clock::time_point deadline,
-    LookUp look_up = LookUpWithSystem);
+    LookUp look_up = LookUpWithSystem, std::shared_ptr<Haste> haste = std::make_shared<Haste>());
 
 }  // namespace leasegateway::postgres
 

@@ -1,10 +1,12 @@
 """The rules for where purchases are written down: the sandbox's memory, one pod's volume, or a database that replicas
 share."""
 import base64
+import math
+import os
 
 from .rendered import matches
 
-DATABASE_SECRETS = {"LEASE_GATEWAY_DATABASE_URL": "url", "LEASE_GATEWAY_DATABASE_PASSWORD": "password"}
+URL, PASSWORD_FILE = "LEASE_GATEWAY_DATABASE_URL", "LEASE_GATEWAY_DATABASE_PASSWORD_FILE"
 # What PostgreSQL lets in by default, without those kept for its superusers.
 SERVER_CONNECTIONS = 97
 
@@ -52,8 +54,11 @@ def rule_replicas(r):
     scaler = r.one("HorizontalPodAutoscaler")
     if scaler is None or scaler["spec"]["minReplicas"] < 2:
         return errors + ["HorizontalPodAutoscaler is missing, or content with one pod"]
-    # With those of the pod that an update puts beside them; one more each for LISTEN; the migration's.
-    connections = (scaler["spec"]["maxReplicas"] + 1) * (int(r.config.get("database_connections", 4)) + 1) + 1
+    # With the pod that an update puts beside them, and those that have not ended yet when the next ones go; one more
+    # each for LISTEN, for a pod that starts, and for the migration.
+    ending = math.ceil(r.pod["terminationGracePeriodSeconds"] / max(spec.get("minReadySeconds", 0), 1))
+    pods = scaler["spec"]["maxReplicas"] + 1 + ending
+    connections = pods * (int(r.config.get("database_connections", 4)) + 1) + 2
     if connections > SERVER_CONNECTIONS:
         errors.append(f"up to {connections} connections, and a server takes {SERVER_CONNECTIONS} by default")
     return errors
@@ -61,18 +66,25 @@ def rule_replicas(r):
 
 def database_environment_errors(r, workload):
     environment = r.environment(workload)
-    errors = [f"{workload}: {variable} does not come from {key} of the Secret"
-              for variable, key in DATABASE_SECRETS.items()
-              if not secret_name(environment.get(variable), key)]
+    sources = {URL: secret_name(environment.get(URL), "url"), PASSWORD_FILE: password_secret(r, workload)}
+    errors = [f"{workload}: {variable} does not come from the Secret" for variable, name in sources.items() if not name]
     made = {item["metadata"]["name"] for item in r.all("Secret")}
-    errors += [f"{workload}: there is no Secret that {variable} could come from" for variable, key in
-               DATABASE_SECRETS.items() if r.overlay == "trial" and secret_name(environment.get(variable), key) not in made]
+    errors += [f"{workload}: there is no Secret that {variable} could come from" for variable, name in sources.items()
+               if r.overlay == "trial" and name not in made]
     for variable in environment:
         flag = "--" + variable.removeprefix("LEASE_GATEWAY_").lower().replace("_", "-")
-        # The password has no flag on purpose.
-        if variable != "LEASE_GATEWAY_DATABASE_PASSWORD" and flag not in r.gateway.flags:
+        if flag not in r.gateway.flags:
             errors.append(f"{workload}: the gateway knows no {variable}")
     return errors
+
+
+def password_secret(r, workload):
+    """The Secret whose `password` is the file that the gateway reads, again and again; empty: there is none."""
+    folder, name = os.path.split(str(r.environment(workload).get(PASSWORD_FILE, "")))
+    pod = r.workloads[workload]["spec"]["template"]["spec"]
+    mounts = {mount["mountPath"]: mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+    secrets = [volume["secret"] for volume in pod["volumes"] if volume["name"] == mounts.get(folder) and "secret" in volume]
+    return next((secret["secretName"] for secret in secrets if {"key": "password", "path": name} in secret["items"]), "")
 
 
 def secret_name(source, key):
@@ -127,8 +139,8 @@ def rule_way_to_the_database(r):
                for probe in ("startupProbe", "livenessProbe", "readinessProbe") if probe not in container]
     if not server["spec"].get("volumeClaimTemplates") or server["spec"].get("replicas") != 1:
         errors.append("the trial's database is not one server with a volume")
-    if r.environment("lease-gateway-postgres")["POSTGRES_PASSWORD"] != r.environment()[
-            "LEASE_GATEWAY_DATABASE_PASSWORD"]:
+    if secret_name(r.environment("lease-gateway-postgres")["POSTGRES_PASSWORD"], "password") != password_secret(
+            r, "lease-gateway"):
         errors.append("gateway and database have different passwords")
     return errors
 
@@ -140,4 +152,7 @@ def rule_trial(r):
     values = {key: base64.b64decode(value).decode() for key, value in r.all("Secret")[0]["data"].items()}
     sources = {variable: source if isinstance(source, str) else values.get(source["secretKeyRef"]["key"])
                for variable, source in r.environment().items()}
+    sources[PASSWORD_FILE] = r.gateway.file("database-password")
+    with open(sources[PASSWORD_FILE], "w", encoding="utf-8") as file:
+        file.write(values["password"])
     return r.gateway.refuses(r.config_text or "{}", {variable: value for variable, value in sources.items() if value})

@@ -262,7 +262,7 @@ def rule_no_secret_values(r):
                for found in re.findall(r"contiguity_sk_\w+|BEGIN [A-Z ]*PRIVATE KEY|eyJ[\w-]{20,}", text)]
     errors += [f"{name}: environment {variable} has a value" for name in r.workloads
                for variable, source in r.environment(name).items()
-               if re.search("KEY|TOKEN|SECRET|PASSWORD|URL", variable) and isinstance(source, str)]
+               if re.search("(KEY|TOKEN|SECRET|PASSWORD|URL)(?!.*_FILE$)", variable) and isinstance(source, str)]
     return errors
 
 

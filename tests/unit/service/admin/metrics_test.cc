@@ -38,6 +38,17 @@ MetricSources Sources() {
   sources.cache = [] {
     CachingLeaseApi::Stats stats;
     stats.available_age = std::chrono::seconds(3);
+    stats.shared = {.is_up = true,
+                    .sequence = 21,
+                    .pending = 22,
+                    .appended = 23,
+                    .loaded = 24,
+                    .made = 25,
+                    .made_bytes = 26,
+                    .claims_given = 27,
+                    .claims_refused = 28,
+                    .restored = 29,
+                    .failed = 30};
     return stats;
   };
   sources.search = [] {
@@ -111,6 +122,12 @@ TEST(MetricsTest, EveryDeclaredMetricIsInTheText) {
               HasSubstr("lease_gateway_database_transactions_total{result=\"unknown\"} 15\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_replica_heartbeat_age_seconds 0.5\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_replicas 3\n"));
+  for (const char* shared :
+       {"up 1", "sequence 21", "pending_writes 22", "writes_total 23", "refreshes_read_total 24",
+        "refreshes_made_total 25", "written_bytes_total 26", "claims_total{result=\"given\"} 27",
+        "claims_total{result=\"refused\"} 28", "restored_total 29", "failures_total 30"}) {
+    EXPECT_THAT(text, HasSubstr(std::string("lease_gateway_shared_lists_") + shared + "\n"));
+  }
 }
 
 TEST(MetricsTest, LabelsAreTheDeclaredOnesAndFew) {

@@ -246,12 +246,12 @@ TEST_F(SearchTest, ListsThatExpiredBeforeTheHistoryHasThemAreSkipped) {
 }
 
 // Two minutes with a list every 4 s, of which 1 % has changed, and 100 walks that begin in that
-// time and go on within two minutes: what the default of cache_history_bytes is for. Long, as it is
-// one story.
+// time and go on within two minutes: what the default of cache_history_bytes leaves to them. Long,
+// as it is one story.
 TEST_F(SearchTest, AHundredWalksOfTwoMinutesOverTenThousandNumbers) {
   if (CONCURRENT_CALLS < 1000) GTEST_SKIP() << "ThreadSanitizer makes large lists slow";
   constexpr int kNumbers = 10'000, kLists = 31, kWalks = 100, kPageSize = 50;
-  constexpr std::size_t kBytes = 64 << 20;
+  constexpr std::size_t kBytes = 48 << 20;
   const auto search = Make(kBytes);
   std::mt19937 random(3);  // NOLINT(cert-msc51-cpp): the same each time
   int next_number = 0;

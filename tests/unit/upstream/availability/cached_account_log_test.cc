@@ -195,6 +195,34 @@ TEST_F(CachedAccountLogTest, AnAnswerIsNotSharedWhenTheLogWasRestoredMeanwhile) 
   EXPECT_EQ(log_.claims[0].holder, 0U);
 }
 
+TEST_F(CachedAccountLogTest, OwnWritesAreAppendedToALogThatMayHaveLostThem) {
+  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  const auto seen = Do(At(0).cache->account().SeenNow(Soon()));
+  ASSERT_TRUE(seen);
+  log_.entries.pop_back();
+  --log_.sequence;
+  ++log_.id;
+  AppendGone(kC);  // gets the number of what was lost
+  log_.Tell();
+  Settle();
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_THAT(AvailableInMemory(At(i)), ElementsAre(kB)) << i;
+    EXPECT_FALSE(At(i).cache->account().HasSeen(*seen)) << i;
+  }
+  EXPECT_EQ(At(0).cache->stats().shared->pending, 0U);
+}
+
+TEST_F(CachedAccountLogTest, AWriteThatFindsEarlierOnesLostPutsThemBackAsWell) {
+  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  log_.entries.pop_back();
+  --log_.sequence;
+  ++log_.id;
+  ASSERT_TRUE(Lease(At(0), kB, "lease_b").ok());
+  for (std::size_t i = 0; i < 2; ++i) EXPECT_TRUE(AvailableInMemory(At(i)).empty()) << i;
+}
+
 // --- news, and what is done without ---
 
 TEST_F(CachedAccountLogTest, WithoutNewsAWriteIsSeenSoon) {
@@ -263,6 +291,7 @@ TEST_F(CachedAccountLogTest, AReplicaThatWasAwayTooLongBeginsAnew) {
   Pass(milliseconds(10));
   for (int i = 0; i < 3; ++i) {
     script_.available = i % 2 == 0 ? Numbers({kC}) : Numbers({kA});
+    now_ += milliseconds(1);
     Available(At(0), milliseconds(0));
     Pass(milliseconds(1));
   }
@@ -357,6 +386,23 @@ TEST_F(CachedAccountLogTest, WatchersDoNotWaitLongForALogThatIsSilent) {
   EXPECT_EQ(changes->size(), 1U);
 }
 
+TEST_F(CachedAccountLogTest, WhoDidWhatIsCounted) {
+  Available(At(0));
+  Available(At(1));
+  now_ += milliseconds(1);
+  Available(At(0), milliseconds(0));
+  ASSERT_TRUE(Lease(At(1), kA, "lease_a").ok());
+  const auto first = *At(0).cache->stats().shared, second = *At(1).cache->stats().shared;
+  EXPECT_EQ(first.made, 2U);
+  EXPECT_GT(first.made_bytes, 0U);
+  EXPECT_EQ(first.claims_given, 1U);
+  EXPECT_EQ(second.claims_given + second.claims_refused, 0U);
+  EXPECT_EQ(second.made, 0U);
+  EXPECT_EQ(second.loaded, 1U);
+  EXPECT_EQ(first.appended, 0U);
+  EXPECT_EQ(second.appended, 1U);
+}
+
 TEST_F(CachedAccountLogTest, AWatchGoesOnAtAnotherReplica) {
   Available(At(0));
   const auto entry = StateOf(At(0));
@@ -365,17 +411,20 @@ TEST_F(CachedAccountLogTest, AWatchGoesOnAtAnotherReplica) {
   for (std::size_t i = 0; i < 4; ++i) {
     Replica& replica = i < 3 ? At(i) : Join();  // one that has seen nothing of it
     ASSERT_TRUE(*Do(replica.cache->account().Load(Soon())));
-    const auto changes = Do(replica.cache->account().ChangesFrom(*entry, Soon()));
-    ASSERT_TRUE(changes && *changes) << i;
+    const auto first = Do(replica.cache->account().ChangeFrom(*entry, Soon()));
+    ASSERT_TRUE(first && *first) << i;
+    auto changes = replica.cache->ChangesSince((*first)->version);
+    ASSERT_TRUE(changes) << i;
+    changes->insert(changes->begin(), **first);
     std::vector<std::string> gone;
-    for (const auto& change : **changes) {
+    for (const auto& change : *changes) {
       for (const auto& number : *change.numbers) {
         EXPECT_FALSE(number.after);
         gone.push_back(number.before->phone_number());
       }
     }
     EXPECT_THAT(gone, ElementsAre(kA)) << i;
-    EXPECT_EQ((*changes)->back().version, replica.cache->PeekAvailability({})->version);
+    EXPECT_EQ(changes->back().version, replica.cache->PeekAvailability({})->version);
   }
 }
 

@@ -83,12 +83,14 @@ TEST_F(AvailabilityChangesTest, UnknownVersions) {
   EXPECT_EQ(Changes(std::numeric_limits<std::uint64_t>::max()), "unknown");
 }
 
-TEST_F(AvailabilityChangesTest, SixtyFourChangesAreKept) {
+TEST_F(AvailabilityChangesTest, SixtyFourChangesAreToldAtATime) {
   Become(Numbers({kA}));
   for (int i = 0; i < 65; ++i) Become(Numbers({LeasableNumber(kA, absl::StrCat(i))}));
   EXPECT_EQ(Version(), 66U);
-  EXPECT_EQ(Changes(1), "unknown");
+  EXPECT_EQ(cache_->ChangesSince(1)->size(), 64U);
+  EXPECT_EQ(cache_->ChangesSince(1)->front().version, 2U);
   EXPECT_EQ(cache_->ChangesSince(2)->size(), 64U);
+  EXPECT_EQ(cache_->ChangesSince(3)->size(), 63U);
 }
 
 TEST_F(AvailabilityChangesTest, ChangesAcrossADroppedListAreUnknown) {

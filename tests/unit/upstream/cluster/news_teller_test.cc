@@ -36,6 +36,13 @@ class NewsTellerTest : public testing::Test {
   }
 
   void Advance(milliseconds time) { time_.Advance(time, io_); }
+  bool FinishesNow() {
+    bool finished = false;
+    asio::co_spawn(io_, teller_->Finish(time_.now() + milliseconds(500)),
+                   [&finished](const std::exception_ptr&) { finished = true; });
+    Advance(milliseconds(0));
+    return finished;
+  }
   // What was to be sent, a transaction each.
   std::vector<std::vector<std::string>> sent() const {
     std::vector<std::vector<std::string>> payloads;
@@ -121,11 +128,7 @@ TEST_F(FewWaitTest, TooMuchIsDropped) {
 
 TEST_F(NewsTellerTest, FinishSendsWhatWaitsOnce) {
   teller_->Tell("a", 1);
-  bool finished = false;
-  asio::co_spawn(io_, teller_->Finish(time_.now() + milliseconds(500)),
-                 [&finished](const std::exception_ptr&) { finished = true; });
-  Advance(milliseconds(0));
-  EXPECT_TRUE(finished);
+  EXPECT_TRUE(FinishesNow());
   teller_->Tell("b", 2);
   Advance(milliseconds(100));
   EXPECT_THAT(sent(), ElementsAre(ElementsAre("a=1")));
@@ -134,11 +137,7 @@ TEST_F(NewsTellerTest, FinishSendsWhatWaitsOnce) {
 TEST_F(NewsTellerTest, FinishDoesNotTryAgain) {
   database_->status = absl::UnavailableError("away");
   teller_->Tell("a", 1);
-  bool finished = false;
-  asio::co_spawn(io_, teller_->Finish(time_.now() + milliseconds(500)),
-                 [&finished](const std::exception_ptr&) { finished = true; });
-  Advance(milliseconds(0));
-  EXPECT_TRUE(finished);
+  EXPECT_TRUE(FinishesNow());
   EXPECT_THAT(sent(), SizeIs(1));
 }
 

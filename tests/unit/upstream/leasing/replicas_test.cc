@@ -6,6 +6,7 @@
 #include <chrono>
 
 #include "tests/support/leasing_replicas.h"
+#include "upstream/leasing/operation_requests.h"
 #include "upstream/leasing/operation_rules.h"
 #include "upstream/upstream_error.h"
 
@@ -28,6 +29,7 @@ TEST_F(ReplicasTest, CallersOfOneIdAtSeveralReplicasGetOneLease) {
   EXPECT_EQ(replicas_[1]->stats().joined, 1u);
   EXPECT_THAT(found_, testing::ElementsAre("lsd_1")) << "the memory of the one that waited";
   EXPECT_EQ(replicas_[1]->stats().open, 0u);
+  EXPECT_FALSE(stats_->settled_at) << "its memory has it";
 }
 
 TEST_F(ReplicasTest, OutcomeIsFoundWhereNobodyTellsOfIt) {
@@ -44,6 +46,7 @@ TEST_F(ReplicasTest, SettledIsAnsweredAtEveryReplica) {
   const auto again = LeaseAt(1);
   ASSERT_TRUE(again->ended() && again->result->ok());
   EXPECT_EQ((*again->result)->lease().lease_id(), "lsd_1");
+  EXPECT_TRUE(stats_->settled_at) << "nobody says that its memory has it";
   EXPECT_EQ(LeaseAt(1, kId, kOther)->reason(), "REQUEST_ID_REUSED");
 }
 

@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <memory>
 
 #include "tests/support/database_fixture.h"
+#include "tests/support/tcp_proxy.h"
 
 namespace leasegateway::postgres {
 namespace {
@@ -191,6 +193,11 @@ TEST_F(BringUpTest, MistakesAreToldFromAServerThatIsAway) {
   ExpectRefused(Bring(server_.Url("no_such_database"), {}), "no_such_database");
   ExpectRefused(Bring(UrlOf("no_such_role", name_), {}), "no_such_role");
   ExpectRefused(Bring(server_.TcpUrl(name_) + "?sslmode=require", {}), "does not support SSL");
+  for (const auto* const mistake :
+       {"target_session_attrs=rw", "keepalives_idle=soon", "options=-c%20no_such_setting%3D1",
+        "options=-c%20work_mem%3Dlots", "options=-c%20port%3D1"}) {
+    ExpectRefused(Bring(server_.TcpUrl(name_) + "?" + mistake, {}), "no connection to");
+  }
   ExpectAway(Bring("postgresql://127.0.0.1:" + std::to_string(FreePortOfLoopback()) + "/a", {}),
              "Connection refused");
   ExpectAway(Bring("postgresql:///a?host=/no/such/folder", {}), "/no/such/folder");
@@ -198,6 +205,28 @@ TEST_F(BringUpTest, MistakesAreToldFromAServerThatIsAway) {
   server_.Query("postgres", "ALTER DATABASE " + name_ + " SET default_transaction_read_only = on");
   ExpectAway(Bring({First()}), "read-only");
   ExpectAway(Bring(server_.Url(name_) + "&target_session_attrs=any", {First()}), "read-only");
+}
+
+// The real server, but for the version that it says: Debian has none that is so old.
+TEST_F(BringUpTest, AServerOlderThan13IsRefused) {
+  const std::string mark = std::string("server_version") + '\0';
+  for (const std::string version : {"12", "13"}) {
+    TcpProxy older(server_.port());
+    older.Edit([&](char* begin, char* end) {
+      char* const at = std::search(begin, end, mark.begin(), mark.end());
+      if (end - at > static_cast<std::ptrdiff_t>(mark.size() + version.size())) {
+        std::copy(version.begin(), version.end(), at + mark.size());
+      }
+    });
+    const auto result = Bring(
+        "postgresql://lease@127.0.0.1:" + std::to_string(older.port()) + "/" + name_, {First()});
+    if (version == "13") {
+      EXPECT_TRUE(result.ok()) << result.status();
+    } else {
+      ExpectRefused(result, "the server is PostgreSQL 12, 13 is the oldest that will do");
+      EXPECT_THAT(server_.Query(name_, "SELECT to_regnamespace('lease_gateway')"), ElementsAre(""));
+    }
+  }
 }
 
 TEST_F(BringUpTest, AnotherEncodingIsRefused) {
@@ -235,6 +264,24 @@ TEST_F(BringUpTest, AnAsynchronousStandbyIsSaid) {
   const auto followed = Bring(primary.Url("postgres"), {});
   ASSERT_TRUE(followed.ok()) << followed.status();
   EXPECT_THAT(followed->warnings, ElementsAre(HasSubstr("no standby is waited for")));
+  // Only who may read statistics sees which one is waited for.
+  primary.Query("postgres",
+                "CREATE ROLE serves LOGIN;"
+                "GRANT USAGE ON SCHEMA lease_gateway TO serves;"
+                "GRANT SELECT ON lease_gateway.schema_version TO serves");
+  primary.Query("postgres", "ALTER SYSTEM SET synchronous_standby_names = 'another'");
+  primary.Query("postgres", "SELECT pg_reload_conf()");
+  const auto as_role = [&] {
+    return Bring("postgresql://serves@127.0.0.1:" + std::to_string(primary.port()) + "/postgres",
+                 {});
+  };
+  const auto hidden = as_role();
+  ASSERT_TRUE(hidden.ok()) << hidden.status();
+  EXPECT_THAT(hidden->warnings, ElementsAre(HasSubstr("hidden from this role: GRANT it")));
+  primary.Query("postgres", "SET synchronous_commit = off; GRANT pg_read_all_stats TO serves");
+  const auto shown = as_role();
+  ASSERT_TRUE(shown.ok()) << shown.status();
+  EXPECT_THAT(shown->warnings, ElementsAre(HasSubstr("a standby is asynchronous")));
   kill(standby, SIGKILL);
   waitpid(standby, nullptr, 0);
 }

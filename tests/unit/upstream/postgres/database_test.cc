@@ -32,6 +32,7 @@ constexpr Statement kInsertTransaction{
 constexpr Statement kCount{"test_count", "SELECT count(*) FROM item"};
 constexpr Statement kSleep{"test_sleep", "SELECT 1 FROM pg_sleep(10)"};
 constexpr Statement kNap{"test_nap", "SELECT 1 FROM pg_sleep(0.3)"};
+constexpr Statement kLongNap{"test_long_nap", "SELECT 1 FROM pg_sleep(1)"};
 constexpr Statement kOne{"test_one", "SELECT 1::bigint"};
 constexpr Statement kAddTo{"test_add_to",
                            "UPDATE item SET note = note || 'x' WHERE id = $1::bigint"};
@@ -51,6 +52,9 @@ class DatabaseTest : public ::testing::Test {
     auto options = OptionsFor(server_.Url(name_));
     options.connections = connections;
     return Open(std::move(options));
+  }
+  DatabaseOptions OptionsThrough(const TcpProxy& proxy) const {
+    return OptionsFor("postgresql://lease@127.0.0.1:" + std::to_string(proxy.port()) + "/" + name_);
   }
 
   absl::StatusOr<std::vector<Rows>> Run(Database& database, std::initializer_list<Query> queries,
@@ -185,6 +189,28 @@ TEST_F(DatabaseTest, WhatWaitsTogetherIsCommittedTogether) {
   // 64 at most.
   EXPECT_THAT(server_.Query(name_, "SELECT count(*) FROM item GROUP BY note ORDER BY 1"),
               ElementsAre("36", "64"));
+}
+
+TEST_F(DatabaseTest, HalfOfTheConnectionsShareAtOnceAndTheRestServesOthers) {
+  const auto database = Open(4);
+  std::vector<std::future<absl::StatusOr<Rows>>> naps;
+  for (int i = 1; i <= 2; ++i) {
+    naps.push_back(io_.Start(database->RunShared({&kLongNap, {}}, Soon())));
+    while (server_.Query("postgres", "SELECT count(*) FROM pg_stat_activity WHERE datname = '" +
+                                         name_ + "' AND wait_event = 'PgSleep'") !=
+           std::vector{std::to_string(i)}) {
+      std::this_thread::sleep_for(milliseconds(5));
+    }
+  }
+  std::vector<std::future<absl::StatusOr<Rows>>> inserts;
+  for (int i = 0; i < 5; ++i) {
+    inserts.push_back(io_.Start(database->RunShared({&kInsertTransaction, {i}}, Soon())));
+  }
+  ASSERT_TRUE(Run(*database, {{&kOne, {}}}).ok());
+  EXPECT_EQ(CountItems(), "0");
+  for (auto& insert : inserts) ASSERT_TRUE(IoThreads::Get(std::move(insert)).ok());
+  for (auto& nap : naps) ASSERT_TRUE(IoThreads::Get(std::move(nap)).ok());
+  EXPECT_EQ(server_.Query(name_, "SELECT count(DISTINCT note) FROM item").front(), "1");
 }
 
 TEST_F(DatabaseTest, WhoFailsInASharedTransactionFailsAlone) {
@@ -326,8 +352,7 @@ TEST_F(DatabaseTest, ASessionThatIsEndedBeforeItsCommitChangesNothing) {
 
 TEST_F(DatabaseTest, AnAnswerThatIsLostIsUnknown) {
   TcpProxy proxy(server_.port());
-  auto options =
-      OptionsFor("postgresql://lease@127.0.0.1:" + std::to_string(proxy.port()) + "/" + name_);
+  auto options = OptionsThrough(proxy);
   options.connections = 1;
   const auto database = Open(std::move(options));
   ASSERT_TRUE(Run(*database, {{&kOne, {}}}).ok());
@@ -342,8 +367,7 @@ TEST_F(DatabaseTest, AnAnswerThatIsLostIsUnknown) {
 
 TEST_F(DatabaseTest, AnAnswerThatNeverComesIsUnknownAtTheDeadline) {
   TcpProxy proxy(server_.port());
-  auto options =
-      OptionsFor("postgresql://lease@127.0.0.1:" + std::to_string(proxy.port()) + "/" + name_);
+  auto options = OptionsThrough(proxy);
   options.connections = 1;
   const auto database = Open(std::move(options));
   ASSERT_TRUE(Run(*database, {{&kOne, {}}}).ok());
@@ -356,8 +380,7 @@ TEST_F(DatabaseTest, AnAnswerThatNeverComesIsUnknownAtTheDeadline) {
 TEST_F(DatabaseTest, AnswersInPiecesAreTheSame) {
   TcpProxy proxy(server_.port());
   proxy.CutInPieces(3);
-  const auto database = Open(
-      OptionsFor("postgresql://lease@127.0.0.1:" + std::to_string(proxy.port()) + "/" + name_));
+  const auto database = Open(OptionsThrough(proxy));
   for (int i = 0; i < 10; ++i) {
     ASSERT_TRUE(Run(*database, {{&kInsert, {i, "a"}}, {&kCount, {}}}).ok());
   }

@@ -105,6 +105,10 @@ TEST(DatabaseUrlTest, BadOnesAreRefusedWithoutThePassword) {
   EXPECT_THAT(WhyNot("host=a,b hostaddr=127.0.0.1"), HasSubstr("hostaddr"));
   EXPECT_THAT(WhyNot("host=a hostaddr=b"), HasSubstr("hostaddr"));
   EXPECT_THAT(WhyNot("postgresql://localhost/a?connect_timeout=x"), HasSubstr("connect_timeout"));
+  for (const auto* const attrs : {"read-only", "standby"}) {
+    EXPECT_THAT(WhyNot(std::string("postgresql://localhost/a?target_session_attrs=") + attrs),
+                HasSubstr("no server that takes writes"));
+  }
   EXPECT_THAT(WhyNot("host=a nonsense=b"), HasSubstr("nonsense"));
   EXPECT_THAT(WhyNot("mysql://localhost/a"), HasSubstr("can't be parsed"));
   for (const auto* const url :

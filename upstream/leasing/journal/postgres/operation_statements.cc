@@ -72,8 +72,10 @@ const std::string kReadSql = Sql(R"sql(
    WHERE o.account = $2::text AND o.request_id = $3::text)sql");
 
 // What has come to its end has no owner, and nothing of its last owner's is on its way any more; a
-// former owner's request may still be.
-const std::string kUpdateSql = Sql(R"sql(
+// former owner's request may still be. What happens to claims is in a statement of its own only
+// where something does: the server takes as long to get a part of a statement ready as to run it.
+std::string UpdateSql(const std::string& claims) {
+  const std::string text = R"sql(
   WITH changed AS (
     UPDATE lease_gateway.operation
        SET kind = $7::bigint, state = $8::bigint, phone_number = $9::text, lease_id = $10::text,
@@ -87,19 +89,25 @@ const std::string kUpdateSql = Sql(R"sql(
            sender = CASE WHEN $13::bigint > 0 THEN $1::bigint ELSE sender END,
            update_time = greatest(clock_timestamp(), update_time)
      WHERE account = $2::text AND request_id = $3::text AND revision = $4::bigint
-       AND (owner = $1::bigint OR $16::bigint = 1 AND owner IS NULL)
+       AND (owner = $1::bigint OR $14::bigint = 1 AND owner IS NULL)
     RETURNING 1
-  ), gone AS (
+  ){claims}
+  SELECT count(*) FROM changed)sql";
+  return absl::StrReplaceAll(text, {{"{claims}", claims}});
+}
+
+const std::string kUpdateSql = UpdateSql("");
+const std::string kUpdateAndReleaseSql = UpdateSql(R"sql(, gone AS (
     DELETE FROM lease_gateway.number_claim
      WHERE account = $2::text AND request_id = $3::text AND free_at IS NULL
-       AND $14::bigint = 1 AND $15::bigint = 0 AND EXISTS (SELECT FROM changed)
-  ), freed AS (
+       AND EXISTS (SELECT FROM changed)
+  ))sql");
+const std::string kUpdateAndReleaseLaterSql = UpdateSql(R"sql(, freed AS (
     UPDATE lease_gateway.number_claim
        SET free_at = clock_timestamp() + $15::bigint * interval '1 microsecond'
      WHERE account = $2::text AND request_id = $3::text AND free_at IS NULL
-       AND $14::bigint = 1 AND $15::bigint > 0 AND EXISTS (SELECT FROM changed)
-  )
-  SELECT count(*) FROM changed)sql");
+       AND EXISTS (SELECT FROM changed)
+  ))sql");
 
 const std::string kRestoreSql = Sql(R"sql(
   WITH restored AS (
@@ -225,7 +233,11 @@ const std::string kPruneSql = Sql(R"sql(
 
 const postgres::Statement kBeginOperation{"journal_begin", kBeginSql.c_str()};
 const postgres::Statement kReadOperation{"journal_read", kReadSql.c_str()};
+// One name in logs, three on the server: those have a hash of the text.
 const postgres::Statement kUpdateOperation{"journal_update", kUpdateSql.c_str()};
+const postgres::Statement kUpdateAndRelease{"journal_update", kUpdateAndReleaseSql.c_str()};
+const postgres::Statement kUpdateAndReleaseLater{"journal_update",
+                                                 kUpdateAndReleaseLaterSql.c_str()};
 const postgres::Statement kRestoreOperation{"journal_restore", kRestoreSql.c_str()};
 const postgres::Statement kTakeOperation{"journal_take", kTakeSql.c_str()};
 const postgres::Statement kAdoptOperations{"journal_adopt", kAdoptSql.c_str()};

@@ -23,9 +23,11 @@ extern const postgres::Statement kReadOperation;
 
 // $4 the revision that is there, $5 the one that comes, $6 attempt, $7 kind, $8 state,
 // $9 phone_number, $10 lease_id, $11 caller, $12 operation, $13 for how many µs a request may be on
-// its way, 0: as before, $14 whether the number is released, $15 after how many µs, $16 whether it
-// is nobody's instead of ours. How many rows were changed.
+// its way, 0: as before, $14 whether it is nobody's instead of ours. How many rows were changed.
 extern const postgres::Statement kUpdateOperation;
+// The same, and its claims are released: now, or after $15 µs.
+extern const postgres::Statement kUpdateAndRelease;
+extern const postgres::Statement kUpdateAndReleaseLater;
 
 // $4 fingerprint, $5 the revision that comes, … $12 as of kUpdateOperation, $13 create_time in µs,
 // $14 attempt of the claim, $15 for how many µs a request may be on its way. How many rows were

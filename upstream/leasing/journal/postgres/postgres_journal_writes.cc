@@ -23,17 +23,20 @@ using std::chrono::microseconds;
 
 postgres::Query PostgresJournal::UpdateFor(const Write& write) const {
   const auto& operation = write.change.operation;
-  postgres::Query query = ForOne(kUpdateOperation, operation.account(), operation.request_id());
+  const bool releases = write.change.release || IsSettled(operation.state());
+  const std::int64_t later = microseconds(write.change.release_after).count();
+  const postgres::Statement& statement = !releases   ? kUpdateOperation
+                                         : later > 0 ? kUpdateAndReleaseLater
+                                                     : kUpdateAndRelease;
+  postgres::Query query = ForOne(statement, operation.account(), operation.request_id());
   query.parameters.emplace_back(write.follows);
   query.parameters.emplace_back(write.revision);
   query.parameters.emplace_back(write.attempt);
   AddContents(operation, write.bytes, query);
   const bool may_send = write.change.may_send_for > write.change.may_send_for.zero();
   query.parameters.emplace_back(may_send || write.was_forgotten ? OnItsWay(write) : 0);
-  const bool release = write.change.release || IsSettled(operation.state());
-  query.parameters.emplace_back(std::int64_t{release});
-  query.parameters.emplace_back(std::int64_t{microseconds(write.change.release_after).count()});
   query.parameters.emplace_back(std::int64_t{write.from_nobody});
+  if (releases && later > 0) query.parameters.emplace_back(later);
   return query;
 }
 

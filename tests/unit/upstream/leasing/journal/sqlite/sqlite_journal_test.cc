@@ -248,48 +248,14 @@ TEST_F(SqliteJournalTest, ClaimsAreGrantedAndNobodyElseChangesAnything) {
 
 // --- lists --------------------------------------------------------------------------------------
 
-TEST_F(SqliteJournalTest, ListsTheNewestFirstByPages) {
+// All else of lists is in operation_journal_contract_test.cc.
+TEST_F(SqliteJournalTest, WhatBeganAtTheSameMomentIsListedByPagesToo) {
   Open();
-  for (const char* id : {"a", "b", "c"}) MustBegin(id);  // at the same moment
-  Advance(std::chrono::nanoseconds(1));
-  for (const char* id : {"d", "e"}) MustBegin(id);
-  MustBegin("z", "other");
+  for (const char* id : {"a", "b", "c"}) MustBegin(id);
   std::string next;
-  EXPECT_THAT(ListIds(QueryOf("acme", "", {}, "", 2), &next), ElementsAre("e", "d"));
-  // What is new meanwhile moves nothing.
-  Advance(std::chrono::nanoseconds(1));
-  MustBegin("f");
-  EXPECT_THAT(ListIds(QueryOf("acme", "", {}, next, 2), &next), ElementsAre("c", "b"));
+  EXPECT_THAT(ListIds(QueryOf("acme", "", {}, "", 2), &next), ElementsAre("c", "b"));
   EXPECT_THAT(ListIds(QueryOf("acme", "", {}, next, 2), &next), ElementsAre("a"));
   EXPECT_EQ(next, "");
-  EXPECT_THAT(ListIds(QueryOf("acme", "", {}, "", 6), &next),
-              ElementsAre("f", "e", "d", "c", "b", "a"));
-  EXPECT_EQ(next, "");
-  EXPECT_THAT(ListIds(QueryOf("acme", "", {}, "", -1), &next), ElementsAre("f"));
-  EXPECT_THAT(ListIds(QueryOf("nobody")), IsEmpty());
-}
-
-TEST_F(SqliteJournalTest, ListsByNumberAndState) {
-  Open();
-  for (const char* id : {"a", "b", "c", "d"}) {
-    auto operation = MustBegin(id);
-    operation.set_phone_number(*id < 'c' ? "+1" : "+2");
-    operation.set_state(*id % 2 == 0 ? v1::OPERATION_STATE_SENT : v1::OPERATION_STATE_FAILED);
-    ASSERT_TRUE(Update(operation).ok());
-    Advance(std::chrono::nanoseconds(1));
-  }
-  EXPECT_THAT(ListIds(QueryOf("acme", "+1")), ElementsAre("b", "a"));
-  EXPECT_THAT(ListIds(QueryOf("acme", "", v1::OPERATION_STATE_SENT)), ElementsAre("d", "b"));
-  EXPECT_THAT(ListIds(QueryOf("acme", "+2", v1::OPERATION_STATE_SENT)), ElementsAre("d"));
-}
-
-TEST_F(SqliteJournalTest, ForeignPositionIsRefused) {
-  Open();
-  for (const char* after : {"x", "!!", "MTI", "MTI6", "OmE", "YTph", "MTI6YQ=="}) {
-    const auto page = callers_->Get(journal_->List(QueryOf("acme", "", std::nullopt, after)));
-    EXPECT_EQ(page.status().code(), absl::StatusCode::kInvalidArgument) << after;
-    EXPECT_EQ(ReasonOf(page.status()), reason::kInvalidPageToken);
-  }
 }
 
 // --- losses -------------------------------------------------------------------------------------
