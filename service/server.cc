@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_future.hpp>
@@ -82,7 +83,9 @@ absl::Status Server::OpenTransport() {
 absl::Status Server::StartAdmin() {
   metrics_ = std::make_unique<Metrics>(runtime_->metrics);
   readiness_ = std::make_unique<ReadinessProbe>(
-      config_.cache_fresh + config_.cache_stale_while_revalidate, io_->executor());
+      std::max(config_.cache_fresh + config_.cache_stale_while_revalidate,
+               config_.cache_stale_if_error),
+      io_->executor());
   if (config_.admin_listen.empty()) return absl::OkStatus();
   AdminPages pages;
   pages.metrics = [this] { return metrics_->Text(); };

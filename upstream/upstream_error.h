@@ -31,6 +31,7 @@ inline constexpr std::string_view kOverloaded = "OVERLOADED";
 inline constexpr std::string_view kUpstreamUnreachable = "UPSTREAM_UNREACHABLE";
 inline constexpr std::string_view kUpstreamTls = "UPSTREAM_TLS";
 inline constexpr std::string_view kUpstreamFailed = "UPSTREAM_FAILED";
+inline constexpr std::string_view kUpstreamIntermediary = "UPSTREAM_INTERMEDIARY";
 inline constexpr std::string_view kCircuitOpen = "CIRCUIT_OPEN";
 inline constexpr std::string_view kJournalUnavailable = "JOURNAL_UNAVAILABLE";
 // The journal's, to leasing: it ends there, as UNKNOWN's error or the other process's outcome.
@@ -69,10 +70,10 @@ inline constexpr std::string_view kTooManyWatchers = "TOO_MANY_WATCHERS";
 
 using ErrorMetadata = std::map<std::string, std::string>;
 
-// "false" in the metadata of an HTTP answer that has none of the provider's forms: whatever stands
-// in front of the provider may have given it.
+// "false" in the metadata of an HTTP answer that has none of the provider's forms: something in
+// between has given it.
 inline constexpr std::string_view kFromProviderKey = "from_provider";
-// The provider's Retry-After in the metadata, in milliseconds.
+// The answer's Retry-After in the metadata, in milliseconds.
 inline constexpr std::string_view kRetryAfterKey = "retry_after_ms";
 // How long to wait before another try where the provider doesn't say.
 inline constexpr std::chrono::milliseconds kDefaultRetryDelay{1'000};
@@ -114,7 +115,7 @@ enum class RequestState {
 absl::Status FromTransport(std::string_view operation, std::string_view cause, std::string_view why,
                            RequestState state, bool is_write);
 
-// The provider's own Retry-After of an answer that FromHttp mapped; nothing when it sent none.
+// The Retry-After of an HTTP answer, not the gateway's own guess; nothing when there was none.
 std::optional<std::chrono::milliseconds> RetryAfterOf(const absl::Status& status);
 
 // The error for a call that ran out of time, or went away, before anything was sent.

@@ -41,6 +41,7 @@ enum class AttemptOutcome {
   kCredentialsRejected,  // 401
   kRateLimited,          // 429
   kFailed,               // 5xx
+  kIntermediary,         // an answer that isn't the provider's
   kMalformed,            // an answer that is none
   kUnreachable,          // no answer
   kTls,                  // no TLS connection
@@ -50,12 +51,12 @@ enum class AttemptOutcome {
   kCancelled,
   kOther,
 };
-inline constexpr std::array<std::string_view, 13> kAttemptOutcomeNames{
-    "ok",           "rejected", "credentials_rejected",
-    "rate_limited", "failed",   "malformed",
-    "unreachable",  "tls",      "unknown",
-    "too_late",     "deadline", "cancelled",
-    "other"};
+inline constexpr std::array<std::string_view, 14> kAttemptOutcomeNames{
+    "ok",           "rejected",    "credentials_rejected",
+    "rate_limited", "failed",      "intermediary",
+    "malformed",    "unreachable", "tls",
+    "unknown",      "too_late",    "deadline",
+    "cancelled",    "other"};
 
 // The attempts of ObservedLeaseApi.
 struct AttemptStats {
@@ -64,6 +65,14 @@ struct AttemptStats {
   std::array<TimeHistogram, kUpstreamOperationNames.size()> times;
   // The latest answer of the provider was that it doesn't know the gateway's key.
   std::atomic<bool> credentials_rejected{false};
+  // By operation, a bit each: those on lists whose latest answer was that the key's account may not
+  // have them. A refusal of one number says nothing of the key.
+  std::atomic<std::uint32_t> lists_forbidden{0};
+
+  bool is_key_refused() const {
+    return credentials_rejected.load(std::memory_order_relaxed) ||
+           lists_forbidden.load(std::memory_order_relaxed) != 0;
+  }
 };
 
 }  // namespace leasegateway

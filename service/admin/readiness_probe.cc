@@ -54,12 +54,15 @@ Readiness ReadinessProbe::Look() {
     absl::StrAppend(&readiness.words, "purchases can't be written down: ", purchases.message(),
                     "\n");
   }
-  if (upstream_->attempts.credentials_rejected.load(std::memory_order_relaxed)) {
-    // As long as it answers: the provider's refusal is no outage, which would make that longer.
+  const AttemptStats& attempts = upstream_->attempts;
+  if (attempts.is_key_refused()) {
     const auto age = api_->stats().available_age;
     const bool warm = age && *age <= warm_age_;
     readiness.ready = readiness.ready && warm;
-    absl::StrAppend(&readiness.words, "the provider does not take the gateway's API key",
+    absl::StrAppend(&readiness.words,
+                    attempts.credentials_rejected.load(std::memory_order_relaxed)
+                        ? "the provider does not take the gateway's API key"
+                        : "the provider forbids lists to the gateway's API key",
                     warm ? "; memory still answers" : "", "\n");
     if (!warm) AskProvider();
   }

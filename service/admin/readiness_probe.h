@@ -20,8 +20,8 @@ class ReadinessProbe {
  public:
   enum class Phase { kStarting, kServing, kDraining };
 
-  // `warm_age`: up to which memory answers without the provider. `executor` runs calls of the
-  // provider.
+  // `warm_age`: up to which memory answers when the provider gives no answer. `executor` runs calls
+  // of the provider.
   ReadinessProbe(std::chrono::milliseconds warm_age, boost::asio::any_io_executor executor);
 
   void SetPhase(Phase phase) { phase_ = phase; }

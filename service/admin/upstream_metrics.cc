@@ -183,11 +183,11 @@ std::vector<MetricDeclaration> UpstreamDeclarations() {
        kMetricGauge,
        "1",
        {},
-       "1 while the provider's latest answer was that it doesn't take the gateway's API key",
+       "1 while the provider's latest answer was that it doesn't take the gateway's API key, or "
+       "forbids it a list",
        [](const MetricSnapshot& s, MetricSamples& out) {
          if (!s.upstream) return;
-         const auto& rejected = s.upstream->stats->attempts.credentials_rejected;
-         out.Add({}, rejected.load(std::memory_order_relaxed) ? 1 : 0);
+         out.Add({}, s.upstream->stats->attempts.is_key_refused() ? 1 : 0);
        }},
   };
 }

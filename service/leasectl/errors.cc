@@ -82,6 +82,10 @@ std::string HintForReason(const std::string& reason) {
     return "the gateway does not trust the provider's certificate: whoever runs the gateway must "
            "check its CA file and clock";
   }
+  if (reason == "UPSTREAM_INTERMEDIARY") {
+    return "something between the gateway and the provider answered in its place, a proxy, a "
+           "firewall or a login: try again, or tell whoever runs the gateway";
+  }
   if (reason == "UPSTREAM_FAILED") return "the provider has trouble: try again later";
   if (reason == "UPSTREAM_MALFORMED") {
     return "the gateway does not understand the provider's answer: tell whoever runs the gateway";

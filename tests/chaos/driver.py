@@ -95,7 +95,7 @@ class Driver:
             await self.killer.restart_all()  # or a circuit could still be open from before
             weather = self.faults.draw_poison(rng)
         else:
-            weather = self.faults.draw_weather(rng)
+            weather = self.faults.draw_weather(rng, first)
         await self.faults.post(weather)
         readers = [asyncio.create_task(self.callers.read_warm(batch, random.Random(rng.random())))
                    for _ in range(3)]

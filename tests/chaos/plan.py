@@ -78,6 +78,25 @@ def is_poisoned(index):
     return index // BATCH % 8 == 1
 
 
+PAGES = (200, 302, 400, 401, 403, 404, 405, 407, 409, 410, 451, 502, 503)
+NOT_THE_PROVIDERS = ("", "no", "{}", '{"message":"Forbidden"}', '{"status":"ok","data":{}}',
+                     '{"data":{"numbers":[]},"object":"list"}')
+
+
+def draw_page(rng, index):
+    """What something between the gateway and the provider answers in its place."""
+    page = {"kind": "html", "status": rng.choice(PAGES)}
+    if is_limited(index) and rng.random() < 0.1:
+        page["status"] = 429
+    if page["status"] in (429, 503) and rng.random() < 0.5:
+        page["retry_after"] = rng.choice(("0", "1", "30", "soon"))
+    if rng.random() < 0.5:
+        page |= {"server": "squid/5.7", "via": "1.1 proxy (squid/5.7)"}
+    if rng.random() < 0.3:
+        page["body"] = rng.choice(NOT_THE_PROVIDERS)
+    return page
+
+
 REFUSALS = (400, 401, 402, 403, 404, 405, 409, 410, 412, 422, 451)
 
 
@@ -109,7 +128,7 @@ def draw_fault(rng, index):
         fault["delay_ms"] = rng.choice((rng.randint(20, 300), rng.randint(300, 900),
                                         rng.randint(900, 3000)))
     elif kind == "html":
-        fault["status"] = rng.choice((502, 502, 403, 429 if is_limited(index) else 409))
+        fault |= draw_page(rng, index)
     elif kind == "drip":
         fault["when"] = "after"
         fault["delay_ms"] = rng.choice((0, 1, 5))

@@ -31,10 +31,21 @@ class Faults:
         return [{"route": plan.LOOK, "number": number, "kind": rng.choice(POISONS), "fraction": 1}
                 for number in self.warm[-POISONED:]]
 
-    def draw_weather(self, rng):
-        """Faults that strike now and then what is in memory."""
+    def draw_weather(self, rng, first):
+        """Faults that strike now and then what is in memory. `first`: the batch's first trial."""
         routes = [("GET /leases", ""), ("GET /leased", ""),
                   *[(plan.LOOK, number) for number in self.warm[:len(self.warm) // 2]]]
-        return [{"route": route, "kind": kind, "fraction": rng.choice((0.02, 0.1)),
+        return [{"route": route, **self.draw_kind(rng, kind, route, first),
+                 "fraction": rng.choice((0.02, 0.1)),
                  "when": "before", **({"number": number} if number else {})}
                 for route, number in routes for kind in rng.sample(LIST_KINDS, 2)]
+
+    @staticmethod
+    def draw_kind(rng, kind, route, first):
+        if kind == "html":
+            return plan.draw_page(rng, first)
+        if kind != "status":
+            return {"kind": kind}
+        # The provider itself also refuses the key, and lists, which have no argument.
+        refusals = (401, 403) if route == plan.LOOK else (400, 401, 403, 410)
+        return {"kind": kind, "status": rng.choice((500, 503) + refusals)}

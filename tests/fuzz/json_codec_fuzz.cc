@@ -6,6 +6,7 @@
 #include "absl/status/status.h"
 #include "upstream/provider/error_body.h"
 #include "upstream/provider/json_codec.h"
+#include "upstream/provider/whose_answer.h"
 #include "upstream/upstream_error.h"
 
 namespace {
@@ -41,6 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Check(leasegateway::DecodeFailover(body).status());
   Check(leasegateway::DecodeCallForwarding(body).status());
   const leasegateway::UpstreamErrorBody error = leasegateway::DecodeError(body);
+  for (const int status : {200, 400}) leasegateway::WhoseAnswer(status, body);
   if (error.message.size() > 512 || error.agreement_url.size() > 2048) std::abort();
   return 0;
 }

@@ -187,6 +187,7 @@ TEST_F(AdminTest, WarmGatewayStaysReadyWithARefusedKey) {
 TEST_F(AdminTest, GatewayWithARefusedKeyIsUnreadyOnceMemoryAnswersNoMore) {
   StartWithAdmin([](Config& config) {
     config.cache_fresh = config.cache_stale_while_revalidate = milliseconds(50);
+    config.cache_stale_if_error = milliseconds(100);
   });
   const std::string number = FirstAvailable();
   Fault(R"({"route":"*","kind":"status","status":401,"fraction":1})");

@@ -73,6 +73,7 @@ TEST_P(OneNumber, ThatAlwaysFailsIsNobodysOutage) {
 
 constexpr KindRow kKinds[] = {{"Garbage", R"("kind":"garbage")", "UPSTREAM_MALFORMED"},
                               {"Failed", R"("kind":"status","status":500)", "UPSTREAM_FAILED"},
+                              {"Page", R"("kind":"html","status":403)", "UPSTREAM_INTERMEDIARY"},
                               {"Closed", R"("kind":"close")", "UPSTREAM_UNREACHABLE"}};
 INSTANTIATE_TEST_SUITE_P(Kinds, OneNumber, testing::ValuesIn(kKinds),
                          [](const auto& row) { return row.param.name; });

@@ -179,7 +179,9 @@ constexpr HttpRow kReadErrors[] = {
     {"TruncatedBody", R"({"route":"*","count":1,"kind":"truncate"})", StatusCode::UNAVAILABLE,
      "UPSTREAM_UNREACHABLE", "RetryInfo"},
     {"HtmlBody", R"({"route":"*","count":1,"kind":"html"})", StatusCode::UNAVAILABLE,
-     "UPSTREAM_FAILED", "RetryInfo"},
+     "UPSTREAM_INTERMEDIARY", "RetryInfo"},
+    {"NoBody", R"({"route":"*","count":1,"kind":"status","status":503,"body":""})",
+     StatusCode::UNAVAILABLE, "UPSTREAM_INTERMEDIARY", "RetryInfo"},
     // The first strikes a kept-alive connection, which a read may try again on a new one.
     {"Reset", R"({"route":"*","count":2,"kind":"reset"})", StatusCode::UNAVAILABLE,
      "UPSTREAM_UNREACHABLE", "RetryInfo"},

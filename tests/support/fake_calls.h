@@ -153,14 +153,23 @@ inline absl::Status Unreachable() {
   return FromTransport("GET /x", "refused", reason::kUpstreamUnreachable, RequestState::kNotSent,
                        false);
 }
-inline absl::Status Http(int status, bool is_write, const std::string& retry_after = "") {
-  const std::string body = "{\"message\":\"no\",\"status\":" + std::to_string(status) + "}";
-  return FromHttp({status, body, retry_after, is_write, "GET /x"},
-                  std::chrono::system_clock::now());
+inline absl::Status FromBody(int status, bool is_write, const std::string& body,
+                             const std::string& retry_after) {
+  HttpFailure failure;
+  failure.status = status;
+  failure.body = body;
+  failure.retry_after = retry_after;
+  failure.is_write = is_write;
+  failure.operation = "GET /x";
+  return FromHttp(failure, std::chrono::system_clock::now());
 }
-// Without anything that shows that it is the provider's.
-inline absl::Status BareHttp(int status, bool is_write) {
-  return FromHttp({status, "", "", is_write, "GET /x"}, std::chrono::system_clock::now());
+inline absl::Status Http(int status, bool is_write, const std::string& retry_after = "") {
+  return FromBody(status, is_write,
+                  "{\"message\":\"no\",\"status\":" + std::to_string(status) + "}", retry_after);
+}
+// Of something between the gateway and the provider.
+inline absl::Status MiddlemansHttp(int status, bool is_write, const std::string& retry_after = "") {
+  return FromBody(status, is_write, "<html>no</html>", retry_after);
 }
 inline absl::Status LostAnswer(bool is_write) {
   return FromTransport("POST /x", "reset", reason::kUpstreamUnreachable, RequestState::kSent,

@@ -66,6 +66,8 @@ Result Client::Receive() {
   if (parser.is_header_done()) result.status = static_cast<int>(response.result_int());
   result.body = response.body();
   result.retry_after = std::string(response[http::field::retry_after]);
+  result.server = std::string(response[http::field::server]);
+  result.via = std::string(response[http::field::via]);
   result.content_type = std::string(response[http::field::content_type]);
   result.content_encoding = std::string(response[http::field::content_encoding]);
   result.etag = std::string(response[http::field::etag]);

@@ -24,6 +24,8 @@ struct Result {
   int status = 0;
   std::string body;
   std::string retry_after;
+  std::string server;
+  std::string via;
   std::string content_type;
   std::string content_encoding;
   std::string etag;

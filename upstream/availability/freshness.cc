@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <string>
+
+#include "upstream/upstream_error.h"
 
 namespace leasegateway {
 
@@ -75,8 +78,11 @@ bool IsOutage(const absl::Status& status) {
     case absl::StatusCode::kInternal:
       return true;
     default:
-      return false;
+      break;
   }
+  const std::string why = ReasonOf(status);
+  return why == reason::kUpstreamCredentialsRejected || why == reason::kUpstreamForbidden ||
+         why == reason::kAgreementRequired;
 }
 
 }  // namespace leasegateway

@@ -72,7 +72,8 @@ FreshnessDecision Decide(const std::optional<Remembered>& remembered, MaxStalene
 bool MayStandIn(const std::optional<Remembered>& remembered, MaxStaleness max_staleness,
                 const CachePolicy& policy, std::chrono::steady_clock::time_point now);
 
-// Whether the provider, not the request, is why there is no answer.
+// Whether the provider, not the request, is why there is no answer; or that it does not take the
+// gateway's key, which is no reader's fault.
 bool IsOutage(const absl::Status& status);
 
 }  // namespace leasegateway

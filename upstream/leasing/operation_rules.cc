@@ -77,14 +77,15 @@ Fate FateOf(const absl::Status& failure) {
   const std::string why = ReasonOf(failure);
   // A write that is on the wire runs to its end, so these two ended before it.
   if (why == reason::kDeadline || why == reason::kCancelled) return Fate::kNotSent;
-  // Whatever stands in front of the provider may answer while the request goes on its way.
-  const bool from_provider = metadata[std::string(kFromProviderKey)] != "false";
-  return IsRefusal(failure) && from_provider ? Fate::kRefused : Fate::kLost;
+  return IsRefusal(failure) ? Fate::kRefused : Fate::kLost;
 }
 
 bool IsRefusal(const absl::Status& failure) {
-  const std::string http_status = MetadataOf(failure)["http_status"];
-  return http_status.starts_with('4') && ReasonOf(failure) != reason::kUpstreamMalformed;
+  auto metadata = MetadataOf(failure);
+  // Something in between may answer while the request goes on its way.
+  return metadata["http_status"].starts_with('4') &&
+         metadata[std::string(kFromProviderKey)] != "false" &&
+         ReasonOf(failure) != reason::kUpstreamMalformed;
 }
 
 bool IsFinal(const absl::Status& status) {

@@ -30,7 +30,7 @@ enum class Fate {
   kLost,     // it may have been done, or still be
 };
 Fate FateOf(const absl::Status& failure);
-// Whether it is an answer 4xx, of the provider or of what stands in front of it.
+// Whether it is an answer 4xx of the provider.
 bool IsRefusal(const absl::Status& failure);
 
 // Whether the same request will always fail so, so that its `request_id` gets the same answer from

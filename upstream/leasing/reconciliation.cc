@@ -20,9 +20,12 @@ constexpr int kMaxResends = 5;
 // Left for the answer when the provider says when to ask again, and a caller's deadline is near.
 constexpr milliseconds kAnswerTime{500};
 
-bool IsRateLimit(const absl::Status& status) {
-  return ReasonOf(status) == reason::kUpstreamRateLimited &&
-         MetadataOf(status).contains("http_status");
+// Whether it is an answer that says when the request may come again, or that it came too soon.
+bool IsTooEarly(const absl::Status& status) {
+  const auto metadata = MetadataOf(status);
+  const auto http_status = metadata.find("http_status");
+  if (http_status == metadata.end()) return false;
+  return http_status->second == "429" || RetryAfterOf(status).has_value();
 }
 
 }  // namespace
@@ -53,7 +56,7 @@ asio::awaitable<Settled> Reconciliation::Run(bool send) {
     const auto look = co_await std::move(looking);
     if (flight_->IsStopped()) co_return Stopped();
     const bool may_repeat = MayRepeat(look);
-    if (may_repeat && IsRateLimit(refused_.status)) {
+    if (may_repeat && is_early_) {
       if (!lost_) flight_->SetSent(false);
       if (!rested_) {
         auto resting = RestUntilAllowed();
@@ -77,13 +80,14 @@ asio::awaitable<Settled> Reconciliation::Run(bool send) {
     co_await std::move(marking);
     if (record_.is_lost()) co_return Stopped();
     // At once, then after a pause.
-    if (may_repeat && refused_.status.ok() && (rested_ || resends_ == 0) && MayResend()) {
+    if (may_repeat && refused_.status.ok() && !is_early_ && (rested_ || resends_ == 0) &&
+        MayResend()) {
       send = true;
       continue;
     }
     auto resting = Flight::Nap(flight_, pause_);
     co_await std::move(resting);
-    rested_ = true;
+    rested_ = rested_ || !is_early_;
     LengthenPause();
   }
 }
@@ -120,8 +124,13 @@ asio::awaitable<std::optional<Settled>> Reconciliation::Send() {
     lost_at_ = parts_->environment.now();
   }
   cause_ = std::string(sent.status.message());
-  // Where somebody has said no, the same request would hear the same again.
-  refused_ = fate != Fate::kLost || IsRefusal(sent.status) ? std::move(sent) : Settled();
+  is_early_ = IsTooEarly(sent.status);
+  allowed_at_.reset();
+  if (const auto retry_after = RetryAfterOf(sent.status)) {
+    allowed_at_ = parts_->environment.now() + *retry_after;
+  }
+  // Where the provider has said no, the same request would hear the same again.
+  refused_ = fate == Fate::kLost ? Settled() : std::move(sent);
   rested_ = false;
   co_return std::nullopt;
 }
@@ -202,8 +211,7 @@ std::optional<Settled> Reconciliation::Judge(const LookResult& look, bool late) 
 }
 
 asio::awaitable<bool> Reconciliation::RestUntilAllowed() {
-  const TimePoint until =
-      parts_->environment.now() + RetryAfterOf(refused_.status).value_or(pause_);
+  const TimePoint until = allowed_at_.value_or(parts_->environment.now() + pause_);
   while (flight_->IsWanted(until + kAnswerTime)) {
     if (parts_->environment.now() >= until) co_return true;
     auto resting = Flight::NapUntil(flight_, until);

@@ -57,7 +57,7 @@ class Reconciliation {
   // there before is this operation's, and one that is gone was ended.
   std::optional<Settled> Judge(const LookResult& look, bool late) const;
 
-  // Waits as long as the provider asked for, or as long as the pause. False: no caller has the
+  // Waits as long as the answer asked for, or as long as the pause. False: no caller has the
   // time.
   boost::asio::awaitable<bool> RestUntilAllowed();
   void LengthenPause();
@@ -69,8 +69,12 @@ class Reconciliation {
   const bool overtaken_;
 
   std::string cause_ = "the gateway was restarted";  // of not knowing the outcome, in words
-  // What the latest request was told that is not the outcome yet: OK for none.
+  // What the provider told the latest request that is not the outcome yet: OK for nothing.
   Settled refused_;
+  // The latest request came too early, by whoever has answered it; and when the next may come, if
+  // that was said.
+  bool is_early_ = false;
+  std::optional<TimePoint> allowed_at_;
   // A request may have arrived that nobody has answered, or may still arrive.
   bool lost_ = false;
   TimePoint lost_at_;

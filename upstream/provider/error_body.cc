@@ -27,11 +27,9 @@ bool IsAgreementUrl(std::string_view text) {
 // What may be an error's, as it stands in the body.
 struct RawError {
   std::string id;
-  std::string object;
   std::string message;     // without the envelope
   std::string data_error;  // in the envelope
   std::string agreement_url;
-  bool has_status = false;
 };
 
 // The envelope's `data`.
@@ -47,11 +45,9 @@ bool ReadErrorData(JsonReader& in, JsonReader::Value value, RawError& error) {
 bool ReadError(JsonReader& in, simdjson::padded_string_view text, RawError& error) {
   return in.ReadDocument(text, [&](std::string_view key, JsonReader::Value value) {
     if (key == "id") return in.ReadStringIfAny(value, error.id);
-    if (key == "object") return in.ReadStringIfAny(value, error.object);
     if (key == "message") return in.ReadStringIfAny(value, error.message);
     if (key == "agreement_url") return in.ReadStringIfAny(value, error.agreement_url);
     if (key == "data") return ReadErrorData(in, value, error);
-    if (key == "status") error.has_status = true;
     return in.Skip(value);
   });
 }
@@ -69,10 +65,6 @@ UpstreamErrorBody DecodeError(const PaddedText& body) {
     const PaddedText mended(MendTexts(text));
     if (!ReadError(again, TextOf(mended), error)) return result;
   }
-  // A message alone is what any proxy may send; the provider's has a status beside it.
-  const bool has_plain_form = !error.message.empty() && error.has_status;
-  result.recognized = error.object == "error" || !error.data_error.empty() || has_plain_form;
-  if (!result.recognized) return result;
   result.id = Printable(error.id, kMaxErrorId);
   result.message =
       Printable(error.data_error.empty() ? error.message : error.data_error, kMaxErrorMessage);

@@ -7,10 +7,8 @@
 
 namespace leasegateway {
 
-// What the provider says when it refuses.
+// What the provider says when it refuses. Whether it is the provider is said by whose_answer.h.
 struct UpstreamErrorBody {
-  // False: the body is not one of the provider's (an HTML page, nothing, some other JSON).
-  bool recognized = false;
   std::string id;             // "err_…", empty without an envelope
   std::string message;        // `data.error`, or `message` without an envelope; at most 512 bytes
   std::string agreement_url;  // https only, at most 2048 bytes; empty: no agreement to accept

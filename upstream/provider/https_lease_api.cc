@@ -10,8 +10,7 @@
 #include "absl/time/clock.h"
 #include "upstream/cancellation.h"
 #include "upstream/provider/conditional.h"
-#include "upstream/provider/error_body.h"
-#include "upstream/provider/http_error.h"
+#include "upstream/provider/whose_answer.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -45,10 +44,32 @@ bool IsConnectError(const absl::Status& status) {
   return status.code() == absl::StatusCode::kUnavailable;
 }
 
-absl::Status MalformedError(const Route& route, std::string_view problem,
+// All but the body.
+HttpFailure HeaderOf(const Route& route, const HttpResponse& response) {
+  HttpFailure answer;
+  answer.status = static_cast<int>(response.result_int());
+  answer.retry_after = std::string(response[http::field::retry_after]);
+  answer.content_type = std::string(response[http::field::content_type]);
+  answer.server = std::string(response[http::field::server]);
+  answer.via = std::string(response[http::field::via]);
+  answer.is_write = route.is_write();
+  answer.operation = route.name;
+  answer.has_arguments = route.has_arguments();
+  return answer;
+}
+
+// Whether an answer 2xx is a middleman's; `decoded` is what was read of it.
+bool IsMiddlemans(int status, const PaddedText& body, const absl::StatusOr<AnyReply>& decoded) {
+  const bool shows_envelope =
+      decoded.ok() &&
+      std::visit([](const auto& reply) { return ShowsEnvelope(reply.metadata); }, *decoded);
+  return !shows_envelope && WhoseAnswer(status, body) == Author::kMiddleman;
+}
+
+absl::Status MalformedError(std::string_view operation, std::string_view problem,
                             const ErrorMetadata& metadata = {}) {
   return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
-                   absl::StrCat("the provider's answer to ", route.name,
+                   absl::StrCat("the provider's answer to ", std::string(operation),
                                 " can't be read: ", std::string(problem)),
                    metadata);
 }
@@ -59,7 +80,7 @@ absl::Status FailureOf(const Route& route, Deadline deadline,
   using Failure = HttpsConnection::Result::Failure;
   if (result.failure == Failure::kCancelled) return CancelledError(route.name);
   if (result.failure == Failure::kTooLate) return TooLateError(route.name);
-  if (result.failure == Failure::kUnreadable) return MalformedError(route, result.cause);
+  if (result.failure == Failure::kUnreadable) return MalformedError(route.name, result.cause);
   if (result.timed_out && !route.is_write() && Clock::now() >= deadline) {
     return DeadlineError(route.name);
   }
@@ -70,43 +91,29 @@ absl::Status FailureOf(const Route& route, Deadline deadline,
 
 // What an exchange brought.
 absl::StatusOr<Answer> AnswerOf(const Route& route, Deadline deadline,
-                                HttpsConnection::Result result) {
+                                HttpsConnection::Result result, HttpFailure* header) {
   if (result.failure != HttpsConnection::Result::Failure::kNone) {
     return FailureOf(route, deadline, result);
   }
   auto& response = result.response;
+  *header = HeaderOf(route, response);
   Answer answer;
-  if (response.result() == http::status::not_modified && !route.is_write()) {
+  if (response.result() == http::status::not_modified && !route.known.empty()) {
     if (!Confirms(response, route.known)) {
-      return MalformedError(route, "304, but of the list that it speaks of nobody asked",
+      return MalformedError(route.name, "304, but of the list that it speaks of nobody asked",
                             {{"http_status", "304"}});
     }
     answer.is_unchanged = true;
     return answer;
-  }
-  // RFC 9110, 15.3.7: no answer to a request without a Range.
-  if (response.result() == http::status::partial_content) {
-    return MalformedError(route, "206, a part of it, though all was asked for",
-                          {{"http_status", "206"}});
   }
   if (http::to_status_class(response.result_int()) == http::status_class::successful) {
     if (route.is_list) answer.validators = ValidatorsOf(response);
     answer.body = std::move(response.body().text);
     return answer;
   }
-  HttpFailure failure;
-  failure.status = static_cast<int>(response.result_int());
-  failure.body = std::string(response.body().text.view());
-  failure.retry_after = std::string(response[http::field::retry_after]);
-  failure.is_write = route.is_write();
-  failure.operation = route.name;
-  if (failure.status == 404 && !DecodeError(failure.body).recognized) {
-    return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed,
-                     absl::StrCat("the answer 404 to ", route.name,
-                                  " is not the provider's: is upstream_url right?"),
-                     {{"http_status", "404"}});
-  }
-  return FromHttp(failure, std::chrono::system_clock::now());
+  header->body = std::string(response.body().text.view());
+  header->has_unread_body = response.body().is_dropped;
+  return FromHttp(*header, std::chrono::system_clock::now());
 }
 
 }  // namespace
@@ -142,7 +149,8 @@ HttpRequest HttpsLeaseApi::MakeRequest(const Route& route, const TraceContext& s
   return request;
 }
 
-asio::awaitable<absl::StatusOr<Answer>> HttpsLeaseApi::Exchange(CallContext context, Route route) {
+asio::awaitable<absl::StatusOr<Answer>> HttpsLeaseApi::Exchange(CallContext context, Route route,
+                                                                HttpFailure* header) {
   co_await asio::this_coro::throw_if_cancelled(false);
   using Failure = HttpsConnection::Result::Failure;
   const auto started = Clock::now();
@@ -179,7 +187,7 @@ asio::awaitable<absl::StatusOr<Answer>> HttpsLeaseApi::Exchange(CallContext cont
       result.failure == Failure::kNone ? result.response.result_int() : 0,
       std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started).count(),
       result.cause);
-  co_return AnswerOf(route, context.deadline, std::move(result));
+  co_return AnswerOf(route, context.deadline, std::move(result), header);
 }
 
 asio::awaitable<absl::StatusOr<AnyReply>> HttpsLeaseApi::Call(CallContext context,
@@ -187,9 +195,19 @@ asio::awaitable<absl::StatusOr<AnyReply>> HttpsLeaseApi::Call(CallContext contex
   Route route = RouteOf(operation);
   const auto stats = context.stats;
   const std::string name = route.name;
-  auto exchanging = Exchange(std::move(context), std::move(route));
+  HttpFailure header;
+  auto exchanging = Exchange(std::move(context), std::move(route), &header);
   const auto answer = co_await std::move(exchanging);
   auto decoded = DecodeReply(operation, answer);
+  if (answer.ok() && !answer->is_unchanged && IsMiddlemans(header.status, answer->body, decoded)) {
+    header.body = std::string(answer->body.view());
+    co_return FromMiddleman(header, std::chrono::system_clock::now());
+  }
+  // RFC 9110, 15.3.7: no answer to a request without a Range.
+  if (answer.ok() && header.status == static_cast<int>(http::status::partial_content)) {
+    co_return MalformedError(name, "206, a part of it, though all was asked for",
+                             {{"http_status", "206"}});
+  }
   if (!decoded.ok()) co_return decoded;
   std::visit(
       [&](auto& reply) {

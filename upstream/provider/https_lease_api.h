@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "upstream/lease_api.h"
+#include "upstream/provider/http_error.h"
 #include "upstream/provider/routes.h"
 #include "upstream/tolerated.h"
 #include "upstream/transport/connection_pool.h"
@@ -40,7 +41,10 @@ class HttpsLeaseApi final : public LeaseApi {
   std::function<ConnectionPool::Counts()> PoolCountsReader() const { return pool_->CountsReader(); }
 
  private:
-  boost::asio::awaitable<absl::StatusOr<Answer>> Exchange(CallContext context, Route route);
+  // What a success, or a 304 to a request that allowed it, brought. Leaves in `header` what the
+  // answer's says, which lives until then.
+  boost::asio::awaitable<absl::StatusOr<Answer>> Exchange(CallContext context, Route route,
+                                                          HttpFailure* header);
   // `span` is the exchange's own.
   HttpRequest MakeRequest(const Route& route, const TraceContext& span) const;
 

@@ -22,6 +22,8 @@ struct Route {
   bool is_list = false;
   Validators known = {};
   bool is_write() const { return method != "GET"; }
+  // Whether it has anything that a caller said.
+  bool has_arguments() const { return name.find('{') != std::string::npos || !body.empty(); }
 };
 
 // What the provider answered with a status of success, or 304 where it may.

@@ -75,6 +75,15 @@ Outcome Judge(const absl::Status& status, bool patient) {
   }
 }
 
+// Whether the answer was that calls come too fast. Whoever between here and the provider says so
+// will go on refusing them.
+bool IsTooFast(const absl::Status& status) {
+  if (ReasonOf(status) == reason::kUpstreamRateLimited) return true;
+  const auto metadata = MetadataOf(status);
+  const auto http_status = metadata.find("http_status");
+  return http_status != metadata.end() && http_status->second == "429";
+}
+
 // Reports to the breaker, also where the coroutine is destroyed before it ends.
 class Attempt {
  public:
@@ -218,7 +227,7 @@ asio::awaitable<absl::StatusOr<AnyReply>> GuardedLeaseApi::Call(CallContext cont
   if (reply.ok()) state->usual.Took(id, ended - began);
   attempt.Done(outcome, ended);
   if (outcome != Outcome::kUnknown) place->Served(ended - began);
-  if (ReasonOf(reply.status()) == reason::kUpstreamRateLimited) {
+  if (!reply.ok() && IsTooFast(reply.status())) {
     const auto retry_after = RetryAfterOf(reply.status());
     const bool is_new = state->limiter.Refused(ended, retry_after);
     if (is_new && state->share.tell) state->share.tell(retry_after);

@@ -17,7 +17,7 @@ std::string_view RetryPolicy::WhyFinal(OperationKind kind, const absl::Status& s
     return look_first ? retry_stopped::kUnsafe : std::string_view();
   }
   if (why != reason::kUpstreamUnreachable && why != reason::kUpstreamTls &&
-      why != reason::kUpstreamFailed) {
+      why != reason::kUpstreamFailed && why != reason::kUpstreamIntermediary) {
     return retry_stopped::kPermanent;
   }
   const bool harmless = kind == OperationKind::kRead || metadata["request_sent"] == "false";

@@ -30,7 +30,7 @@ constexpr KindRow kKinds[] = {
     {"reset", Fault::Kind::kReset, "", 200, false},
     {"truncate", Fault::Kind::kTruncate, " body ", 200, true},
     {"garbage", Fault::Kind::kGarbage, " status body ", 200, false},
-    {"html", Fault::Kind::kHtml, " status retry_after body ", 502, false},
+    {"html", Fault::Kind::kHtml, " status retry_after server via content_type body ", 502, false},
     {"drip", Fault::Kind::kDrip, " body ", 200, true},
     {"hang", Fault::Kind::kHang, "", 200, false},
     {"rewrite", Fault::Kind::kRewrite, " find replace ", 200, true},
@@ -85,8 +85,9 @@ absl::Status ReadTexts(const json::object& object, Fault* fault) {
   for (auto [key, target] :
        {std::pair("route", &fault->route), std::pair("number", &fault->number),
         std::pair("message", &fault->message), std::pair("agreement_url", &fault->agreement_url),
-        std::pair("retry_after", &fault->retry_after), std::pair("find", &fault->find),
-        std::pair("replace", &fault->replace)}) {
+        std::pair("retry_after", &fault->retry_after), std::pair("server", &fault->server),
+        std::pair("via", &fault->via), std::pair("content_type", &fault->content_type),
+        std::pair("find", &fault->find), std::pair("replace", &fault->replace)}) {
     if (absl::Status status = ReadText(object, key, target); !status.ok()) return status;
   }
   if (fault->route != "*" && !IsRouteName(fault->route)) {
@@ -102,9 +103,13 @@ absl::Status ReadTexts(const json::object& object, Fault* fault) {
   // JSON can't hold what isn't UTF-8.
   fault->replace = PercentDecode(fault->replace);
   // A header that could hold a line break could hold another header.
-  if (std::any_of(fault->retry_after.begin(), fault->retry_after.end(),
-                  [](unsigned char c) { return c < 0x20 || c > 0x7e; })) {
-    return BadField("retry_after", object.at("retry_after"), "must be printable ASCII");
+  for (auto [key, header] :
+       {std::pair("retry_after", &fault->retry_after), std::pair("server", &fault->server),
+        std::pair("via", &fault->via), std::pair("content_type", &fault->content_type)}) {
+    if (std::any_of(header->begin(), header->end(),
+                    [](unsigned char c) { return c < 0x20 || c > 0x7e; })) {
+      return BadField(key, object.at(key), "must be printable ASCII");
+    }
   }
   if (object.contains("body")) {
     std::string body;

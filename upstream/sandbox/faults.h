@@ -39,6 +39,9 @@ struct Fault {
   std::string message;
   std::string agreement_url;
   std::string retry_after;
+  std::string server;  // for kHtml, as are the next two
+  std::string via;
+  std::string content_type;
   std::chrono::milliseconds delay{0};  // for kDrip, between two bytes
   bool after = false;                  // the request takes effect before the fault strikes
   std::optional<std::string> body;

@@ -27,6 +27,8 @@ struct ApiReply {
   std::string body;
   std::string content_type = "application/json";
   std::string retry_after;
+  std::string server = "lease-sandbox";
+  std::string via{};
   // Of a list: equal as long as its `data` is, and since when that is as it is (seconds, 0: that is
   // not known).
   std::string etag = {};

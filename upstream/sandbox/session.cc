@@ -88,7 +88,8 @@ Response MakeResponse(ApiReply reply, unsigned version, bool keep_alive) {
   Response response;
   response.version(version);
   response.result(static_cast<unsigned>(reply.status));
-  response.set(http::field::server, "lease-sandbox");
+  response.set(http::field::server, ToBeast(reply.server));
+  if (!reply.via.empty()) response.set(http::field::via, ToBeast(reply.via));
   if (!reply.retry_after.empty()) {
     response.set(http::field::retry_after, ToBeast(reply.retry_after));
   }
@@ -299,6 +300,9 @@ ApiReply ProviderSession::Spoil(const Fault& fault, ApiReply reply) {
                        "<!DOCTYPE html><html><head><title>Bad gateway</title></head>"
                        "<body><h1>Bad gateway</h1></body></html>\n",
                        "text/html; charset=utf-8", fault.retry_after};
+      if (!fault.server.empty()) reply.server = fault.server;
+      reply.via = fault.via;
+      if (!fault.content_type.empty()) reply.content_type = fault.content_type;
       break;
     case Fault::Kind::kRewrite:
       if (const std::size_t at = reply.body.find(fault.find); at != std::string::npos) {

@@ -21,7 +21,7 @@ namespace leasegateway {
 // The body of an answer (a Body of Beast's), which becomes text while it arrives, where a parser
 // can read it in place. Its Content-Encoding (RFC 9110, 8.4) is `identity`, or `gzip` or `x-gzip`
 // if the request asked for that. With any other a success can't be read; what else comes in one is
-// dropped, since its status says enough, and `is_dropped` is true. More text than the limit is
+// dropped, since it can't show whose it is, and `is_dropped` is true. More text than the limit is
 // Beast's error body_limit.
 struct ReplyBody {
   struct value_type {

@@ -103,6 +103,29 @@ TEST_P(CachedReadTest, OutagesAreAnsweredFromMemory) {
   }
 }
 
+// Whose the key is, is no reader's fault: the answer says that it comes from memory.
+TEST_P(CachedReadTest, WhileTheKeyIsRefusedMemoryAnswersUpToStaleIfError) {
+  for (const auto& refusal :
+       {MakeError(absl::StatusCode::kFailedPrecondition, reason::kUpstreamCredentialsRejected,
+                  "no"),
+        MakeError(absl::StatusCode::kPermissionDenied, reason::kUpstreamForbidden, "no"),
+        MakeError(absl::StatusCode::kFailedPrecondition, reason::kAgreementRequired, "no")}) {
+    Make({});
+    Provide("v1");
+    Store();
+    Pass(kWindow + milliseconds(1));
+    Fail(refusal);
+    EXPECT_EQ(Ask(), "v1; fwd=stale; ttl=-61; detail=stale-if-error");
+    EXPECT_EQ(Peek(), "v1; hit; ttl=-61; detail=stale-if-error");
+    EXPECT_EQ(Start(Context(milliseconds(0)))->status(), refusal);
+    Pass(milliseconds(900'000));
+    EXPECT_EQ(Start()->status(), refusal);
+    Make({});
+    Fail(refusal);
+    EXPECT_EQ(Start()->status(), refusal) << "memory has nothing";
+  }
+}
+
 TEST_P(CachedReadTest, OtherErrorsAreGivenToEveryCaller) {
   for (const auto code :
        {absl::StatusCode::kPermissionDenied, absl::StatusCode::kFailedPrecondition,

@@ -4,6 +4,8 @@
 
 #include <string>
 
+#include "upstream/upstream_error.h"
+
 namespace leasegateway {
 namespace {
 
@@ -79,6 +81,23 @@ TEST_F(FreshnessTest, InAnOutageMemoryAnswersUntilThePauseIsOver) {
   EXPECT_EQ(Weigh(milliseconds(900'001)), "no");
   pace_.Failed(kNow - milliseconds(1), false, policy_, 0);
   EXPECT_EQ(Weigh(milliseconds(70'000)), "stand in");
+}
+
+TEST(IsOutageTest, IsWhatIsNoReadersFault) {
+  const auto with = [](absl::StatusCode code, std::string_view why) {
+    return IsOutage(MakeError(code, why, "no"));
+  };
+  EXPECT_TRUE(with(absl::StatusCode::kUnavailable, reason::kUpstreamIntermediary));
+  EXPECT_TRUE(with(absl::StatusCode::kUnavailable, reason::kUpstreamFailed));
+  EXPECT_TRUE(with(absl::StatusCode::kInternal, reason::kUpstreamMalformed));
+  EXPECT_TRUE(with(absl::StatusCode::kFailedPrecondition, reason::kUpstreamCredentialsRejected));
+  EXPECT_TRUE(with(absl::StatusCode::kPermissionDenied, reason::kUpstreamForbidden));
+  EXPECT_TRUE(with(absl::StatusCode::kFailedPrecondition, reason::kAgreementRequired));
+  EXPECT_FALSE(with(absl::StatusCode::kInvalidArgument, reason::kUpstreamRejected));
+  EXPECT_FALSE(with(absl::StatusCode::kNotFound, reason::kNumberNotFound));
+  EXPECT_FALSE(with(absl::StatusCode::kFailedPrecondition, reason::kNotLeased));
+  EXPECT_FALSE(with(absl::StatusCode::kCancelled, reason::kCancelled));
+  EXPECT_FALSE(IsOutage(absl::PermissionDeniedError("no")));
 }
 
 TEST_F(FreshnessTest, PausesDoubleUpToAMinuteAndEndWithASuccess) {

@@ -26,14 +26,15 @@ TEST(OperationRules, LostIsWhatNobodyAnswered) {
     EXPECT_EQ(FateOf(Http(status, true)), Fate::kLost) << status;
   }
   for (int status = 400; status < 500; ++status) {
-    EXPECT_EQ(FateOf(BareHttp(status, true)), Fate::kLost) << status;
+    EXPECT_EQ(FateOf(MiddlemansHttp(status, true)), Fate::kLost) << status;
+    EXPECT_FALSE(IsRefusal(MiddlemansHttp(status, true))) << status;
   }
 }
 
 TEST(OperationRules, RefusedIsWhatTheProviderAnsweredSo) {
   for (int status = 400; status < 500; ++status) {
     EXPECT_EQ(FateOf(Http(status, true)), Fate::kRefused) << status;
-    EXPECT_TRUE(IsRefusal(Http(status, true)) && IsRefusal(BareHttp(status, true))) << status;
+    EXPECT_TRUE(IsRefusal(Http(status, true))) << status;
   }
   for (const int status : {302, 500}) EXPECT_FALSE(IsRefusal(Http(status, true))) << status;
 }

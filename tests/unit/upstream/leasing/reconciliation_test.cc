@@ -160,16 +160,17 @@ TEST_F(RecordedLeaseApiTest, RefusalOfTheFirstRequestIsFinalOnceALookConfirmsIt)
   EXPECT_EQ(api_->stats().open, 0u);
 }
 
-// The provider's own form, and an answer that shows nothing of whom it is from.
+// The provider's own, and a middleman's.
 struct RefusalCase {
   const char* name;
   int status;
-  bool bare;
+  bool is_middlemans;
 };
 class RefusalTest : public RecordedLeaseApiTest, public testing::WithParamInterface<RefusalCase> {
  protected:
   static absl::Status Refusal() {
-    return GetParam().bare ? BareHttp(GetParam().status, true) : Http(GetParam().status, true);
+    return GetParam().is_middlemans ? MiddlemansHttp(GetParam().status, true)
+                                    : Http(GetParam().status, true);
   }
 };
 
@@ -200,12 +201,14 @@ TEST_P(RefusalTest, OfANumberThatAnotherGotStaysARefusal) {
   provider_->steps.push_back({false, Refusal()});
   provider_->on_write = [this] { provider_->Take(kNumber); };
   const auto call = Lease();
-  if (GetParam().bare) Advance(options_.settle + options_.longest_look);
+  if (GetParam().is_middlemans) Advance(options_.settle + options_.longest_look);
   ASSERT_TRUE(call->ended());
-  const bool says_why = GetParam().status == 401 || GetParam().status == 403 ||
-                        (GetParam().status == 404 && !GetParam().bare);
+  const bool says_why =
+      !GetParam().is_middlemans &&
+      (GetParam().status == 401 || GetParam().status == 403 || GetParam().status == 404);
   EXPECT_EQ(call->reason(), says_why ? ReasonOf(Refusal()) : "NUMBER_NOT_AVAILABLE");
-  EXPECT_EQ(MetadataOf(call->result->status())["http_status"], absl::StrCat(GetParam().status));
+  EXPECT_EQ(MetadataOf(call->result->status())["http_status"],
+            GetParam().is_middlemans ? "" : absl::StrCat(GetParam().status));
   EXPECT_EQ(found_, std::vector<std::string>{absl::StrCat("taken ", kNumber)});
   EXPECT_EQ(provider_->posts.size(), 1u);
 }
@@ -229,32 +232,77 @@ TEST_P(RefusalTest, IsNotFinalBeforeALook) {
 
 INSTANTIATE_TEST_SUITE_P(
     Cases, RefusalTest,
-    testing::Values(RefusalCase{"S400", 400, false}, RefusalCase{"S401", 401, false},
-                    RefusalCase{"S403", 403, false}, RefusalCase{"S404", 404, false},
-                    RefusalCase{"S409", 409, false}, RefusalCase{"S410", 410, false},
-                    RefusalCase{"S422", 422, false}, RefusalCase{"S429", 429, false},
-                    RefusalCase{"S499", 499, false}, RefusalCase{"Bare400", 400, true},
-                    RefusalCase{"Bare401", 401, true}, RefusalCase{"Bare403", 403, true},
-                    RefusalCase{"Bare408", 408, true}, RefusalCase{"Bare409", 409, true},
-                    RefusalCase{"Bare429", 429, true}),
+    testing::Values(
+        RefusalCase{"S400", 400, false}, RefusalCase{"S401", 401, false},
+        RefusalCase{"S403", 403, false}, RefusalCase{"S404", 404, false},
+        RefusalCase{"S409", 409, false}, RefusalCase{"S410", 410, false},
+        RefusalCase{"S422", 422, false}, RefusalCase{"S429", 429, false},
+        RefusalCase{"S499", 499, false}, RefusalCase{"Middlemans302", 302, true},
+        RefusalCase{"Middlemans400", 400, true}, RefusalCase{"Middlemans401", 401, true},
+        RefusalCase{"Middlemans403", 403, true}, RefusalCase{"Middlemans404", 404, true},
+        RefusalCase{"Middlemans407", 407, true}, RefusalCase{"Middlemans408", 408, true},
+        RefusalCase{"Middlemans409", 409, true}, RefusalCase{"Middlemans410", 410, true},
+        RefusalCase{"Middlemans429", 429, true}, RefusalCase{"Middlemans503", 503, true}),
     [](const auto& each) { return each.param.name; });
 
 // What stands in front of the provider may refuse while the request goes on its way.
-TEST_F(RecordedLeaseApiTest, BareRefusalIsBelievedOnlyWhenNothingCanArriveAnyMore) {
-  provider_->steps.push_back({true, BareHttp(408, true), seconds(3), milliseconds(0)});
+TEST_F(RecordedLeaseApiTest, MiddlemansRefusalIsNeverBelieved) {
+  options_.may_resend = [] { return false; };
+  Stop();
+  Start();
+  provider_->steps.push_back({true, MiddlemansHttp(403, true), seconds(3), milliseconds(0)});
   const auto made = Lease();
   Advance(seconds(10));
   ASSERT_TRUE(made->ended() && made->result->ok()) << made->reason();
   EXPECT_EQ(provider_->posts.size(), 1u);
 
   provider_->Add(kOther);
-  provider_->steps.push_back({false, BareHttp(408, true)});
-  const auto refused = Lease(kId2, kOther);
+  provider_->steps.push_back({false, MiddlemansHttp(400, true)});
+  const auto lost = Lease(kId2, kOther);
   Advance(options_.settle - milliseconds(1));
-  EXPECT_FALSE(refused->ended());
+  EXPECT_FALSE(lost->ended());
   Advance(options_.longest_look);
-  EXPECT_EQ(refused->reason(), "UPSTREAM_REJECTED");
+  EXPECT_EQ(lost->reason(), "NOT_APPLIED");
+  EXPECT_EQ(lost->result->status().code(), absl::StatusCode::kUnavailable);
   EXPECT_EQ(provider_->posts.size(), 2u);
+  // Nor is it the answer of that request_id from now on.
+  const auto again = Lease(kId2, kOther);
+  EXPECT_TRUE(again->ended() && again->result->ok()) << again->reason();
+}
+
+TEST_F(RecordedLeaseApiTest, RequestThatAMiddlemanAnsweredIsSentAgainOnceALookShowsNothing) {
+  for (const int status : {200, 302, 401, 403, 407, 503}) {
+    provider_->steps.push_back({false, MiddlemansHttp(status, true)});
+  }
+  const auto call = Lease();
+  Advance(seconds(9));
+  EXPECT_EQ(provider_->posts.size(), 6u) << "five times at most";
+  EXPECT_EQ(provider_->TotalCharges(), 0);
+  EXPECT_FALSE(call->ended());
+}
+
+TEST_F(RecordedLeaseApiTest, RetryAfterOfAMiddlemanIsWaitedFor) {
+  for (const int status : {429, 503}) {
+    const std::string number = status == 429 ? kNumber : kOther;
+    if (status == 503) provider_->Add(number);
+    const std::size_t before = provider_->posts.size();
+    provider_->steps.push_back({false, MiddlemansHttp(status, true, "2")});
+    const auto call = Lease(status == 429 ? kId : kId2, number);
+    Advance(milliseconds(1'999));
+    EXPECT_EQ(provider_->posts.size(), before + 1) << status;
+    Advance(milliseconds(1));
+    EXPECT_EQ(provider_->posts.size(), before + 2) << status;
+    EXPECT_TRUE(call->ended() && call->result->ok()) << call->reason();
+  }
+  // Nobody has the time: it is not sent at all.
+  const std::string third = "+13059478669";
+  provider_->Add(third);
+  const std::size_t before = provider_->posts.size();
+  provider_->steps.push_back({false, MiddlemansHttp(503, true, "60")});
+  const auto hasty = Lease("3d1f8b64-99e4-4c2f-8f7e-3c8e1b5daf22", third);
+  Advance(options_.settle + options_.longest_look);
+  EXPECT_EQ(hasty->reason(), "NOT_APPLIED");
+  EXPECT_EQ(provider_->posts.size(), before + 1);
 }
 
 TEST_F(RecordedLeaseApiTest, RefusedEndDoesNotReachANewerLease) {

@@ -72,7 +72,8 @@ TEST_F(AnswersInGzipTest, WhatIsNotWholeIsNotTaken) {
       {"length", Encoded("gzip", bad_length), kBroken, "incorrect length check"},
       {"something behind it", Encoded("gzip", gzip_ + "\n"), kBroken, "something behind its gzip"},
       {"none at all", Encoded("gzip", body_), kBroken, "its gzip is broken: incorrect header"},
-      {"no bytes", Encoded("gzip", ""), kBroken + ", kept", "the body is empty"},
+      {"no bytes", Encoded("gzip", ""), std::string(reason::kUpstreamIntermediary) + ", kept",
+       "no body"},
   });
 }
 
@@ -92,10 +93,12 @@ TEST_F(AnswersInGzipTest, OtherEncodingsAreNamed) {
   EXPECT_EQ(RequestedEncoding(server_->requests().front()), "identity");
 }
 
-// The status says enough, and whose answer it is may be seen by that as well.
-TEST_F(AnswersInGzipTest, FailureIsThatOfItsStatusWhateverItsEncoding) {
+// Nobody asked for it, and what can't be read shows nothing of the provider's.
+TEST_F(AnswersInGzipTest, FailureInAnotherEncodingIsAMiddlemans) {
   TryLists({{"503", HttpAnswer("503 Busy", "content-encoding: br\r\n", "\x1b\x05"),
-             std::string(reason::kUpstreamFailed) + ", kept", "503"}});
+             std::string(reason::kUpstreamIntermediary) + ", kept",
+             "503 to GET /leases is not the provider's but of something in between "
+             "(its body comes in an encoding that was not asked for)"}});
 }
 
 TEST_F(AnswersInGzipTest, BombEndsAtTheLimit) {

@@ -15,6 +15,7 @@ namespace {
 
 const std::string kUnreachable(reason::kUpstreamUnreachable);
 const std::string kMalformed(reason::kUpstreamMalformed);
+const std::string kIntermediary(reason::kUpstreamIntermediary);
 
 class AnswersOnTheWireTest : public WireFixture {
  protected:
@@ -161,18 +162,21 @@ TEST_F(AnswersOnTheWireTest, WhatNobodyAskedFor) {
        "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n" + good,
        "read, kept"},
       {"a switch of protocols", "HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\n\r\n",
-       kMalformed, ""},
+       kIntermediary, "101"},
       {"bytes behind it", good + "\r\n", "read"},
       {"another answer behind it", good + good, "read"},
-      {"no content", "HTTP/1.1 204 No Content\r\n\r\n", kMalformed + ", kept", "the body is empty"},
-      {"a length of nothing", GoodAnswer(""), kMalformed + ", kept", "the body is empty"},
+      {"no content", "HTTP/1.1 204 No Content\r\n\r\n", kIntermediary + ", kept", "no body"},
+      {"a length of nothing", GoodAnswer(""), kIntermediary + ", kept", "no body"},
       {"a part", HttpAnswer("206 Partial Content", "content-range: bytes 0-9/100\r\n", body_),
        kMalformed + ", kept", "206, a part of it"},
-      {"no change", "HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\n\r\n", kMalformed + ", kept",
-       "304, but of the list that it speaks of nobody asked"},
+      {"a part of something else",
+       HttpAnswer("206 Partial Content", "content-range: bytes 0-9/100\r\n", "<html>"),
+       kIntermediary + ", kept", "the answer 206"},
+      {"no change", "HTTP/1.1 304 Not Modified\r\netag: \"a\"\r\n\r\n", kIntermediary + ", kept",
+       "the answer 304"},
       {"no change, with a length",
        "HTTP/1.1 304 Not Modified\r\ncontent-length: " + length_ + "\r\n\r\n",
-       kMalformed + ", kept", "304, but"},
+       kIntermediary + ", kept", "the answer 304"},
   });
 }
 
@@ -199,10 +203,10 @@ TEST_F(AnswersOnTheWireTest, Text) {
   }
   TryLists({
       {"byte order mark", GoodAnswer("\xef\xbb\xbf" + body_), "read, kept"},
-      {"two of them", GoodAnswer("\xef\xbb\xbf\xef\xbb\xbf" + body_), kMalformed + ", kept",
-       "two byte order marks"},
+      {"two of them", GoodAnswer("\xef\xbb\xbf\xef\xbb\xbf" + body_), kIntermediary + ", kept",
+       "the answer 200"},
       {"UTF-16", HttpAnswer("200 OK", "content-type: application/json; charset=utf-16\r\n", wide),
-       kMalformed + ", kept", "not JSON"},
+       kIntermediary + ", kept", "content type: application/json; charset=utf-16"},
   });
   https_.max_body_bytes = 10'000;
   const std::string spaces(10'000 - body_.size(), ' ');

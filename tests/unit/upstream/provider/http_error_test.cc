@@ -1,5 +1,6 @@
 #include "upstream/provider/http_error.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "absl/strings/cord.h"
@@ -12,12 +13,29 @@ namespace {
 using absl::StatusCode;
 using std::chrono::milliseconds;
 using std::chrono::system_clock;
+using ::testing::HasSubstr;
+using ::testing::Not;
 
 constexpr auto kNow = system_clock::time_point(std::chrono::seconds(1'800'000'000));
 
+HttpFailure Failure(int status, bool is_write, const std::string& body,
+                    const std::string& retry_after = "") {
+  HttpFailure failure;
+  failure.status = status;
+  failure.body = body;
+  failure.retry_after = retry_after;
+  failure.is_write = is_write;
+  failure.operation = "GET /x";
+  return failure;
+}
+// With the provider's own form of an error where there is no body.
 absl::Status Http(int status, bool is_write, const std::string& body = "",
                   const std::string& retry_after = "") {
-  return FromHttp({status, body, retry_after, is_write, "GET /x"}, kNow);
+  return FromHttp(
+      Failure(status, is_write,
+              body.empty() ? R"({"message":"no","status":)" + std::to_string(status) + "}" : body,
+              retry_after),
+      kNow);
 }
 
 struct Row {
@@ -97,6 +115,79 @@ TEST(UpstreamError, ProvidersRetryAfterIsToldFromTheDefault) {
   EXPECT_EQ(RetryAfterOf(Http(503, false, "", "0")), milliseconds(0));
   EXPECT_EQ(RetryAfterOf(Http(429, false)), std::nullopt);
   EXPECT_EQ(RetryAfterOf(Http(429, false, "", "soon")), std::nullopt);
+}
+
+// A middleman's answer is about nothing but the middleman, whatever the status.
+TEST(UpstreamError, AnswerOfAMiddleman) {
+  for (const int code : {200, 204, 302, 400, 401, 403, 404, 407, 410, 429, 500, 503}) {
+    for (const char* body : {"<html>Access denied, ticket 4711</html>", ""}) {
+      HttpFailure failure = Failure(code, false, body);
+      failure.server = "squid/5.7";
+      failure.via = "1.1 proxy.corp.example (squid/5.7)";
+      failure.content_type = "text/html; charset=utf-8";
+      const auto read = code < 300 ? FromMiddleman(failure, kNow) : FromHttp(failure, kNow);
+      EXPECT_EQ(read.code(), StatusCode::kUnavailable) << code;
+      EXPECT_EQ(ReasonOf(read), reason::kUpstreamIntermediary) << code;
+      EXPECT_EQ(RetryDelayOf(read), milliseconds(1000));
+      EXPECT_EQ(RetryAfterOf(read), std::nullopt);
+      auto metadata = MetadataOf(read);
+      EXPECT_EQ(metadata["http_status"], std::to_string(code));
+      EXPECT_EQ(metadata["from_provider"], "false");
+      EXPECT_EQ(metadata["server"], "squid/5.7");
+      EXPECT_EQ(metadata["via"], "1.1 proxy.corp.example (squid/5.7)");
+      EXPECT_EQ(metadata["content_type"], "text/html; charset=utf-8");
+      const std::string message(read.message());
+      EXPECT_THAT(message, HasSubstr("the answer " + std::to_string(code) + " to GET /x"));
+      EXPECT_THAT(message, HasSubstr("(server: squid/5.7; via: 1.1 proxy.corp.example "
+                                     "(squid/5.7); content type: text/html; charset=utf-8"));
+      EXPECT_THAT(read.ToString(), Not(HasSubstr("4711")));
+      EXPECT_EQ(message.find("no body") != std::string::npos, *body == 0);
+      EXPECT_EQ(message.find("upstream_url") != std::string::npos, code == 404);
+
+      failure.is_write = true;
+      const auto write = code < 300 ? FromMiddleman(failure, kNow) : FromHttp(failure, kNow);
+      EXPECT_EQ(write.code(), StatusCode::kAborted) << code;
+      EXPECT_EQ(ReasonOf(write), reason::kOutcomeUnknown) << code;
+      EXPECT_EQ(RetryDelayOf(write), std::nullopt);
+      EXPECT_EQ(MetadataOf(write)["http_status"], std::to_string(code));
+      EXPECT_EQ(MetadataOf(write)["from_provider"], "false");
+      EXPECT_THAT(std::string(write.message()), HasSubstr("server: squid/5.7"));
+    }
+  }
+}
+
+TEST(UpstreamError, HeaderOfAMiddlemanIsCleanedAndShort) {
+  HttpFailure failure = Failure(403, false, "<html>");
+  failure.server = "a\tb\x7f\xE9\n" + std::string(100, 'x');
+  const auto status = FromHttp(failure, kNow);
+  EXPECT_EQ(MetadataOf(status)["server"], "a?b???" + std::string(58, 'x'));
+  EXPECT_EQ(MetadataOf(status).count("via"), 0U);
+  EXPECT_THAT(std::string(status.message()), HasSubstr("(server: a?b???xxx"));
+}
+
+TEST(UpstreamError, RetryAfterOfAMiddlemanIsKept) {
+  const auto read = FromHttp(Failure(503, false, "", "30"), kNow);
+  EXPECT_EQ(RetryDelayOf(read), milliseconds(30'000));
+  EXPECT_EQ(RetryAfterOf(read), milliseconds(30'000));
+  const auto write = FromHttp(Failure(429, true, "", "30"), kNow);
+  EXPECT_EQ(RetryDelayOf(write), std::nullopt);
+  EXPECT_EQ(RetryAfterOf(write), milliseconds(30'000));
+}
+
+TEST(UpstreamError, RefusalOfARequestWithoutArgumentsIsTheProvidersFailure) {
+  for (const int code : {400, 405, 410, 422}) {
+    HttpFailure failure =
+        Failure(code, false, R"({"message":"no","status":)" + std::to_string(code) + "}", "2");
+    failure.has_arguments = false;
+    const auto status = FromHttp(failure, kNow);
+    EXPECT_EQ(status.code(), StatusCode::kUnavailable) << code;
+    EXPECT_EQ(ReasonOf(status), reason::kUpstreamFailed) << code;
+    EXPECT_EQ(RetryDelayOf(status), milliseconds(2'000));
+    EXPECT_EQ(MetadataOf(status)["http_status"], std::to_string(code));
+  }
+  HttpFailure unknown = Failure(404, false, R"({"message":"no","status":404})");
+  unknown.has_arguments = false;
+  EXPECT_EQ(ReasonOf(FromHttp(unknown, kNow)), reason::kNumberNotFound);  // an empty list
 }
 
 TEST(ParseRetryAfter, SecondsDatesAndNonsense) {

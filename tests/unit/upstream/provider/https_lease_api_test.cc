@@ -146,6 +146,7 @@ class ScriptedProviderTest : public HttpsLeaseApiTest {
     upstream.api_key = [] { return std::string("key"); };
     upstream.https.max_connections = 1;
     stats_ = upstream.stats;
+    upstream.retry.max_attempts = 1;
     auto api = MakeLeaseApi(io_.get_executor(), upstream);
     ASSERT_TRUE(api.ok()) << api.status();
     api_ = *std::move(api);
@@ -172,6 +173,13 @@ class ScriptedProviderTest : public HttpsLeaseApiTest {
 
   std::unique_ptr<ScriptedProvider> provider_;
 };
+
+// An answer with such a body, as something in between gives it.
+std::string PageAnswer(const std::string& status, const std::string& body) {
+  return "HTTP/1.1 " + status +
+         "\r\nserver: nginx\r\nvia: 1.1 edge-4\r\ncontent-type: text/html\r\ncontent-length: " +
+         std::to_string(body.size()) + "\r\n\r\n" + body;
+}
 
 constexpr char kFirst[] = "+13059478667";
 constexpr char kSecond[] = "+13123614597";
@@ -229,6 +237,76 @@ TEST_F(ScriptedProviderTest, LeaseOfAnotherNumberIsNoAnswer) {
   ASSERT_FALSE(lease.ok());
   EXPECT_EQ(ReasonOf(lease.status()), reason::kUpstreamMalformed);
   EXPECT_THAT(std::string(lease.status().message()), HasSubstr("is of +13123614597"));
+}
+
+TEST_F(ScriptedProviderTest, SuccessThatIsNotTheProvidersIsAMiddlemans) {
+  const std::vector<std::string> bodies = {
+      "<html>Log in</html>", R"({"ok":true})", "",
+      R"({"data":{"id":")" + std::string(kFirst) + R"(","e164":"x"},"object":"page"})"};
+  std::vector<std::string> answers = {"HTTP/1.1 204 No Content\r\nserver: nginx\r\n\r\n"};
+  for (const std::string& body : bodies) answers.push_back(PageAnswer("200 OK", body));
+  answers.push_back(GoodAnswer(kFirst));
+  Answer(answers);
+  for (std::size_t i = 0; i + 1 < answers.size(); ++i) {
+    const auto reply = Await(api_->Perform(Context(), operation::GetNumber{kFirst}));
+    EXPECT_EQ(reply.status().code(), absl::StatusCode::kUnavailable) << answers[i];
+    EXPECT_EQ(ReasonOf(reply.status()), reason::kUpstreamIntermediary) << answers[i];
+    EXPECT_EQ(MetadataOf(reply.status())["http_status"], i == 0 ? "204" : "200");
+    EXPECT_EQ(MetadataOf(reply.status())["server"], "nginx");
+    EXPECT_EQ(MetadataOf(reply.status())["via"], i == 0 ? "" : "1.1 edge-4");
+    EXPECT_EQ(MetadataOf(reply.status())["content_type"], i == 0 ? "" : "text/html");
+    EXPECT_THAT(reply.status().ToString(), ::testing::Not(HasSubstr("Log in")));
+  }
+  EXPECT_EQ(Get(kFirst), kFirst);
+  EXPECT_EQ(provider_->connections(), 1) << "the answers were whole";
+}
+
+TEST_F(ScriptedProviderTest, SuccessOfTheProvidersThatCanNotBeReadIsMalformed) {
+  Answer({PageAnswer("200 OK", R"({"id":"req_1","timestamp":17)"),
+          PageAnswer("200 OK", R"({"id":"req_1","object":"response","data":{}})")});
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Get(kFirst), reason::kUpstreamMalformed) << i;
+}
+
+// Some JSON with `data` in it must not become the outcome of a write.
+TEST_F(ScriptedProviderTest, SuccessOfAMiddlemanIsNoneOfAWrite) {
+  Answer({PageAnswer("200 OK", R"({"status":"ok","data":{}})"),
+          PageAnswer("403 Forbidden", "<html>Access denied</html>")});
+  for (int i = 0; i < 2; ++i) {
+    const auto reply = Await(api_->Perform(Context(), operation::ConfigureFailover{kFirst, {}}));
+    EXPECT_EQ(reply.status().code(), absl::StatusCode::kAborted) << reply.status();
+    EXPECT_EQ(ReasonOf(reply.status()), reason::kOutcomeUnknown);
+    EXPECT_EQ(MetadataOf(reply.status())["from_provider"], "false");
+    EXPECT_EQ(MetadataOf(reply.status())["via"], "1.1 edge-4");
+  }
+}
+
+TEST_F(ScriptedProviderTest, OnlyTheProvidersOwn404IsAnEmptyList) {
+  const std::string own =
+      R"({"id":"err_1","timestamp":1,"object":"error","data":{"error":"None","status":404}})";
+  Answer({PageAnswer("404 Not Found", "<html>"), PageAnswer("404 Not Found", ""),
+          PageAnswer("404 Not Found", R"({"message":"no route"})"),
+          PageAnswer("404 Not Found", own)});
+  for (int i = 0; i < 3; ++i) {
+    const auto list = Await(api_->Perform(Context(), operation::ListLeases()));
+    EXPECT_EQ(ReasonOf(list.status()), reason::kUpstreamIntermediary) << i;
+    EXPECT_THAT(std::string(list.status().message()), HasSubstr("is upstream_url right?"));
+  }
+  const auto list = Await(api_->Perform(Context(), operation::ListLeases()));
+  ASSERT_TRUE(list.ok()) << list.status();
+  EXPECT_EQ(list->value.size(), 0);
+}
+
+TEST_F(ScriptedProviderTest, RefusalOfAListIsTheProvidersFailureAndOfANumberThatNumbers) {
+  const auto own = [](const std::string& status) {
+    return PageAnswer(status, R"({"message":"no","status":)" + status.substr(0, 3) + "}");
+  };
+  Answer({own("400 Bad Request"), own("410 Gone"), own("400 Bad Request"), own("410 Gone")});
+  for (int i = 0; i < 2; ++i) {
+    const auto list = Await(api_->Perform(Context(), operation::ListAvailableNumbers()));
+    EXPECT_EQ(list.status().code(), absl::StatusCode::kUnavailable);
+    EXPECT_EQ(ReasonOf(list.status()), reason::kUpstreamFailed);
+  }
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Get(kFirst), reason::kUpstreamRejected);
 }
 
 class SendBeforeTest : public ScriptedProviderTest {

@@ -17,6 +17,7 @@
 #include "tests/support/provider_replies.h"
 #include "upstream/provider/error_body.h"
 #include "upstream/provider/json_codec.h"
+#include "upstream/provider/whose_answer.h"
 
 namespace leasegateway {
 namespace {
@@ -283,7 +284,8 @@ TEST(JsonCodecPropertyTest, EveryTruncationIsMalformed) {
     for (size_t size = 0; size < sample.body.size(); ++size) {
       SCOPED_TRACE(sample.name + ": " + sample.body.substr(0, size));
       ExpectMalformed(sample.decode(sample.body.substr(0, size)));
-      EXPECT_FALSE(DecodeError(sample.body.substr(0, size)).recognized);
+      DecodeError(sample.body.substr(0, size));
+      EXPECT_EQ(WhoseAnswer(400, sample.body.substr(0, size)), Author::kMiddleman);
     }
   }
 }
@@ -296,6 +298,7 @@ TEST(JsonCodecPropertyTest, EveryChangedByteIsReadOrMalformed) {
         body[at] = c;
         ExpectReadOrMalformed(sample.decode(body), body);
         DecodeError(body);
+        WhoseAnswer(400, body);
       }
     }
   }

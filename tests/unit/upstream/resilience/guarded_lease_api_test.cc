@@ -138,6 +138,8 @@ TEST_F(GuardedLeaseApiTest, WhatCountsAsAFailureAndOfWhat) {
       {"lost answer of a read", LostAnswer(false), "get_number"},
       {"lost answer of a write", LostAnswer(true), "get_number"},
       {"302", Http(302, false), "get_number"},
+      {"a middleman's 403", MiddlemansHttp(403, false), "get_number"},
+      {"a middleman's 407 to a write", MiddlemansHttp(407, true), "get_number"},
       {"deadline", DeadlineError("GET /x"), "get_number"},
       {"400", Http(400, false), ""},
       {"404", Http(404, false), ""},
@@ -370,6 +372,24 @@ TEST_F(GuardedLeaseApiTest, RetryAfterOfA429HoldsCallsBack) {
   EXPECT_EQ(ReasonOf(Run()), reason::kUpstreamRateLimited);
   EXPECT_EQ(script_.calls.size(), 1U);
   time_.Advance(milliseconds(3'200), io_);
+  EXPECT_TRUE(Run().ok());
+}
+
+// Who limits the rate on the way will go on doing so.
+TEST_F(GuardedLeaseApiTest, RetryAfterOfAMiddlemans429HoldsCallsBackToo) {
+  for (const bool is_write : {false, true}) {
+    Make({});
+    answer_ = MiddlemansHttp(429, is_write, "3");
+    EXPECT_EQ(Run(), answer_);
+    answer_ = absl::OkStatus();
+    EXPECT_EQ(ReasonOf(Run()), reason::kUpstreamRateLimited);
+    time_.Advance(milliseconds(3'200), io_);
+    EXPECT_TRUE(Run().ok());
+  }
+  Make({});
+  answer_ = MiddlemansHttp(503, false, "3");
+  EXPECT_EQ(Run(), answer_);
+  answer_ = absl::OkStatus();
   EXPECT_TRUE(Run().ok());
 }
 

@@ -84,6 +84,8 @@ TEST_F(ObservedLeaseApiTest, TellsOutcomesApart) {
       {Http(401, false), AttemptOutcome::kCredentialsRejected},
       {Http(429, false), AttemptOutcome::kRateLimited},
       {Http(503, false), AttemptOutcome::kFailed},
+      {MiddlemansHttp(401, false), AttemptOutcome::kIntermediary},
+      {MiddlemansHttp(403, true), AttemptOutcome::kIntermediary},
       {malformed, AttemptOutcome::kMalformed},
       {Unreachable(), AttemptOutcome::kUnreachable},
       {tls, AttemptOutcome::kTls},
@@ -107,12 +109,41 @@ TEST_F(ObservedLeaseApiTest, RemembersWhetherTheKeyIsTaken) {
   answer_ = Http(401, false);
   EXPECT_FALSE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
   EXPECT_TRUE(stats_->credentials_rejected);
-  answer_ = Unreachable();  // says nothing of the key
-  EXPECT_FALSE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
-  EXPECT_TRUE(stats_->credentials_rejected);
+  EXPECT_TRUE(stats_->is_key_refused());
+  for (const absl::Status& status :
+       {Unreachable(), MiddlemansHttp(400, false), MiddlemansHttp(403, false)}) {
+    answer_ = status;  // says nothing of the key
+    EXPECT_FALSE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
+    EXPECT_TRUE(stats_->credentials_rejected);
+  }
   answer_ = absl::OkStatus();
   EXPECT_TRUE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
   EXPECT_FALSE(stats_->credentials_rejected);
+  answer_ = MiddlemansHttp(401, false);
+  EXPECT_FALSE(Run(api_.Perform({}, operation::ListLeases())).ok());
+  EXPECT_FALSE(stats_->is_key_refused());
+}
+
+TEST_F(ObservedLeaseApiTest, RemembersWhichListsAreForbiddenToTheKey) {
+  answer_ = Http(403, false);
+  EXPECT_FALSE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
+  EXPECT_FALSE(
+      Run(api_.Perform({}, operation::CreateLease{kNumber, v1::BILLING_METHOD_UNSPECIFIED})).ok());
+  EXPECT_FALSE(stats_->is_key_refused()) << "a number may be forbidden by itself";
+  EXPECT_FALSE(Run(api_.Perform({}, operation::ListLeases())).ok());
+  EXPECT_FALSE(Run(api_.Perform({}, operation::ListAvailableNumbers())).ok());
+  EXPECT_TRUE(stats_->is_key_refused());
+  EXPECT_FALSE(stats_->credentials_rejected);
+  answer_ = absl::OkStatus();
+  EXPECT_TRUE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
+  EXPECT_TRUE(Run(api_.Perform({}, operation::ListAvailableNumbers())).ok());
+  EXPECT_TRUE(stats_->is_key_refused()) << "the leases still are";
+  answer_ = MiddlemansHttp(403, false);
+  EXPECT_FALSE(Run(api_.Perform({}, operation::ListLeases())).ok());
+  EXPECT_TRUE(stats_->is_key_refused());
+  answer_ = absl::OkStatus();
+  EXPECT_TRUE(Run(api_.Perform({}, operation::ListLeases())).ok());
+  EXPECT_FALSE(stats_->is_key_refused());
 }
 
 }  // namespace

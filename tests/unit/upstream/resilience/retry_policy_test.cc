@@ -106,6 +106,11 @@ TEST(RetryPolicy, ErrorsOfTheLayersBelow) {
       {"read, 400", OperationKind::kRead, Http(400, false), "permanent"},
       {"read, 401", OperationKind::kRead, Http(401, false), "permanent"},
       {"read, 302", OperationKind::kRead, Http(302, false), "permanent"},
+      {"read, 403 of a middleman", OperationKind::kRead, MiddlemansHttp(403, false), ""},
+      {"read, 429 of a middleman", OperationKind::kRead, MiddlemansHttp(429, false), ""},
+      {"purchase, 407 of a middleman", OperationKind::kSpend, MiddlemansHttp(407, true), "unsafe"},
+      {"configuring, 429 of a middleman", OperationKind::kConfigure, MiddlemansHttp(429, true),
+       "unsafe"},
       {"read, without details", OperationKind::kRead, absl::UnavailableError("?"), "permanent"},
   };
   for (const Row& row : rows) {

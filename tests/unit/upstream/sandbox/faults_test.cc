@@ -133,10 +133,29 @@ TEST_F(SandboxTest, FaultsThatSpoilTheAnswer) {
   const Result html = Call("GET", "/leases");
   EXPECT_EQ(html.status, 502);
   EXPECT_THAT(html.content_type, StartsWith("text/html"));
+  EXPECT_EQ(html.server, "lease-sandbox");
   const Result drip = Call("GET", "/" + number_);
   EXPECT_FALSE(drip.error);
   EXPECT_EQ(drip.Data().at("id"), json::value(number_));
   EXPECT_TRUE(Control("GET", "faults").at("faults").as_array().empty());
+}
+
+TEST_F(SandboxTest, FaultHtmlIsWhatAMiddlemanAnswers) {
+  Control("POST", "faults",
+          R"([{"kind":"html","status":403,"server":"squid/5.7","via":"1.1 proxy.corp",
+               "retry_after":"7"},
+              {"kind":"html","status":200,"content_type":"application/json","body":"{}"}])");
+  Client client(*sandbox_, kFirst);
+  const Result page = client.Call("GET", "/leases");
+  EXPECT_EQ(page.status, 403);
+  EXPECT_EQ(page.server, "squid/5.7");
+  EXPECT_EQ(page.via, "1.1 proxy.corp");
+  EXPECT_EQ(page.retry_after, "7");
+  const Result json = client.Call("GET", "/leases");
+  EXPECT_EQ(json.status, 200);
+  EXPECT_EQ(json.content_type, "application/json");
+  EXPECT_EQ(json.body, "{}");
+  EXPECT_EQ(json.via, "");
 }
 
 TEST_F(SandboxTest, FaultDripTakesItsTime) {
