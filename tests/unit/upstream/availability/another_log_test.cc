@@ -35,6 +35,20 @@ TEST_F(AnotherLogTest, WritesOfOthersThatItDoesNotHaveAreNotWaitedFor) {
   EXPECT_EQ(AvailableRequests(), asked);
 }
 
+TEST_F(AnotherLogTest, AnEmptyOneHasNoWritesThatAreOnTheirWay) {
+  const SharedLogContent before = log_;
+  Available(At(0));
+  ASSERT_TRUE(Terminate(At(1), kC, "lease_c").ok());
+  log_.GoBackTo(before);
+  log_.Tell();
+  Settle();
+  Pass(milliseconds(1));
+  Available(At(0), milliseconds(0));
+  const int asked = AvailableRequests();
+  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
+  EXPECT_EQ(AvailableRequests(), asked);
+}
+
 TEST_F(AnotherLogTest, ItsEndIsEnoughForWhoBeganToReadALongerOne) {
   Available(At(0));
   const SharedLogContent before = log_;
