@@ -216,8 +216,8 @@ void CachedAccount::Stop() {
 }
 
 asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
-    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<AvailableValue>> /*cell*/,
-    std::string /*key*/, CallContext context, Stamp stamp) {
+    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<AvailableValue>> cell,
+    std::string key, CallContext context, Stamp stamp) {
   Turn turn;
   if (self->shared_) {
     auto taking = TakeTurn(self, SharedList::kNumbers, context);
@@ -230,7 +230,7 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
   if (reply.ok() && reply->value.empty() && self->HasNumbers()) {
     spdlog::warn("the provider lists no number any more (exchange {}): asking again",
                  reply->metadata.upstream_request_id());
-    reply = co_await self->inner_->Perform(std::move(context), operation::ListAvailableNumbers());
+    reply = co_await self->inner_->Perform(context, operation::ListAvailableNumbers());
     if (reply.ok() && reply->value.empty()) {
       spdlog::warn("the provider still lists no number (exchange {}): the list is empty now",
                    reply->metadata.upstream_request_id());
@@ -257,12 +257,15 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
     auto value = is_shared ? self->ValueOf(*self->available_) : nullptr;
     if (value) co_return value;
   }
-  co_return self->Store(std::move(built), stamp);
+  auto stored = self->Store(std::move(built), stamp, turn.restored);
+  if (stored) co_return stored;
+  auto again = Fetch(self, std::move(cell), std::move(key), std::move(context), stamp);
+  co_return co_await std::move(again);
 }
 
 asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
-    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<LeasesValue>> /*cell*/,
-    std::string /*key*/, CallContext context, Stamp stamp) {
+    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<LeasesValue>> cell, std::string key,
+    CallContext context, Stamp stamp) {
   Turn turn;
   if (self->shared_) {
     auto taking = TakeTurn(self, SharedList::kLeases, context);
@@ -275,7 +278,7 @@ asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
   if (reply.ok() && reply->value.empty() && self->HasLeases()) {
     spdlog::warn("the provider lists no lease any more (exchange {}): asking again",
                  reply->metadata.upstream_request_id());
-    reply = co_await self->inner_->Perform(std::move(context), operation::ListLeases());
+    reply = co_await self->inner_->Perform(context, operation::ListLeases());
     if (reply.ok() && reply->value.empty()) {
       spdlog::warn("the provider still lists no lease (exchange {}): the list is empty now",
                    reply->metadata.upstream_request_id());
@@ -296,7 +299,10 @@ asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
     auto value = is_shared ? self->ValueOf(*self->leases_) : nullptr;
     if (value) co_return value;
   }
-  co_return self->Store(std::move(list), stamp);
+  auto stored = self->Store(std::move(list), stamp, turn.restored);
+  if (stored) co_return stored;
+  auto again = Fetch(self, std::move(cell), std::move(key), std::move(context), stamp);
+  co_return co_await std::move(again);
 }
 
 asio::awaitable<CachedAccount::Result<NumberValue>> CachedAccount::Fetch(

@@ -35,6 +35,20 @@ TEST_F(AnotherLogTest, WritesOfOthersThatItDoesNotHaveAreNotWaitedFor) {
   EXPECT_EQ(AvailableRequests(), asked);
 }
 
+TEST_F(AnotherLogTest, AnEmptyOneHasNoWritesThatAreOnTheirWay) {
+  const SharedLogContent before = log_;
+  Available(At(0));
+  ASSERT_TRUE(Terminate(At(1), kC, "lease_c").ok());
+  log_.GoBackTo(before);
+  log_.Tell();
+  Settle();
+  Pass(milliseconds(1));
+  Available(At(0), milliseconds(0));
+  const int asked = AvailableRequests();
+  for (std::size_t i = 0; i < 2; ++i) Available(At(i));
+  EXPECT_EQ(AvailableRequests(), asked);
+}
+
 TEST_F(AnotherLogTest, ItsEndIsEnoughForWhoBeganToReadALongerOne) {
   Available(At(0));
   const SharedLogContent before = log_;
@@ -49,6 +63,30 @@ TEST_F(AnotherLogTest, ItsEndIsEnoughForWhoBeganToReadALongerOne) {
   EXPECT_TRUE(*Do(At(0).cache->account().Load(Soon())));
   EXPECT_LT(exchanges, 10);
   EXPECT_EQ(SequenceOf(At(0)), before.sequence);
+}
+
+// --- an answer that was asked for before the log was read anew ---
+
+TEST_F(AnotherLogTest, AnAnswerWithoutWhatWasWrittenMeanwhileIsAskedForAgain) {
+  script_.hold = true;
+  const auto numbers = StartAvailable(At(0), milliseconds(0));
+  const auto leases = Start(At(0).cache->FindLeases(Context(milliseconds(0))));
+  script_.hold = false;
+  ASSERT_TRUE(Lease(At(1), kA, "lease_a").ok());
+  script_.available = Numbers({kB});
+  script_.leases = Leases({LeaseOf(kC, "lease_c"), LeaseOf(kA, "lease_a")});
+  Pass(milliseconds(1));
+  script_.Release("ListAvailableNumbers");
+  script_.Release("ListLeases");
+  Settle();
+  ASSERT_TRUE(numbers->status().ok());
+  EXPECT_THAT(PhoneNumbers(**numbers->result), ElementsAre(kB));
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB));
+  ASSERT_TRUE(leases->status().ok());
+  EXPECT_THAT(LeaseIds(**leases->result), UnorderedElementsAre("lease_c", "lease_a"));
+  EXPECT_THAT(LeasesInMemory(At(0)), UnorderedElementsAre("lease_c", "lease_a"));
+  EXPECT_EQ(AvailableRequests(), 2);
+  EXPECT_EQ(LeasesRequests(), 2);
 }
 
 }  // namespace
