@@ -6,29 +6,28 @@
 #include <chrono>
 
 #include "tests/support/shared_log_fixture.h"
-#include "upstream/availability/list_delta.h"
 
 namespace leasegateway {
 namespace {
 
-class AnotherLogTest : public CachedAccountLogTest {};
+class AnotherLogTest : public CachedAccountLogTest {
+ protected:
+  void LoseSince(const SharedLogContent& before) {
+    log_.GoBackTo(before);
+    log_.Tell();
+    Settle();
+    Pass(milliseconds(1));
+  }
+};
 
 TEST_F(AnotherLogTest, WritesOfOthersThatItDoesNotHaveAreNotWaitedFor) {
   for (std::size_t i = 0; i < 2; ++i) Available(At(i));
   const SharedLogContent before = log_;
   for (int i = 0; i < 3; ++i) AppendGone(kC);
-  Write ended;
-  ended.effect = Write::Effect::kEnded;
-  ended.phone_number = kC;
-  LogEntry& entry = log_.Append(LogEntry::Kind::kWrite, EncodeWrite(ended));
-  entry.writer = 99;
-  entry.writer_count = entry.sequence;
+  AppendWrite(Write::Effect::kEnded, kC);
   log_.Tell();
   Settle();
-  log_.GoBackTo(before);
-  log_.Tell();
-  Settle();
-  Pass(milliseconds(1));
+  LoseSince(before);
   Available(At(0), milliseconds(0));
   const int asked = AvailableRequests();
   Available(At(1));
@@ -39,10 +38,7 @@ TEST_F(AnotherLogTest, AnEmptyOneHasNoWritesThatAreOnTheirWay) {
   const SharedLogContent before = log_;
   Available(At(0));
   ASSERT_TRUE(Terminate(At(1), kC, "lease_c").ok());
-  log_.GoBackTo(before);
-  log_.Tell();
-  Settle();
-  Pass(milliseconds(1));
+  LoseSince(before);
   Available(At(0), milliseconds(0));
   const int asked = AvailableRequests();
   for (std::size_t i = 0; i < 2; ++i) Available(At(i));
