@@ -1,5 +1,6 @@
 """PostgreSQL in a temporary folder: a primary, and a standby that takes over when it is told to."""
 
+import ctypes
 import glob
 import os
 import pwd
@@ -66,6 +67,32 @@ def free_port():
                 return port
             except OSError:
                 pass
+
+
+def remove_shared_memory_of(processes):
+    """The System V shared memory that these made and nobody has attached.
+
+    A server removes its own at its end, but not one that is killed; the system has 4,096.
+    """
+    with open("/proc/sysvipc/shm", encoding="ascii") as table:
+        rows = [line.split() for line in table][1:]
+    for row in rows:
+        shm_id, creator, attached = int(row[1]), int(row[4]), int(row[6])
+        if creator in processes and attached == 0:
+            ctypes.CDLL(None).shmctl(shm_id, 0, None)  # IPC_RMID
+
+
+def await_end(process, seconds=10):
+    """Of one that need not be a child of this one."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        try:
+            with open(f"/proc/{process}/stat", encoding="latin-1") as file:
+                if file.read().rpartition(")")[2].split()[0] in "ZX":
+                    return
+        except OSError:
+            return
+        time.sleep(0.005)
 
 
 class Server:
@@ -141,7 +168,7 @@ class Server:
             connection.close()
 
     def signal_all(self, number):
-        """To the server and its children, each of which is in a session of its own."""
+        """To the server and its children, each of which is in a session of its own; their ids."""
         children = []
         for path in glob.glob("/proc/[0-9]*/stat"):
             try:
@@ -156,13 +183,17 @@ class Server:
                 os.kill(pid, number)
             except ProcessLookupError:
                 pass
+        return [self.process.pid, *children]
 
     def kill(self):
-        """kill -9 of all its processes."""
+        """kill -9 of all its processes; none of its shared memory stays behind."""
         if self.process and self.process.poll() is None:
             self.signal_all(signal.SIGSTOP)  # so that no child is missed
-            self.signal_all(signal.SIGKILL)
+            processes = self.signal_all(signal.SIGKILL)
             self.process.wait()
+            for process in processes:
+                await_end(process)
+            remove_shared_memory_of(processes)
 
 
 class Pair:

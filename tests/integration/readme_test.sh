@@ -7,7 +7,8 @@ work=$(mktemp -d)
 pid=
 trap '[ -z "$pid" ] || kill "$pid" 2>/dev/null || true; rm -rf "$work"' EXIT
 
-"$bin/lease-gateway" --sandbox --listen 127.0.0.1:0 2>"$work/log" &
+: >"$work/log" # or the first look could come before the shell in the background has made it
+"$bin/lease-gateway" --sandbox --listen 127.0.0.1:0 2>>"$work/log" &
 pid=$!
 for _ in $(seq 100); do
   port=$(sed -n 's/.*serves gRPC on port \([0-9]*\).*/\1/p' "$work/log")

@@ -31,7 +31,7 @@ class PostgresServer {
   void Start();
   // Shutdown mode "fast": ends sessions, writes everything.
   void Stop();
-  // kill -9 of all of its processes, as in a crash.
+  // kill -9 of all of its processes, as in a crash; none of its shared memory stays behind.
   void Kill();
   void Restart();
   // SIGSTOP to all of its processes: connections stand and nothing answers. Resume ends that.

@@ -32,9 +32,10 @@ class CachedAccountLogTest : public SharedCacheTest {
   }
 
   // By a replica that is none of these.
-  void AppendGone(const char* phone_number) {
+  void AppendGone(const char* phone_number) { AppendWrite(Write::Effect::kGone, phone_number); }
+  void AppendWrite(Write::Effect effect, const char* phone_number) {
     Write write;
-    write.effect = Write::Effect::kGone;
+    write.effect = effect;
     write.phone_number = phone_number;
     LogEntry& entry = log_.Append(LogEntry::Kind::kWrite, EncodeWrite(write));
     entry.writer = 99;

@@ -55,6 +55,9 @@ make_tree() {
   mount -t proc proc "$tree/proc"
   # As real machines have; glibc looks there for the number of processors.
   mount -t sysfs -o ro sysfs "$tree/sys"
+  # Without it PostgreSQL takes System V's shared memory, which outlives the tree.
+  mkdir -p "$tree/dev/shm"
+  mount -t tmpfs -o mode=1777 tmpfs "$tree/dev/shm"
 }
 
 # share_compilations SUITE TREE: what g++ made in one tree of the suite is there for the next one, whatever folder it

@@ -321,10 +321,12 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
 
   // --- values and writes: cached_account_writes.cc ---
   // Becomes the list, with the writes that ended while it was on its way, unless a newer one has
-  // come first. Returns what is the list then.
+  // come first. Returns what is the list then. Null when the log has been restored since it had
+  // been `restored` times: the writes of others that would have to be laid over it are not known.
   std::shared_ptr<const AvailableValue> Store(std::shared_ptr<const Availability> built,
-                                              Stamp stamp);
-  std::shared_ptr<const LeasesValue> Store(ReplyBytes answered, Stamp stamp);
+                                              Stamp stamp, std::uint64_t restored);
+  std::shared_ptr<const LeasesValue> Store(ReplyBytes answered, Stamp stamp,
+                                           std::uint64_t restored);
   // Where a list comes from.
   struct Source {
     bool is_shared = false;
@@ -334,7 +336,8 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
     std::uint64_t last = 0;
     std::uint64_t restored = 0;
   };
-  // Null when the list is not `before` any more, or a write has ended after number `applied`.
+  // Null when the list is not `before` any more; or, given `applied`, when a write has ended after
+  // that number or the log has been restored.
   std::shared_ptr<const AvailableValue> Publish(const std::shared_ptr<const AvailableValue>& before,
                                                 std::shared_ptr<const Availability> numbers_now,
                                                 Stamp stamp, std::optional<std::uint64_t> applied,

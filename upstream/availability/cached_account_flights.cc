@@ -271,7 +271,7 @@ void CachedAccount::ForgetAnswer(const Cell<LeasesValue>&) { Remember(answered_l
 
 asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
     std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<AvailableValue>> cell,
-    std::string /*key*/, CallContext context, Stamp stamp) {
+    std::string key, CallContext context, Stamp stamp) {
   Turn turn;
   if (self->shared_) {
     auto taking = TakeTurn(self, SharedList::kNumbers, context);
@@ -281,8 +281,8 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
     stamp = self->StampNow();
   }
   auto known = self->Copied(self->answered_numbers_);
-  auto asking = AskForList<operation::ListAvailableNumbers>(
-      self, std::move(context), known.validators, "number", &CachedAccount::HasNumbers);
+  auto asking = AskForList<operation::ListAvailableNumbers>(self, context, known.validators,
+                                                            "number", &CachedAccount::HasNumbers);
   auto reply = co_await std::move(asking);
   if (!reply.ok()) {
     if (turn.is_claimed) {
@@ -309,7 +309,10 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
     auto value = is_shared ? self->ValueOf(*self->available_) : nullptr;
     if (value) co_return value;
   }
-  co_return self->Store(std::move(known.list), stamp);
+  auto stored = self->Store(std::move(known.list), stamp, turn.restored);
+  if (stored) co_return stored;
+  auto again = Fetch(self, std::move(cell), std::move(key), std::move(context), stamp);
+  co_return co_await std::move(again);
 }
 
 std::shared_ptr<const Availability> CachedAccount::Built(const Reply<NumberList>& reply) const {
@@ -322,8 +325,8 @@ std::shared_ptr<const Availability> CachedAccount::Built(const Reply<NumberList>
 }
 
 asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
-    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<LeasesValue>> cell,
-    std::string /*key*/, CallContext context, Stamp stamp) {
+    std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<LeasesValue>> cell, std::string key,
+    CallContext context, Stamp stamp) {
   Turn turn;
   if (self->shared_) {
     auto taking = TakeTurn(self, SharedList::kLeases, context);
@@ -333,8 +336,8 @@ asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
     stamp = self->StampNow();
   }
   auto known = self->Copied(self->answered_leases_);
-  auto asking = AskForList<operation::ListLeases>(self, std::move(context), known.validators,
-                                                  "lease", &CachedAccount::HasLeases);
+  auto asking = AskForList<operation::ListLeases>(self, context, known.validators, "lease",
+                                                  &CachedAccount::HasLeases);
   auto reply = co_await std::move(asking);
   if (!reply.ok() && turn.is_claimed) {
     auto ending = EndTurn(self, SharedList::kLeases);
@@ -362,7 +365,10 @@ asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
     auto value = is_shared ? self->ValueOf(*self->leases_) : nullptr;
     if (value) co_return value;
   }
-  co_return self->Store(std::move(known.list), stamp);
+  auto stored = self->Store(std::move(known.list), stamp, turn.restored);
+  if (stored) co_return stored;
+  auto again = Fetch(self, std::move(cell), std::move(key), std::move(context), stamp);
+  co_return co_await std::move(again);
 }
 
 asio::awaitable<CachedAccount::Result<NumberValue>> CachedAccount::Fetch(

@@ -77,7 +77,11 @@ asio::awaitable<CachedAccount::Turn> CachedAccount::TakeTurn(std::shared_ptr<Cac
     request.claim = claim;
     auto exchanging = ExchangeWithLog(self, std::move(request), Clock::now() + kTurnTimeout);
     const auto page = co_await std::move(exchanging);
-    if (!page.ok()) co_return turn;
+    if (!page.ok()) {
+      const std::lock_guard lock(self->mutex_);
+      turn.restored = self->shared_stats_.restored;
+      co_return turn;
+    }
     turn.is_shared = true;
     turn.is_claimed = page->claimed;
     {

@@ -4,13 +4,16 @@
 
 namespace leasegateway {
 std::shared_ptr<const AvailableValue> CachedAccount::Store(
-    std::shared_ptr<const Availability> built, Stamp stamp) {
+    std::shared_ptr<const Availability> built, Stamp stamp, std::uint64_t restored) {
   std::uint64_t applied = stamp.writes;
+  Source source;
+  source.restored = restored;
   for (;;) {
     std::shared_ptr<const AvailableValue> before;
     std::vector<Write> pending;
     {
       const std::lock_guard lock(mutex_);
+      if (restored != shared_stats_.restored) return nullptr;
       before = available_->value;
       pending = writes_.After(applied);
     }
@@ -25,7 +28,7 @@ std::shared_ptr<const AvailableValue> CachedAccount::Store(
     std::vector<NumberChange> changes;
     if (before) changes = Availability::Compare(before->numbers.get(), *built);
     const bool changed = !before || !changes.empty();
-    if (auto value = Publish(before, built, stamp, applied, std::move(changes), Source())) {
+    if (auto value = Publish(before, built, stamp, applied, std::move(changes), source)) {
       if (changed) Notify();
       return value;
     }
@@ -38,20 +41,22 @@ std::shared_ptr<const AvailableValue> CachedAccount::Publish(
     std::optional<std::uint64_t> applied, std::vector<NumberChange> changed, const Source& source) {
   const std::size_t bytes = ChangeLog::BytesOf(changed);
   const std::lock_guard lock(mutex_);
-  if (available_->value != before || (applied && !writes_.After(*applied).empty())) return nullptr;
+  if (available_->value != before) return nullptr;
+  const bool is_outdated =
+      applied && (source.restored != shared_stats_.restored || !writes_.After(*applied).empty());
+  if (is_outdated) return nullptr;
   auto value = std::make_shared<AvailableValue>();
   value->numbers = std::move(numbers_now);
   value->version = before ? changes_.Add(std::move(changed), bytes) : changes_.Restart();
   value->stamp = stamp;
   value->is_shared = source.is_shared;
-  if (source.last > 0 && source.restored == shared_stats_.restored) {
-    changes_.SetLogged(source.first, source.last);
-  }
+  if (source.last > 0) changes_.SetLogged(source.first, source.last);
   available_->value = value;
   return value;
 }
 
-std::shared_ptr<const LeasesValue> CachedAccount::Store(ReplyBytes answered, Stamp stamp) {
+std::shared_ptr<const LeasesValue> CachedAccount::Store(ReplyBytes answered, Stamp stamp,
+                                                        std::uint64_t restored) {
   std::uint64_t applied = stamp.writes;
   std::optional<v1::ListLeasesResponse> list;  // once there is a write that changes it
   for (;;) {
@@ -70,6 +75,7 @@ std::shared_ptr<const LeasesValue> CachedAccount::Store(ReplyBytes answered, Sta
     value->stamp = stamp;
     value->reply = list ? WholeReply(environment_.pin(list->SerializeAsString())) : answered;
     const std::lock_guard lock(mutex_);
+    if (restored != shared_stats_.restored) return nullptr;
     if (!writes_.After(applied).empty()) continue;
     if (leases_->value && leases_->value->stamp.sent > stamp.sent) return leases_->value;
     leases_->value = value;

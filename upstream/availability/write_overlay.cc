@@ -85,7 +85,7 @@ std::vector<Write> WriteOverlay::After(std::uint64_t sequence) const {
 
 void WriteOverlay::SetLogged(std::uint64_t sequence, std::uint64_t entry) {
   for (Write& write : recent_) {
-    const bool is_dropped = write.sequence < sequence && write.logged == 0;
+    const bool is_dropped = write.sequence < sequence && !write.logged;
     if (write.sequence == sequence || is_dropped) write.logged = entry;
   }
 }
@@ -101,12 +101,14 @@ std::vector<Write> WriteOverlay::LoggedBetween(std::uint64_t entry, std::uint64_
 }
 
 void WriteOverlay::LimitLogged(std::uint64_t last) {
-  for (Write& write : recent_) write.logged = std::min(write.logged, last);
+  for (Write& write : recent_) {
+    if (write.logged) write.logged = std::min(*write.logged, last);
+  }
 }
 
 std::uint64_t WriteOverlay::SeenBy(std::uint64_t entry) const {
   for (const Write& write : recent_) {
-    if (write.logged == 0 || write.logged > entry) return write.sequence - 1;
+    if (!write.logged || write.logged > entry) return write.sequence - 1;
   }
   return count_;
 }

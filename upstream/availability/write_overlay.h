@@ -27,8 +27,8 @@ struct Write {
   std::string phone_number;
   v1::Lease lease;  // kLeased: the lease with its number; kEnded: `lease_id`, if it is known
   std::uint64_t sequence = 0;
-  std::uint64_t logged =
-      0;  // its entry in the shared log; 0: it is not there yet, or there is none
+  // Its entry in the shared log; nothing: it is not there yet, or there is none.
+  std::optional<std::uint64_t> logged;
   std::chrono::steady_clock::time_point time;
 
   bool takes_from_available() const { return effect == Effect::kLeased || effect == Effect::kGone; }

@@ -117,6 +117,7 @@ TEST_F(CachedAccountTurnsTest, AnAnswerIsNotSharedWhenTheLogWasRestoredMeanwhile
   // Another one's write, which this replica never gets to read.
   AppendGone(kA);
   LoseEntries({kB});
+  script_.available = Numbers({kB});
   log_.Tell();
   Settle();
   EXPECT_THAT(AvailableInMemory(At(1)), ElementsAre(kB));
@@ -125,7 +126,7 @@ TEST_F(CachedAccountTurnsTest, AnAnswerIsNotSharedWhenTheLogWasRestoredMeanwhile
   EXPECT_TRUE(script_.Release("ListAvailableNumbers"));
   Settle();
   EXPECT_TRUE(read->status().ok());
-  for (std::size_t i = 0; i < 3; i += 2) {
+  for (std::size_t i = 0; i < 3; ++i) {
     EXPECT_THAT(AvailableInMemory(At(i)), ElementsAre(kB)) << i;
   }
   EXPECT_EQ(log_.claims[0].holder, 0U);

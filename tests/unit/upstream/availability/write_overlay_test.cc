@@ -78,6 +78,8 @@ TEST(WriteOverlayTest, NoEntryIsLaterThanTheLogsLast) {
   overlay.SetLogged(1, 9);
   overlay.LimitLogged(5);
   EXPECT_EQ(overlay.SeenBy(5), 1U);
+  overlay.LimitLogged(0);  // another log, that has none yet
+  EXPECT_EQ(overlay.SeenBy(0), 1U);
 }
 
 }  // namespace

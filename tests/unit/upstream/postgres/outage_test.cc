@@ -1,7 +1,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+#include <iterator>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -255,6 +258,26 @@ TEST_F(OutageTest, AStandbyThatIsPromotedIsFound) {
   AwaitUp(*database, true);
   EXPECT_EQ(Run(*database, kPort)->front().Int(0, 0), standby.port());
   server_.Start();
+}
+
+// Of the server itself: whoever runs thousands of tests on a machine would have no more to give.
+TEST(PostgresServerTest, KilledOneLeavesNoSharedMemory) {
+  PostgresServer server;
+  std::string process;
+  std::getline(std::ifstream(server.data_folder() + "/postmaster.pid"), process);
+  const auto segments = [&process] {
+    std::ifstream table("/proc/sysvipc/shm");
+    int count = 0;
+    for (std::string line; std::getline(table, line);) {
+      std::istringstream fields(line);
+      std::vector<std::string> row{std::istream_iterator<std::string>(fields), {}};
+      count += row.at(4) == process ? 1 : 0;  // "cpid", who made it
+    }
+    return count;
+  };
+  EXPECT_GT(segments(), 0);
+  server.Kill();
+  EXPECT_EQ(segments(), 0);
 }
 
 }  // namespace
