@@ -188,6 +188,6 @@ def check_needs(options):
             ("openssl", shutil.which("openssl")),
             *((f"{path.relative_to(programs.ROOT)}", path.is_file()) for path in (
                 programs.BIN / "lease-gateway", programs.BIN / "lease-sandbox",
-                *(programs.BENCH / f"bench_{name}" for name in ("client", "floor", "https", "leases", "refresh", "typed"))))):
+                *(programs.BENCH / f"bench_{name}" for name in ("bytes", "client", "floor", "https", "leases", "refresh", "typed"))))):
         if not found:
             raise BenchError(f"{name} is missing; tests/bench/run.sh brings it")

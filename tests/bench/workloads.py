@@ -248,6 +248,24 @@ class Bench(Servers, Figures):
             self.add(f"{name}: growth of the process", row["rss_bytes"] / 2**20, "MiB", "JSON",
                      row["rss_ratio"])
 
+    def bytes(self):
+        self.say("Refreshes of 10,000 numbers: as they are sent, in gzip, and unchanged")
+        (row,) = self.run([programs.BENCH / "bench_bytes", "--rounds", 3 * self.rounds])
+
+        def ratio(key, plain):
+            return row[key] / row[plain]
+
+        self.add("Refresh in gzip, 1 % changed", row["gzip_bytes"] / 1024, "KiB", "not compressed",
+                 ratio("gzip_bytes", "plain_bytes"), most=0.15)
+        self.add("Refresh, nothing changed", row["unchanged_bytes"], "bytes", "1 KiB",
+                 row["unchanged_bytes"] / 1024, most=1)
+        self.add("Refresh in gzip: CPU", row["gzip_cpu_ms"], "ms", "not compressed",
+                 ratio("gzip_cpu_ms", "plain_cpu_ms"), most=1.35)
+        self.add("Refresh, nothing changed: CPU", row["unchanged_cpu_ms"], "ms", "not compressed",
+                 ratio("unchanged_cpu_ms", "plain_cpu_ms"), most=0.05)
+        self.add("Refresh in gzip through 20 Mbit/s", row["slow_gzip_ms"], "ms", "not compressed",
+                 ratio("slow_gzip_ms", "slow_plain_ms"), most=0.25)
+
     def latency(self):
         gateway = self.gateway(100)
         sandbox = self.sandbox(100)
@@ -345,7 +363,8 @@ class Bench(Servers, Figures):
         self.add("Without watchers: gateway's memory", idle, "MiB")
         self.stop(gateway)
 
-    WORKLOADS = ("hit", "tls", "observed", "start", "list", "latency", "size", "refresh", "search", "memory", "connect", "stampede", "watch")
+    WORKLOADS = ("hit", "tls", "observed", "start", "list", "latency", "size", "refresh", "search", "memory", "bytes", "connect",
+                 "stampede", "watch")
 
     def measure(self):
         self.begun = time.monotonic()

@@ -171,8 +171,10 @@ std::size_t Availability::MemoryBytesBeside(const Availability& other) const {
   return bytes;
 }
 bool Availability::HasNumbersOf(const Availability& other) const {
-  return list_reply_.view().substr(0, EntriesSize()) ==
-         other.list_reply_.view().substr(0, other.EntriesSize());
+  if (EntriesSize() != other.EntriesSize()) return false;
+  return list_reply_.bytes == other.list_reply_.bytes ||
+         list_reply_.view().substr(0, EntriesSize()) ==
+             other.list_reply_.view().substr(0, EntriesSize());
 }
 std::size_t Availability::OwnBytes() const {
   return sizeof(*this) - sizeof(metadata_) + metadata_.SpaceUsedLong() + BytesOf(removed_);

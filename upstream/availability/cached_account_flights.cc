@@ -307,6 +307,10 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
     auto sharing = ShareNumbers(self, known.list, turn, stamp);
     const bool is_shared = co_await std::move(sharing);
     auto value = is_shared ? self->ValueOf(*self->available_) : nullptr;
+    // The log's list is another object: one of them is enough.
+    if (value && known.list->HasNumbersOf(*value->numbers)) {
+      self->Remember(self->answered_numbers_, std::move(known.validators), value->numbers);
+    }
     if (value) co_return value;
   }
   auto stored = self->Store(std::move(known.list), stamp, turn.restored);

@@ -193,6 +193,16 @@ TEST_F(UnchangedSharedListTest, TheOthersHearThatItIsStillTheSame) {
       << "nothing is built anew";
 }
 
+TEST_F(UnchangedSharedListTest, ListIsHeldOnce) {
+  EXPECT_THAT(Available(At(0)), ElementsAre(kA, kB));
+  const auto answer = At(0).cache->PeekAvailability({});
+  EXPECT_EQ(At(0).cache->stats().bytes, answer->numbers->MemoryBytes());
+  ASSERT_TRUE(Lease(At(0), kA, "lease_a").ok());
+  EXPECT_THAT(AvailableInMemory(At(0)), ElementsAre(kB));
+  EXPECT_LT(At(0).cache->stats().bytes, answer->numbers->MemoryBytes() * 3 / 2)
+      << "what is shown shares nearly all with what was answered";
+}
+
 // Each asks with what it has been answered itself.
 TEST_F(UnchangedSharedListTest, WhatTheLogHasIsNotMistakenForAnAnswer) {
   EXPECT_THAT(Available(At(0)), ElementsAre(kA, kB));
