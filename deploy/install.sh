@@ -24,7 +24,7 @@ packages="g++ cmake ninja-build ccache pkg-config ca-certificates curl
   libboost$boost-dev libboost-json$boost-dev libboost-url$boost-dev"
 postgres="postgresql postgresql-client pgbouncer python3-psycopg2"
 tests="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf openssl procps nginx python3-dnslib dnsmasq-base
-  squid tinyproxy $postgres"
+  squid tinyproxy-bin $postgres"
 bench="nghttp2-client zstd"
 kubernetes="prometheus python3-yaml"
 # Debian 12's own kubectl is too old for the manifests: tests/systems/kubernetes.sh says so and goes on without.
@@ -64,13 +64,14 @@ apt() {
     </dev/null >>"$step_log" 2>&1
 }
 
-# The packages would make a database in /var/lib/postgresql and start it, the pooler and nginx: the tests run their own.
+# The packages would make a database in /var/lib/postgresql and start it, the pooler, nginx and squid: the tests run their
+# own.
 # Both files are there for the time of the installation.
 no_cluster=/etc/postgresql-common/createcluster.d/lease-gateway.conf
 no_services=/usr/sbin/policy-rc.d
 brings() { case " ${missing[*]} " in *" $1 "*) ;; *) return 1 ;; esac }
 as_root_write() { "${as_root[@]}" sh -c 'mkdir -p "$(dirname "$1")" && printf "$2" >"$1" && chmod 755 "$1"' - "$@"; }
-if brings postgresql || brings pgbouncer || brings nginx; then
+if brings postgresql || brings pgbouncer || brings nginx || brings squid; then
   temporary=("$no_cluster")
   [ -e "$no_services" ] || temporary+=("$no_services")
   trap '"${as_root[@]}" rm -f "${temporary[@]}"' EXIT
@@ -85,7 +86,7 @@ if ! apt install --no-install-recommends "${missing[@]}"; then
   apt update
   apt install --no-install-recommends "${missing[@]}"
 fi
-for service in pgbouncer nginx; do
+for service in pgbouncer nginx squid; do
   brings "$service" && command -v systemctl >/dev/null || continue
   "${as_root[@]}" systemctl --quiet disable "$service" >>"$step_log" 2>&1 || true
 done
