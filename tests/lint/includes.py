@@ -15,7 +15,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # service/README.md have the pictures.
 ROOMS = {
     "upstream": [],  # the words that all share
-    "upstream/transport": ["upstream"],
+    "upstream/names": ["upstream"],
+    "upstream/transport": ["upstream", "upstream/names"],
     "upstream/provider": ["upstream", "upstream/transport"],
     "upstream/resilience": ["upstream"],
     "upstream/availability": ["upstream"],

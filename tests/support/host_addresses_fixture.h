@@ -23,7 +23,7 @@
 #include <vector>
 
 #include "tests/support/name_server.h"
-#include "upstream/transport/host_addresses.h"
+#include "upstream/names/host_addresses.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {

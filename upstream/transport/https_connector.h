@@ -7,8 +7,8 @@
 #include <memory>
 
 #include "absl/status/statusor.h"
+#include "upstream/names/host_addresses.h"
 #include "upstream/transport/dialer.h"
-#include "upstream/transport/host_addresses.h"
 #include "upstream/transport/https_connection.h"
 
 namespace leasegateway {

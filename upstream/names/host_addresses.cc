@@ -1,4 +1,4 @@
-#include "upstream/transport/host_addresses.h"
+#include "upstream/names/host_addresses.h"
 
 #include <spdlog/spdlog.h>
 

@@ -1,4 +1,4 @@
-#include "upstream/transport/system_names.h"
+#include "upstream/names/system_names.h"
 
 #include <limits.h>
 #include <unistd.h>

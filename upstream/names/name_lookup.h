@@ -1,5 +1,5 @@
-#ifndef LEASE_GATEWAY_UPSTREAM_TRANSPORT_NAME_LOOKUP_H_
-#define LEASE_GATEWAY_UPSTREAM_TRANSPORT_NAME_LOOKUP_H_
+#ifndef LEASE_GATEWAY_UPSTREAM_NAMES_NAME_LOOKUP_H_
+#define LEASE_GATEWAY_UPSTREAM_NAMES_NAME_LOOKUP_H_
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -12,8 +12,8 @@
 #include <string>
 #include <vector>
 
-#include "upstream/transport/dns_channel.h"
-#include "upstream/transport/system_names.h"
+#include "upstream/names/dns_channel.h"
+#include "upstream/names/system_names.h"
 
 namespace leasegateway {
 
@@ -93,4 +93,4 @@ class NameLookup {
 
 }  // namespace leasegateway
 
-#endif  // LEASE_GATEWAY_UPSTREAM_TRANSPORT_NAME_LOOKUP_H_
+#endif  // LEASE_GATEWAY_UPSTREAM_NAMES_NAME_LOOKUP_H_

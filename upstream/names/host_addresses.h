@@ -1,5 +1,5 @@
-#ifndef LEASE_GATEWAY_UPSTREAM_TRANSPORT_HOST_ADDRESSES_H_
-#define LEASE_GATEWAY_UPSTREAM_TRANSPORT_HOST_ADDRESSES_H_
+#ifndef LEASE_GATEWAY_UPSTREAM_NAMES_HOST_ADDRESSES_H_
+#define LEASE_GATEWAY_UPSTREAM_NAMES_HOST_ADDRESSES_H_
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
-#include "upstream/transport/name_lookup.h"
+#include "upstream/names/name_lookup.h"
 #include "upstream/wakeup.h"
 
 namespace leasegateway {
@@ -90,4 +90,4 @@ class HostAddresses : public std::enable_shared_from_this<HostAddresses> {
 
 }  // namespace leasegateway
 
-#endif  // LEASE_GATEWAY_UPSTREAM_TRANSPORT_HOST_ADDRESSES_H_
+#endif  // LEASE_GATEWAY_UPSTREAM_NAMES_HOST_ADDRESSES_H_

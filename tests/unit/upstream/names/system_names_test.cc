@@ -1,4 +1,4 @@
-#include "upstream/transport/system_names.h"
+#include "upstream/names/system_names.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

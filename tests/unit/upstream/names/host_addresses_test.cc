@@ -1,5 +1,5 @@
 // How long addresses are good, who waits for them, and what becomes of them.
-#include "upstream/transport/host_addresses.h"
+#include "upstream/names/host_addresses.h"
 
 #include <atomic>
 #include <boost/asio/detached.hpp>

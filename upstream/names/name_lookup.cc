@@ -1,4 +1,4 @@
-#include "upstream/transport/name_lookup.h"
+#include "upstream/names/name_lookup.h"
 
 #include <algorithm>
 #include <boost/asio/redirect_error.hpp>

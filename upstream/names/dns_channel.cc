@@ -1,4 +1,4 @@
-#include "upstream/transport/dns_channel.h"
+#include "upstream/names/dns_channel.h"
 
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>

@@ -1,5 +1,5 @@
-#ifndef LEASE_GATEWAY_UPSTREAM_TRANSPORT_SYSTEM_NAMES_H_
-#define LEASE_GATEWAY_UPSTREAM_TRANSPORT_SYSTEM_NAMES_H_
+#ifndef LEASE_GATEWAY_UPSTREAM_NAMES_SYSTEM_NAMES_H_
+#define LEASE_GATEWAY_UPSTREAM_NAMES_SYSTEM_NAMES_H_
 
 #include <chrono>
 #include <string>
@@ -28,4 +28,4 @@ std::vector<std::string> CandidateNames(const SystemNames& system, const std::st
 
 }  // namespace leasegateway
 
-#endif  // LEASE_GATEWAY_UPSTREAM_TRANSPORT_SYSTEM_NAMES_H_
+#endif  // LEASE_GATEWAY_UPSTREAM_NAMES_SYSTEM_NAMES_H_

@@ -1,5 +1,5 @@
 // Whom a look-up asks, in which order, and over what.
-#include "upstream/transport/name_lookup.h"
+#include "upstream/names/name_lookup.h"
 
 #include "tests/support/host_addresses_fixture.h"
 

@@ -1,5 +1,5 @@
-#ifndef LEASE_GATEWAY_UPSTREAM_TRANSPORT_DNS_CHANNEL_H_
-#define LEASE_GATEWAY_UPSTREAM_TRANSPORT_DNS_CHANNEL_H_
+#ifndef LEASE_GATEWAY_UPSTREAM_NAMES_DNS_CHANNEL_H_
+#define LEASE_GATEWAY_UPSTREAM_NAMES_DNS_CHANNEL_H_
 
 #include <ares.h>
 
@@ -95,4 +95,4 @@ class DnsChannel : public std::enable_shared_from_this<DnsChannel> {
 
 }  // namespace leasegateway
 
-#endif  // LEASE_GATEWAY_UPSTREAM_TRANSPORT_DNS_CHANNEL_H_
+#endif  // LEASE_GATEWAY_UPSTREAM_NAMES_DNS_CHANNEL_H_
