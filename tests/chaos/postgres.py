@@ -17,6 +17,7 @@ import psycopg2
 
 USER = DATABASE = "chaos"
 # What a commit has promised survives a fail-over: the standby has it before the client hears of it.
+# Dynamic shared memory is files of its folder: a server that is killed would leave it in /dev/shm.
 SETTINGS = """
 listen_addresses = '127.0.0.1'
 fsync = on
@@ -24,6 +25,7 @@ synchronous_commit = on
 full_page_writes = on
 max_connections = 100
 shared_buffers = 32MB
+dynamic_shared_memory_type = mmap
 wal_level = replica
 max_wal_senders = 8
 wal_keep_size = 256MB

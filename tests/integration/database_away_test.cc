@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <atomic>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <chrono>
@@ -107,9 +108,21 @@ TEST_F(DatabaseAwayTest, StandbyThatIsWaitedForGoneAndBackAgain) {
     postgres_->Query("postgres", "SELECT pg_reload_conf()");
   };
   set("nobody");
+  // The server reads its settings in its own time: until a commit waits.
+  std::atomic<bool> is_seen{false};
+  std::thread committing([&] {
+    while (!is_seen) {
+      postgres_->Query("postgres", "SELECT pg_logical_emit_message(true, '', '')");
+    }
+  });
+  const std::string waiting =
+      "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event = 'SyncRep'";
+  EXPECT_TRUE(Becomes([&] { return postgres_->Query("postgres", waiting).front() == "t"; }));
+  is_seen = true;
   ExpectNothingIsSpent(number);
   ExpectReadsGoOn();
   set("");
+  committing.join();
   ExpectAllIsBack(number);
 }
 

@@ -200,7 +200,10 @@ PostgresServer::PostgresServer(const Options& options) {
   MakeDataFolder(programs, data_folder_);
   std::ofstream settings(data_folder_ + "/postgresql.conf", std::ios::app);
   settings << "listen_addresses = '127.0.0.1'\nport = " << port_ << "\nunix_socket_directories = '"
-           << folder_ << "'\nshared_buffers = 32MB\nmax_connections = 100\nautovacuum = on\n"
+           << folder_
+           << "'\nshared_buffers = 32MB\nmax_connections = 100\nautovacuum = on\n"
+           // Else a server that is killed would leave its own in /dev/shm.
+           << "dynamic_shared_memory_type = mmap\n"
            << "log_line_prefix = '%m [%p] %q%u@%d '\nfsync = " << (options.fsync ? "on" : "off")
            << "\n";
   for (const auto& line : options.settings) settings << line << "\n";
