@@ -11,6 +11,7 @@
 #include "upstream/availability/shared_lists.h"
 #include "upstream/handshake_counts.h"
 #include "upstream/lease_api.h"
+#include "upstream/lookup_counts.h"
 #include "upstream/phase_times.h"
 #include "upstream/rate_share.h"
 #include "upstream/resilience/circuit_breaker.h"
@@ -29,6 +30,7 @@ struct UpstreamStats {
   AttemptStats attempts;
   PhaseTimes phases;
   HandshakeCounts handshakes;
+  LookupCounts lookups;
   ToleratedLog tolerated;
   std::function<GuardedLeaseApi::Stats()> guard;
   std::function<ConnectionPool::Counts()> pool;

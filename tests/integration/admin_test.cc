@@ -174,6 +174,20 @@ TEST_F(AdminTest, UnreadyGatewayFindsOutThatItsKeyIsTakenAgain) {
   EXPECT_EQ(status, 200);
 }
 
+TEST_F(AdminTest, AScrapeFindsThatOutWhereNobodyAsksForReadiness) {
+  // Lists that nobody reads are not refreshed.
+  StartWithAdmin([](Config& config) { config.cache_idle = milliseconds(0); });
+  Fault(R"({"route":"GET /leases","kind":"status","status":401,"count":1})");
+  v1::ListAvailableNumbersResponse response;
+  EXPECT_FALSE(stub_->ListAvailableNumbers(Context().get(), {}, &response).ok());
+  double refused = 1;
+  for (int i = 0; i < 1'000 && refused != 0; ++i) {
+    std::this_thread::sleep_for(milliseconds(10));
+    refused = Sum(Scrape(), "lease_gateway_upstream_credentials_rejected");
+  }
+  EXPECT_EQ(refused, 0);
+}
+
 TEST_F(AdminTest, WarmGatewayStaysReadyWithARefusedKey) {
   StartWithAdmin();
   const std::string number = FirstAvailable();

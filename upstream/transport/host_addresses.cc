@@ -104,6 +104,8 @@ asio::awaitable<void> HostAddresses::Fly(std::shared_ptr<HostAddresses> self) {
   const Stoppable stoppable(self->lookup_, lookup);
   if (self->IsStopped()) co_return;  // Stop, if it came earlier, found nothing to stop
   const auto first = co_await lookup.First(deadline);
+  auto& counts = *self->options_.counts;
+  if (!self->IsStopped()) ++(first.ok() ? counts.found : counts.failed);
   self->Publish(first);
   if (!first.ok() || first.complete()) co_return;
   const auto rest = co_await lookup.Rest(deadline);

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "absl/status/statusor.h"
+#include "upstream/lookup_counts.h"
 #include "upstream/transport/name_lookup.h"
 #include "upstream/wakeup.h"
 
@@ -39,6 +40,7 @@ class HostAddresses : public std::enable_shared_from_this<HostAddresses> {
     std::chrono::milliseconds max_ttl{30'000};
     std::chrono::milliseconds timeout{2'000};  // of a look-up
     DnsOptions dns;
+    std::shared_ptr<LookupCounts> counts = std::make_shared<LookupCounts>();  // never null
     // What TTLs and pauses are counted by; waits are not.
     std::function<std::chrono::steady_clock::time_point()> now = std::chrono::steady_clock::now;
   };

@@ -19,6 +19,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "upstream/handshake_counts.h"
+#include "upstream/lookup_counts.h"
 #include "upstream/phase_times.h"
 #include "upstream/transport/dialed_stream.h"
 #include "upstream/transport/dialer.h"
@@ -52,6 +53,7 @@ struct HttpsOptions {
   // Never null.
   std::shared_ptr<PhaseTimes> phases = std::make_shared<PhaseTimes>();
   std::shared_ptr<HandshakeCounts> handshakes = std::make_shared<HandshakeCounts>();
+  std::shared_ptr<LookupCounts> lookups = std::make_shared<LookupCounts>();
 };
 
 using Deadline = std::chrono::steady_clock::time_point;

@@ -20,6 +20,7 @@ HostAddresses::Options AddressOptions(const HttpsOptions& https) {
   options.max_ttl = https.dns_ttl;
   options.timeout = https.resolve_timeout;
   options.dns.servers = https.dns_servers;
+  options.counts = https.lookups;
   return options;
 }
 
