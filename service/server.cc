@@ -88,7 +88,12 @@ absl::Status Server::StartAdmin() {
       io_->executor());
   if (config_.admin_listen.empty()) return absl::OkStatus();
   AdminPages pages;
-  pages.metrics = [this] { return metrics_->Text(); };
+  // A look asks a provider that refuses the key anew. The alert for that is made of scrapes, and
+  // where gRPC probes ask instead of /readyz nobody else looks.
+  pages.metrics = [this] {
+    readiness_->Look();
+    return metrics_->Text();
+  };
   pages.config = [this] { return PrintConfig(config_); };
   pages.readiness = [this] { return readiness_->Look(); };
   pages.calls = io_->executor();
@@ -109,7 +114,9 @@ absl::Status Server::OpenJournal() {
 }
 
 absl::Status Server::StartUpstream() {
-  UpstreamOptions options = UpstreamOptionsOf(config_);
+  auto configured = UpstreamOptionsOf(config_);
+  if (!configured.ok()) return configured.status();
+  UpstreamOptions options = *std::move(configured);
   std::unique_ptr<TemporaryFile> ca_file;  // read while the stack is made
   if (config_.sandbox) {
     sandbox::SandboxOptions sandbox_options;

@@ -100,6 +100,18 @@ std::vector<MetricDeclaration> UpstreamDeclarations() {
          out.Add({"resumed"}, handshakes.resumed);
          out.Add({"failed"}, handshakes.failed);
        }},
+      {"lease_gateway_upstream_lookups_total",
+       kMetricCounter,
+       "1",
+       {"result"},
+       "Look-ups of the name that is dialled on the road to the provider, its own or a proxy's: "
+       "found, or "
+       "failed, also where the last addresses stand in",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         if (!s.upstream) return;
+         out.Add({"found"}, s.upstream->stats->lookups.found);
+         out.Add({"failed"}, s.upstream->stats->lookups.failed);
+       }},
       {"lease_gateway_upstream_queue",
        kMetricGauge,
        "1",

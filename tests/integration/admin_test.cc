@@ -107,7 +107,7 @@ TEST_F(AdminTest, EveryDeclaredMetricIsThereAndThoseOfCallsMove) {
                   {"operation=\"create_lease\"", "outcome=\"ok\""}),
             1);
   EXPECT_GE(grown("lease_gateway_upstream_attempt_seconds_count"), 3);
-  for (const char* phase : {"resolve", "connect", "handshake", "send", "wait", "read"}) {
+  for (const char* phase : {"resolve", "connect", "tunnel", "handshake", "send", "wait", "read"}) {
     const std::string label = std::string("phase=\"") + phase + "\"";
     EXPECT_GE(grown("lease_gateway_upstream_phase_seconds_count", {label}), 1) << phase;
   }
@@ -172,6 +172,20 @@ TEST_F(AdminTest, UnreadyGatewayFindsOutThatItsKeyIsTakenAgain) {
     std::this_thread::sleep_for(milliseconds(10));
   }
   EXPECT_EQ(status, 200);
+}
+
+TEST_F(AdminTest, AScrapeFindsThatOutWhereNobodyAsksForReadiness) {
+  // Lists that nobody reads are not refreshed.
+  StartWithAdmin([](Config& config) { config.cache_idle = milliseconds(0); });
+  Fault(R"({"route":"GET /leases","kind":"status","status":401,"count":1})");
+  v1::ListAvailableNumbersResponse response;
+  EXPECT_FALSE(stub_->ListAvailableNumbers(Context().get(), {}, &response).ok());
+  double refused = 1;
+  for (int i = 0; i < 1'000 && refused != 0; ++i) {
+    std::this_thread::sleep_for(milliseconds(10));
+    refused = Sum(Scrape(), "lease_gateway_upstream_credentials_rejected");
+  }
+  EXPECT_EQ(refused, 0);
 }
 
 TEST_F(AdminTest, WarmGatewayStaysReadyWithARefusedKey) {

@@ -20,7 +20,8 @@ import yaml
 
 from kubernetes_checks import checks
 from kubernetes_checks.callers import client, envoy_errors, service_config_errors
-from kubernetes_checks.checks import check, read
+from kubernetes_checks.checks import EGRESS, check, read
+from kubernetes_checks.egress import page_errors
 from kubernetes_checks.metrics import alert_test_errors, metrics, prometheus
 from kubernetes_checks.mutations import MUTATIONS
 from kubernetes_checks.rendered import Gateway, Rendered
@@ -37,7 +38,7 @@ def rules(folder, program):
     for path in sorted(glob.glob(os.path.join(folder, "*.yaml"))):
         overlay = os.path.basename(path)[:-5]
         rendered[overlay] = list(yaml.safe_load_all(read(path)))
-    overlays = {"sandbox", "single", "trial", "production", "mesh"}
+    overlays = {"sandbox", "single", "trial", "production", "proxy", "mesh"}
     check("all overlays", [] if set(rendered) == overlays else [str(set(rendered))])
     for overlay, objects in rendered.items():
         check(f"overlay {overlay}, {len(objects)} objects, {len(RULES)} rules",
@@ -50,6 +51,11 @@ def rules(folder, program):
         if not any(expected in error for error in found):
             missed.append(f"{overlay}: {expected!r} is not noticed, but {found}")
     check(f"the rules refuse each of {len(MUTATIONS)} broken manifests", missed)
+    check("deploy/egress.md names what there is", page_errors(gateway, read(EGRESS)))
+    check("a wrong name in it is noticed", [old for old, new in (
+        ("`dns_ttl`", "`dns_tll`"), ("`OUTCOME_UNKNOWN`", "`OUTCOME_UNCLEAR`"), ("_lookups_total`", "_lookup_total`"),
+        ("`LeaseGatewayNameLookupsFailing`", "`LeaseGatewayNamesFailing`"), ("`credentials_rejected`", "`credentials_bad`"))
+        if not page_errors(gateway, read(EGRESS).replace(old, new))])
     check("service_config.json", service_config_errors())
     check("envoy-routes.yaml", envoy_errors())
     check("each alert has a test that fires and one that is silent", alert_test_errors())

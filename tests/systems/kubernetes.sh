@@ -50,7 +50,7 @@ python() {
     failed=$((failed + ${counts#* }))
   fi
 }
-overlays=(sandbox single trial production mesh)
+overlays=(sandbox single trial production proxy mesh)
 
 step "Render every overlay"
 rendered=
@@ -70,6 +70,17 @@ else
       bad "$overlay: $(cat "$out/$overlay.err")"
     fi
   done
+  # through_proxy OVERLAY: the component on top of it, as deploy/egress.md has it for those without one of their own.
+  through_proxy() {
+    local folder=$out/through-proxy/$1
+    mkdir -p "$folder"
+    printf '%s\n' 'apiVersion: kustomize.config.k8s.io/v1beta1' 'kind: Kustomization' \
+      "resources: [../../../../deploy/kubernetes/overlays/$1]" \
+      'components: [../../../../deploy/kubernetes/components/egress-proxy]' >"$folder/kustomization.yaml"
+    kubectl kustomize "$folder" >"$folder/rendered.yaml" && grep -q 'mountPath: /var/run/secrets/lease-gateway-proxy' \
+      "$folder/rendered.yaml" && ! grep -q 'cidr: 0.0.0.0/0' "$folder/rendered.yaml"
+  }
+  for overlay in single trial mesh; do check "$overlay, through a proxy" through_proxy "$overlay"; done
 fi
 
 if [ -n "$rendered" ]; then

@@ -12,6 +12,7 @@ WRITES = {"CreateLease", "LeaseAnyNumber", "TerminateLease", "ConfigureFailover"
 SAFE_RETRIES = {"connect-failure", "refused-stream"}
 SERVICE_CONFIG = os.path.join(ROOT, "proto/leasegateway/v1/service_config.json")
 ALERTS = os.path.join(ROOT, "deploy/prometheus/alerts.yaml")
+EGRESS = os.path.join(ROOT, "deploy/egress.md")
 DASHBOARD = os.path.join(ROOT, "deploy/grafana/dashboard.json")
 
 passed = failed = 0

@@ -34,6 +34,8 @@ def remove(kind, name="lease-gateway"):
 MIGRATION = ("Job/lease-gateway-migration", "template")
 SERVER = ("StatefulSet/lease-gateway-postgres", "template")
 
+PRIVATE = {"ipBlock": {"cidr": "10.0.0.0/8"}}
+
 MUTATIONS = [
     ("production", change(("container", "livenessProbe"), None), "livenessProbe is missing"),
     ("production", change(("container", "readinessProbe", "httpGet", "path"), "/livez"), "ask the same"),
@@ -113,6 +115,26 @@ MUTATIONS = [
     ("sandbox", change(("workload", "replicas"), 2), "there must be one"),
     ("production", change(("PrometheusRule", "groups"), []), "is not alerts.yaml"),
     ("production", remove("NetworkPolicy"), "NetworkPolicy is missing"),
+    ("production", change(("NetworkPolicy", "egress", 1, "to", 0, "ipBlock", "except"), ["10.0.0.0/8"]), "where clouds keep credentials may"),
+    ("production", change(("NetworkPolicy", "egress", 1, "to", 1, "ipBlock", "except"), ["fe80::/10"]), "addresses private may"),
+    ("production", change(("NetworkPolicy", "egress", 1, "ports"), None), "reached at every port"),
+    ("production", change(("NetworkPolicy", "egress", 1, "ports", 0, "port"), 8443), "to port 443 of its provider"),
+    ("mesh", change(("NetworkPolicy", "egress", 1, "to"), [PRIVATE]), "to port 443 of its provider"),
+    ("single", change(("NetworkPolicy", "egress", 0), None), "ask for the address of api.contiguity.com over UDP"),
+    ("production", change(("pod", "dnsConfig"), None), "with ndots 5 api.contiguity.com is asked for"),
+    ("sandbox", change(("NetworkPolicy", "egress"), [{"to": [PRIVATE], "ports": [{"protocol": "TCP", "port": 443}]}]), "calls nobody"),
+    ("proxy", change(("NetworkPolicy", "egress", 1, "to"), [PRIVATE, {"ipBlock": {"cidr": "203.0.113.0/24"}}]), "out past its proxy"),
+    ("proxy", change(("NetworkPolicy", "egress", 1, "ports", 0, "port"), 443), "to port 3129 of its proxy"),
+    ("proxy", configure(":3129", ":3128"), "to port 3128 of its proxy"),
+    ("proxy", configure("upstream_proxy: .*", "upstream_proxy: direct"), "to port 443 of its provider"),
+    ("proxy", lambda r: [change((f"NetworkPolicy/{name}", "egress", 0, "ports"), [{"protocol": "UDP", "port": 53}])(r)
+                         for name in ("lease-gateway", "lease-gateway-database")], "proxy.example.com over TCP"),
+    ("proxy", configure("https://proxy", "http://proxy"), "password would go over the network"),
+    ("proxy", configure("https://proxy", "https://user:password@proxy"), "upstream_proxy: has a user"),
+    ("proxy", change(("container", "env", 2), {"name": "HTTPS_PROXY", "value": "http://proxy.example.com:3128"}), "HTTPS_PROXY is set"),
+    ("proxy", change(("pod", "volumes", -1, "secret", "items", 0, "path"), "user"), "no Secret has credentials"),
+    ("proxy", change(("pod", "volumes", -1, "secret", "defaultMode"), 0o444), "volume proxy: everybody may read"),
+    ("proxy", change(("pod", "dnsConfig"), None), "with ndots 5 proxy.example.com is asked for"),
     ("production", remove("PodDisruptionBudget"), "PodDisruptionBudget is missing"),
     ("mesh", change(("VirtualService", "http", 1, "retries"), None), "CreateLease is retried"),
     ("mesh", change(("VirtualService", "http", 0, "retries", "retryOn"), "unavailable"), "retries on"),

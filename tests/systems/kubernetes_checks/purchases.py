@@ -121,7 +121,7 @@ def rule_way_to_the_database(r):
     errors = []
     for name in ("lease-gateway", "lease-gateway-migration"):
         ports = {port["port"] for policy in r.all("NetworkPolicy") for entry in policy["spec"].get("egress", [])
-                 for port in entry["ports"] if name in r.selected(policy["spec"]["podSelector"]["matchLabels"])}
+                 for port in entry.get("ports", []) if name in r.selected(policy["spec"]["podSelector"]["matchLabels"])}
         errors += [f"{name}: no NetworkPolicy lets it out to port {port}" for port in (53, 5432) if port not in ports]
     server = r.workloads.get("lease-gateway-postgres")
     if server is None:

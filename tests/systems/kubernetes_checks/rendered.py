@@ -20,11 +20,13 @@ class Gateway:
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
                         "-nodes", "-subj", "/CN=lease-gateway", "-days", "2", "-keyout", key, "-out", certificate],
                        check=True, capture_output=True)
-        with open(self.file("api-key"), "w", encoding="utf-8") as file:
-            file.write("an-api-key-of-nobody\n")
+        for name, text in (("api-key", "an-api-key-of-nobody\n"), ("credentials", "user:password\n")):
+            with open(self.file(name), "w", encoding="utf-8") as file:
+                file.write(text)
         # In the place of the files that Kubernetes will mount.
         self.stand_ins = {"tls_cert_file": certificate, "tls_key_file": key, "tls_client_ca_file": certificate,
-                          "upstream_token_file": self.file("api-key"), "journal": self.file("journal.db")}
+                          "upstream_token_file": self.file("api-key"), "upstream_proxy_ca_file": certificate,
+                          "upstream_proxy_credentials_file": self.file("credentials"), "journal": self.file("journal.db")}
 
     def file(self, name):
         return os.path.join(self.folder.name, name)

@@ -5,7 +5,7 @@ import re
 
 import yaml
 
-from . import purchases
+from . import egress, purchases
 from .callers import route_errors
 from .checks import ALERTS, DASHBOARD, SERVICE, read, seconds
 from .rendered import matches
@@ -318,7 +318,7 @@ def rule_monitoring(r):
     return errors
 
 
-RULES = [value for module in (globals(), vars(purchases)) for name, value in list(module.items())
+RULES = [value for module in (globals(), vars(egress), vars(purchases)) for name, value in list(module.items())
          if name.startswith("rule_")]
 
 

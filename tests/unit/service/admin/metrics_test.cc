@@ -36,6 +36,8 @@ MetricSources Sources() {
   upstream->handshakes.full = 16;
   upstream->handshakes.resumed = 17;
   upstream->handshakes.failed = 18;
+  upstream->lookups.found = 30;
+  upstream->lookups.failed = 31;
   MetricSources sources;
   sources.upstream = upstream;
   sources.cache = [] {
@@ -113,6 +115,8 @@ TEST(MetricsTest, EveryDeclaredMetricIsInTheText) {
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"full\"} 16\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"resumed\"} 17\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"failed\"} 18\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_lookups_total{result=\"found\"} 30\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_lookups_total{result=\"failed\"} 31\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_retry_budget 2.5\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_cache_age_seconds{list=\"available\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_lists 8\n"));

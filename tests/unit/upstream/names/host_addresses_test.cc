@@ -209,6 +209,31 @@ TEST_F(HostAddressesTest, AFailureIsRememberedForAMomentOnly) {
   EXPECT_THAT(LookUpAll(), SizeIs(2));
 }
 
+TEST_F(HostAddressesTest, LookupsAreCountedByHowTheyEnd) {
+  const auto counts = [this] {
+    return std::pair(options_.counts->found.load(), options_.counts->failed.load());
+  };
+  // The second family, which comes later, is of the same look-up.
+  NameServer server(
+      R"({"api.provider.test": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"], "delay": {"AAAA": 0.5}}})");
+  Use(server);
+  LookUpAll();
+  EXPECT_EQ(counts(), std::pair(1UL, 0UL));
+  server.Set(R"({"api.provider.test": {"fault": {"*": "servfail"}}})");
+  later_ = seconds(61);
+  EXPECT_THAT(LookUpAll(), SizeIs(2)) << "the last addresses";
+  EXPECT_EQ(counts(), std::pair(1UL, 1UL));
+  // One that the end broke off says nothing of the name server.
+  server.Set(R"({"api.provider.test": {"fault": {"*": "swallow"}}})");
+  later_ += seconds(61);
+  const auto waiting = Begin();
+  io_.restart();
+  io_.run_for(milliseconds(20));
+  addresses_->Stop();
+  Finish();
+  EXPECT_EQ(counts(), std::pair(1UL, 1UL));
+}
+
 TEST_F(HostAddressesTest, OneLookupForAllWhoWait) {
   NameServer server(
       R"({"api.provider.test": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"], "delay": {"*": 0.5}}})");
