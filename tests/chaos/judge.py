@@ -7,6 +7,7 @@ import uuid
 from leasegateway.v1 import lease_service_pb2 as service
 from leasegateway.v1 import resources_pb2 as resources
 
+import answers
 import checker
 import messages
 import plan
@@ -149,11 +150,17 @@ class Judge:
                     self.tally.violate([checker.Violation(
                         2, trial, f"{operation} is shown as {shown} by {gateway.name}")])
         entries = await world.off_loop(self.sandbox.ledger, batch.ledger_start)
+        wall = time.time() - time.monotonic()
         ledger = [checker.Entry(entry["kind"], entry["number"], entry["lease_id"],
-                                round(float(entry["amount"]) * 1_000_000)) for entry in entries]
+                                round(float(entry["amount"]) * 1_000_000),
+                                entry["time_ms"] / 1e3 - wall) for entry in entries]
         batch.operations, batch.ledger = operations, ledger
         self.tally.violate(checker.check(batch.calls, operations, ledger, batch.trial_of_number,
                                          batch.anonymous))
+        weather = answers.said_by_the_provider(batch.weather)
+        self.tally.violate(answers.check_answers(batch.calls, ledger, {
+            -2: weather, **{index: weather | answers.said_by_the_provider(trial.faults)
+                            for index, trial in batch.trials.items()}}))
         if len(self.gateways) > 1:
             batch.sent = await self.sent(batch)
             self.tally.violate(
