@@ -32,7 +32,9 @@ class Client:
 
     def open(self):
         options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1),
-                   ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50),
+                   ("grpc.initial_reconnect_backoff_ms", 50),
+                   # Of a connection that is slow to come about: a busy machine's may be.
+                   ("grpc.min_reconnect_backoff_ms", 1000),
                    ("grpc.max_reconnect_backoff_ms", 200), ("grpc.enable_http_proxy", 0)]
         self.channels = [[grpc.aio.insecure_channel(f"127.0.0.1:{gateway.port}", options=options)
                           for _ in range(CHANNELS)] for gateway in self.gateways]
@@ -80,6 +82,9 @@ class Client:
         gateway = self.gateways[replica]
         self.next_channel = (self.next_channel + 1) % CHANNELS
         stub = self.stubs[method][replica][self.next_channel]
+        # The gateway can't end what it has not got: what waits for its connection isn't measured.
+        state = self.channels[replica][self.next_channel].get_state(try_to_connect=True)
+        measured = ends != "client" and state == grpc.ChannelConnectivity.READY
         start = time.monotonic()
         watchdog = cancel = None
         left = []  # whether this has cancelled the call, and not somebody the task
@@ -130,7 +135,7 @@ class Client:
             self.tally.calls[f"{method} {code}{' ' + reason if reason else ''}"] += 1
             if plan.is_poisoned(self.tally.first):
                 self.check_poisoned(trial, method, reason, gateway, start, end)
-            if ends != "client" and not gateway.was_down(start, end):
+            if measured and not gateway.was_down(start, end):
                 what = f"{method} ({ends}, {code}) at {gateway.name}"
                 await self.count_lateness(trial, what, gateway, start, end, deadline)
         done = checker.Call(trial, method, code, reason=reason, text=text, start=start, end=end,
