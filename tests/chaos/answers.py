@@ -20,6 +20,7 @@ NEEDS = {
 REFUSALS = set(range(400, 500)) - {401, 403, 404, 429}
 READS = ("GetNumber", "BatchGetNumbers", "GetLease", "ListLeases", "ListAvailableNumbers")
 SETTINGS = ("ConfigureFailover", "GetCallForwarding", "EnableCallForwarding", "DisableCallForwarding")
+OF_NUMBERS = ("GetNumber", "BatchGetNumbers", "CreateLease", "TerminateLease", *SETTINGS)
 PAGE = "<html"
 # Seconds by which the ledger's clock and that of the calls may differ.
 CLOCKS_DIFFER = 0.05
@@ -42,8 +43,9 @@ def leased(ledger):
     return spans
 
 
-def check_answers(calls, ledger, said):
-    """`said`: trial → the statuses that the provider itself may have answered with to its calls."""
+def check_answers(calls, ledger, said, said_to_lists=frozenset()):
+    """The statuses that the provider itself may have answered with: `said` by trial, to requests about
+    its numbers; `said_to_lists` to those for the two lists, which all trials share."""
     spans = leased(ledger)
     since = {}
     for call in calls:
@@ -52,6 +54,8 @@ def check_answers(calls, ledger, said):
     found = []
     for call in calls:
         statuses = said.get(call.trial, set())
+        if call.method not in OF_NUMBERS:
+            statuses = statuses | said_to_lists
         name = f"{call.method} {call.request_id} of {call.number or 'no number'}"
         told = f"{call.code} {call.reason}"
         if PAGE in call.text.lower():

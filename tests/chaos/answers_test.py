@@ -55,6 +55,11 @@ class AnswersTest(unittest.TestCase):
                 self.assertEqual(self.found(call(method, reason), said=[status]), [])
         self.assertEqual(self.found(call("GetNumber", "AGREEMENT_REQUIRED"), said=[403]), [15])
 
+    def test_what_the_provider_says_of_a_list_it_says_of_no_number(self):
+        for method in (*answers.OF_NUMBERS, "ListLeases", "LeaseAnyNumber"):
+            found = answers.check_answers([call(method, "UPSTREAM_FORBIDDEN")], LEDGER, {0: set()}, {403})
+            self.assertEqual(len(found), method in answers.OF_NUMBERS)
+
     def test_a_read_is_refused_by_the_provider_alone(self):
         refused = call("GetNumber", "UPSTREAM_REJECTED")
         self.assertEqual(self.found(refused), [15])

@@ -157,10 +157,7 @@ class Judge:
         batch.operations, batch.ledger = operations, ledger
         self.tally.violate(checker.check(batch.calls, operations, ledger, batch.trial_of_number,
                                          batch.anonymous))
-        weather = answers.said_by_the_provider(batch.weather)
-        self.tally.violate(answers.check_answers(batch.calls, ledger, {
-            -2: weather, **{index: weather | answers.said_by_the_provider(trial.faults)
-                            for index, trial in batch.trials.items()}}))
+        self.check_answers(batch, ledger)
         if len(self.gateways) > 1:
             batch.sent = await self.sent(batch)
             self.tally.violate(
@@ -170,6 +167,16 @@ class Judge:
             self.tally.rights.update(rights.count(granted))
             self.tally.violate(rights.check_rights(batch.sent, granted, world.CLOCK_MARGIN,
                                                    self.sandbox.stops, batch.trial_of_number))
+
+    def check_answers(self, batch, ledger):
+        """Invariant 15."""
+        of_lists = [fault for fault in batch.weather if "number" not in fault]
+        of_numbers = [fault for fault in batch.weather if "number" in fault]
+        said = {-2: answers.said_by_the_provider(of_numbers)}
+        for index, trial in batch.trials.items():
+            said[index] = answers.said_by_the_provider(trial.faults)
+        self.tally.violate(answers.check_answers(batch.calls, ledger, said,
+                                                 answers.said_by_the_provider(of_lists)))
 
     async def sent(self, batch):
         """What replicas have sent to the provider in this batch, with the request_id where its trace tells."""

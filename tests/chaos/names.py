@@ -126,6 +126,7 @@ class Names:
         self.hanging = []
         self.spans = collections.Counter()
         self.gone = 0  # how many spans want the server to be so
+        self.under_way = set()  # what it is being told, also by who was cancelled meanwhile
 
     @property
     def address(self):
@@ -167,14 +168,18 @@ class Names:
 
     async def _set(self, span, strikes):
         if span.kind != "gone":
-            await off_loop(self.server.tell, host(span.replica),
-                           span.about() if strikes else plan_names.about_living())
-            return
-        self.gone += 1 if strikes else -1
-        await off_loop(self.server.start if self.gone == 0 else self.server.stop)
+            doing = off_loop(self.server.tell, host(span.replica),
+                             span.about() if strikes else plan_names.about_living())
+        else:
+            self.gone += 1 if strikes else -1
+            doing = off_loop(self.server.start if self.gone == 0 else self.server.stop)
+        self.under_way.add(doing)
+        doing.add_done_callback(self.under_way.discard)
+        await asyncio.shield(doing)
 
     async def heal(self):
         """Once nothing strikes any more: all names can be looked up."""
+        await asyncio.gather(*self.under_way)
         self.gone = 0
         await off_loop(self.server.start)
         for replica in range(self.replicas):

@@ -182,25 +182,31 @@ class ServerTest(unittest.TestCase):
         self.assertEqual(self.server.count(), {"nxdomain": 1, "servfail": 1})
 
     def test_a_gateway_that_does_not_know_the_name_may_learn_it_first(self):
-        said, knows = [], []
+        self.assertEqual(asyncio.run(self.strike(spares=True, knows=False)), ([], 0))
+        for spares, knows in ((True, True), (False, False)):
+            self.assertEqual(asyncio.run(self.strike(spares, knows)), ([{"*": "servfail"}, None], 1))
+
+    async def strike(self, spares, knows):
+        """The faults that the server is told of by a span that is cut short, and how many have struck."""
+        said, looks = [], []
 
         class Server:
             def tell(self, name, about):
-                said.append((name, about))
-                knows.append(True)
+                said.append(about.get("fault"))
 
-        async def strike(spares, *known):
-            said.clear()
-            knows[:] = known
-            one = names.Names.__new__(names.Names)
-            one.replicas, one.server, one.spans, one.gone = 1, Server(), collections.Counter(), 0
-            span = Span(0, 0.2, "servfail", spares_the_ignorant=spares)
-            await one.strike([span], lambda replica: bool(knows))
-            return [about.get("fault") for _, about in said], one.spans["servfail"]
+        def look(_):
+            looks.append(knows)
+            return knows
 
-        self.assertEqual(asyncio.run(strike(True)), ([], 0))
-        for spares, *known in ((True, True), (False,)):
-            self.assertEqual(asyncio.run(strike(spares, *known)), ([{"*": "servfail"}, None], 1))
+        one = names.Names.__new__(names.Names)
+        one.replicas, one.server, one.spans, one.under_way = 1, Server(), collections.Counter(), set()
+        span = Span(0, 1e6, "servfail", spares_the_ignorant=spares)
+        striking = asyncio.create_task(one.strike([span], look))
+        while not said and len(looks) < 5:
+            await asyncio.sleep(0.001)
+        striking.cancel()
+        await asyncio.gather(striking, *one.under_way, return_exceptions=True)
+        return said, one.spans["servfail"]
 
     def test_an_address_hangs(self):
         port = random.randrange(20_000, 32_000)
