@@ -43,9 +43,10 @@ def leased(ledger):
     return spans
 
 
-def check_answers(calls, ledger, said, said_to_lists=frozenset()):
+def check_answers(calls, ledger, said, said_to_lists=frozenset(), numbers_of=None):
     """The statuses that the provider itself may have answered with: `said` by trial, to requests about
-    its numbers; `said_to_lists` to those for the two lists, which all trials share."""
+    its numbers; `said_to_lists` to those for the two lists, which all trials share. `numbers_of`: trial →
+    its numbers, which nobody else leases."""
     spans = leased(ledger)
     since = {}
     for call in calls:
@@ -60,6 +61,12 @@ def check_answers(calls, ledger, said, said_to_lists=frozenset()):
         told = f"{call.code} {call.reason}"
         if PAGE in call.text.lower():
             found.append(Violation(15, call.trial, f"{name} was told a page: {call.text[:200]}"))
+        if _says_that_there_is_none(call):
+            free = [number for number in (numbers_of or {}).get(call.trial, ())
+                    if all(a > call.end + CLOCKS_DIFFER for a, _ in spans[number])]
+            if free:
+                found.append(Violation(15, call.trial, f"{name} was told that there is none, but nobody "
+                                       f"had leased {free[0]}"))
         if call.method in ("GetOperation", "ListOperations") or call.code == "OK":
             continue
         # What was settled once is told again.
@@ -79,6 +86,12 @@ def check_answers(calls, ledger, said, said_to_lists=frozenset()):
                 found.append(Violation(15, call.trial, f"{name} was told {told}, but nobody had it "
                                        f"from {start:.3f} to {end:.3f}"))
     return found
+
+
+def _says_that_there_is_none(call):
+    """Of those that its filter lets through, which are its trial's."""
+    return call.reason == "NO_MATCHING_NUMBER" or (
+        call.method == "ListAvailableNumbers" and call.code == "OK" and call.told_state == "0")
 
 
 def _is_of_a_lease(call):

@@ -60,6 +60,19 @@ class AnswersTest(unittest.TestCase):
             found = answers.check_answers([call(method, "UPSTREAM_FORBIDDEN")], LEDGER, {0: set()}, {403})
             self.assertEqual(len(found), method in answers.OF_NUMBERS)
 
+    def test_nobody_is_told_that_there_is_no_number_while_one_is_free(self):
+        def check(numbers, **more):
+            return [each.invariant for each in answers.check_answers(
+                [call(**more)], LEDGER, {}, numbers_of={0: numbers})]
+
+        for told in (dict(method="LeaseAnyNumber", reason="NO_MATCHING_NUMBER"),
+                     dict(method="ListAvailableNumbers", code="OK", reason="", told_state="0")):
+            self.assertEqual(check([NUMBER, OTHER], **told), [15])
+            self.assertEqual(check([NUMBER], **told), [])  # it was leased at some time
+            self.assertEqual(check([NUMBER], **told, start=5, end=6), [15])
+            self.assertEqual(check([], **told), [])
+        self.assertEqual(check([OTHER], method="ListAvailableNumbers", code="OK", reason="", told_state="1"), [])
+
     def test_a_read_is_refused_by_the_provider_alone(self):
         refused = call("GetNumber", "UPSTREAM_REJECTED")
         self.assertEqual(self.found(refused), [15])

@@ -90,6 +90,8 @@ class Callers:
             leases = reply.leases
         elif done.method == "BatchGetNumbers":
             leases = [each.number.lease for each in reply.results if each.number.HasField("lease")]
+        elif done.method == "ListAvailableNumbers":
+            done.told_state = str(len(reply.numbers))
         elif done.method in ("EnableCallForwarding", "DisableCallForwarding"):
             done.told_state = f"{reply.call_forwarding.enabled} {reply.call_forwarding.forward_to}".strip()
         elif done.method == "GetOperation":
@@ -163,6 +165,8 @@ class Callers:
             still = gateway.incarnation == incarnation and not gateway.was_down(done.start, done.end)
             if done.code == "OK" and still:
                 batch.warm_since |= needs
+            if done.code == "OK" and not number:
+                self.tally.violate(checker.check_listed(method, done.reply.numbers))
             found = checker.check_read(f"{method} at {gateway.name} ({done.reason})", done.code,
                                        was_warm and still)
             if found and done.code == "DEADLINE_EXCEEDED":

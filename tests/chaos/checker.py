@@ -370,6 +370,11 @@ def check_read(name, code, warm):
     return [Violation(6, -1, f"{name} of a warm account failed with {code}")]
 
 
+def check_listed(name, numbers):
+    """Of a list of all numbers, some of which nobody leases."""
+    return [] if numbers else [Violation(15, -1, f"{name} has shown no number")]
+
+
 def check_poisoned(trial, name, reason):
     """Of a call while a few numbers can't be read, and nothing else is wrong."""
     if reason != "CIRCUIT_OPEN":

@@ -294,6 +294,10 @@ class CheckerTest(unittest.TestCase):
                                "127.0.0.1 port 4443: Connection timed out"), [])
         self.assertEqual(check("the provider answered 503 to GET /{number}"), [])
 
+    def test_15_finds_lists_without_what_nobody_leases(self):
+        self.assertEqual(checker.check_listed("x", [NUMBER]), [])
+        self.assertEqual([v.invariant for v in checker.check_listed("x", [])], [15])
+
     def test_what_a_setting_says_is_what_was_asked_for(self):
         def check(method, state):
             return [v.invariant for v in checker.check_setting(

@@ -176,7 +176,8 @@ class Judge:
         for index, trial in batch.trials.items():
             said[index] = answers.said_by_the_provider(trial.faults)
         self.tally.violate(answers.check_answers(batch.calls, ledger, said,
-                                                 answers.said_by_the_provider(of_lists)))
+                                                 answers.said_by_the_provider(of_lists),
+                                                 {index: batch.numbers_of(index) for index in batch.trials}))
 
     async def sent(self, batch):
         """What replicas have sent to the provider in this batch, with the request_id where its trace tells."""

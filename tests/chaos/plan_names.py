@@ -93,7 +93,7 @@ def draw_spans(seed, first, replicas, afterwards=False):
 def _draw_span(rng, at, replica):
     kind = rng.choices(list(KINDS), list(KINDS.values()))[0]
     span = Span(at, rng.choice((rng.uniform(0.2, 1.0), rng.uniform(1.0, 3.0))), kind, replica,
-                ttl=rng.choice(TTLS), spares_the_ignorant=rng.random() < 0.8)
+                ttl=rng.choice(TTLS), spares_the_ignorant=rng.random() < 0.9)
     if kind.endswith("-one"):
         span.family = rng.choice(("A", "AAAA"))
     elif kind.endswith("-ipv6"):
