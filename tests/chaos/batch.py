@@ -15,6 +15,7 @@ class Batch:
         self.ledger_start = last_entries[0]["seq"] if last_entries else 0
         self.writes_start = last_writes[0]["seq"] if last_writes else 0
         self.written_start = last_written
+        self.weather = []  # the faults that belong to no trial
         self.sent = self.written = ()  # to the provider, and to the journal, by several replicas
         self.wall_start = time.time_ns()
         self.calls = []

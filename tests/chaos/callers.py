@@ -9,6 +9,7 @@ import checker
 import messages
 import plan
 import plan_replicas
+import world
 from client import CHANNELS
 from provider import POISONED
 
@@ -42,6 +43,7 @@ class Callers:
 
     async def read(self, batch, trial, step, deadline=None):
         number = batch.numbers_of(trial)[step.number]
+        other = batch.numbers_of(trial)[(step.number + 1) % plan.NUMBERS]
         requests = {
             "GetNumber": service.GetNumberRequest(phone_number=number),
             "GetLease": service.GetLeaseRequest(phone_number=number),
@@ -49,6 +51,14 @@ class Callers:
             "ListAvailableNumbers": service.ListAvailableNumbersRequest(
                 filter=resources.AvailabilityFilter(carriers=[batch.word_of(trial)])),
             "ListOperations": service.ListOperationsRequest(phone_number=number),
+            "BatchGetNumbers": service.BatchGetNumbersRequest(phone_numbers=batch.numbers_of(trial)),
+            "ConfigureFailover": service.ConfigureFailoverRequest(
+                phone_number=number, failover=resources.Failover(
+                    enabled=True, mode=resources.FAILOVER_MODE_SELECTIVE, phone_numbers=[other])),
+            "GetCallForwarding": service.GetCallForwardingRequest(phone_number=number),
+            "EnableCallForwarding": service.EnableCallForwardingRequest(
+                phone_number=number, forward_to=other),
+            "DisableCallForwarding": service.DisableCallForwardingRequest(phone_number=number),
         }
         if step.read == "GetOperation":
             if not step.intent.request_id:
@@ -62,7 +72,11 @@ class Callers:
                                request_id=step.intent.request_id if step.intent else "")
         if done.code == "OK":
             self.note_leases(done)
+            self.tally.violate(checker.check_setting(done, other))
         batch.calls.append(done)
+        if done.code == "OK" and step.read == "BatchGetNumbers":
+            batch.calls += [messages.to_call(done, each.phone_number, each.error)
+                            for each in done.reply.results if each.HasField("error")]
 
     def note_leases(self, done):
         """What a read has shown of leases and operations."""
@@ -74,6 +88,12 @@ class Callers:
             leases = [reply.lease]
         elif done.method == "ListLeases":
             leases = reply.leases
+        elif done.method == "BatchGetNumbers":
+            leases = [each.number.lease for each in reply.results if each.number.HasField("lease")]
+        elif done.method == "ListAvailableNumbers":
+            done.told_state = str(len(reply.numbers))
+        elif done.method in ("EnableCallForwarding", "DisableCallForwarding"):
+            done.told_state = f"{reply.call_forwarding.enabled} {reply.call_forwarding.forward_to}".strip()
         elif done.method == "GetOperation":
             operation = messages.to_operation(reply.operation)
             done.told_state, done.told_operation_lease_id = operation.state, operation.lease_id
@@ -145,17 +165,34 @@ class Callers:
             still = gateway.incarnation == incarnation and not gateway.was_down(done.start, done.end)
             if done.code == "OK" and still:
                 batch.warm_since |= needs
-            self.tally.violate(
-                checker.check_read(f"{method} at {gateway.name} ({done.reason})", done.code,
-                                   was_warm and still))
+            if done.code == "OK" and not number:
+                self.tally.violate(checker.check_listed(method, done.reply.numbers))
+            found = checker.check_read(f"{method} at {gateway.name} ({done.reason})", done.code,
+                                       was_warm and still)
+            if found and done.code == "DEADLINE_EXCEEDED":
+                await world.off_loop(gateway.observe)
+                if self.client.was_busy(gateway, done.start, done.end):
+                    self.tally.excused["reads of warm accounts"] += 1
+                    continue
+            self.tally.violate(found)
 
-    async def read_uncached(self, rng):
+    async def read_uncached(self, batch, rng):
         """Traffic without faults, as most is, so that the circuit breaker sees some."""
         while True:
             await asyncio.sleep(rng.uniform(0.01, 0.03))
-            request = service.GetNumberRequest(phone_number=rng.choice(self.warm[:-POISONED]))
+            number = rng.choice(self.warm[:-POISONED])
+            request = service.GetNumberRequest(phone_number=number)
             request.max_staleness.SetInParent()
-            await self.client.call(-2, "GetNumber", request, 1.0, "header")
+            done = await self.client.call(-2, "GetNumber", request, 1.0, "header", number=number)
+            if done.code != "OK":
+                batch.calls.append(done)
+
+    async def reach_the_provider(self):
+        """Each gateway asks it once, so that those that were started anew know its name."""
+        for replica in range(len(self.gateways)):
+            request = service.GetNumberRequest(phone_number=self.warm[0])
+            request.max_staleness.SetInParent()
+            await self.client.call(-1, "GetNumber", request, 10, replica=replica)
 
     async def read_poison(self, rng):
         """Callers that won't leave off a number that can't be read."""

@@ -5,8 +5,8 @@ Usage: chaos.py --binaries FOLDER [--replicas N] [--trials N] [--seed S] [--jobs
 
 --replicas N: so many gateways at one database, all of which is struck too. --only INDEX runs the batch
 of that trial again, --alone only the trial itself. The last line is
-"trials=N kills=N faults=N violations=N", with --replicas also "freezes=N restarts=N failovers=N
-lost_commits=N"; exit status 1 on any violation.
+"trials=N kills=N faults=N pages=N name_faults=N violations=N", with --replicas also "freezes=N
+restarts=N failovers=N lost_commits=N"; exit status 1 on any violation.
 """
 
 import argparse
@@ -23,7 +23,8 @@ import tempfile
 import threading
 import time
 
-COUNTERS = ("calls", "kills", "caught", "faults", "late", "freezes", "blows", "network", "rights")
+COUNTERS = ("calls", "kills", "caught", "faults", "late", "freezes", "blows", "network", "rights",
+            "names", "spans", "excused")
 P99_LATE = 50  # milliseconds
 SHOWN = 10  # violations of each invariant, at once
 
@@ -137,6 +138,9 @@ def summarise(options, total, seconds):
     print(f"\nseed {options.seed}, {seconds:.0f} s, {total['trials'] / seconds:.1f} trials a second")
     show("faults", total["faults"])
     show("kills", total["kills"])
+    show("the provider's name", total["spans"])
+    show("questions for it", total["names"])
+    show("excused, as the machine was too busy", total["excused"])
     if options.replicas > 1:
         show("freezes", total["freezes"])
         show("to the database", total["blows"])
@@ -251,7 +255,8 @@ def main(arguments):
                 f"failovers={blows['fail-over'] + blows['fail-over-hung']} "
                 f"lost_commits={total['network']['lost answers to COMMIT']} ")
     print(f"trials={total['trials']} kills={sum(total['kills'].values())} {more}"
-          f"faults={sum(total['faults'].values())} violations={violations}")
+          f"faults={sum(total['faults'].values())} pages={total['faults']['html']} "
+          f"name_faults={sum(total['names'].values())} violations={violations}")
     return 1 if violations else 0
 
 

@@ -5,6 +5,7 @@ it records of which it must complain. Times are seconds of one monotonic clock, 
 """
 
 import dataclasses
+import re
 from collections import defaultdict
 
 INVARIANTS = {
@@ -20,6 +21,8 @@ INVARIANTS = {
     11: "what a dead replica left open has another owner within 15 s",
     12: "all replicas say the same once it is quiet",
     13: "nothing is sent without the right to, which nobody gets before another's has run out",
+    14: "a name that can't be looked up any more fails no call",
+    15: "what something in between has answered is told to nobody as the provider's word",
 }
 
 PURCHASES = ("LEASE", "LEASE_ANY")
@@ -31,6 +34,7 @@ OPEN_CODES = ("ABORTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOU
 FINAL_REASONS = ("UPSTREAM_REJECTED", "NUMBER_NOT_AVAILABLE", "NOT_LEASED", "NUMBER_NOT_FOUND",
                  "ALREADY_LEASED", "PRICE_CHANGED", "LEASE_CHANGED")
 LATEST = 0.250
+LIVING = "127.0.0.1"  # where the provider is
 ADOPTED_WITHIN = 15.0
 
 
@@ -46,6 +50,7 @@ class Call:
     args: str = ""  # all arguments but the request_id, as text
     validate_only: bool = False
     reason: str = ""
+    text: str = ""  # of the error
     start: float = 0.0
     end: float = 0.0
     told_request_id: str = ""
@@ -84,6 +89,7 @@ class Entry:
     number: str
     lease_id: str
     amount: int = 0
+    time: float = 0.0
 
 
 @dataclasses.dataclass
@@ -348,10 +354,25 @@ def check_lateness(trial, name, late):
     return [Violation(4, trial, f"{name} ended {late * 1000:.0f} ms after its deadline")]
 
 
+def check_setting(call, forward_to):
+    """Of a success: what it says is what was asked for."""
+    wanted = {"EnableCallForwarding": f"True {forward_to}", "DisableCallForwarding": "False"}.get(
+        call.method)
+    if wanted is None or call.told_state == wanted:
+        return []
+    return [Violation(3, call.trial, f"{call.method} of {call.number} said OK with "
+                      f"{call.told_state} in place of {wanted}")]
+
+
 def check_read(name, code, warm):
     if not warm or code == "OK":
         return []
     return [Violation(6, -1, f"{name} of a warm account failed with {code}")]
+
+
+def check_listed(name, numbers):
+    """Of a list of all numbers, some of which nobody leases."""
+    return [] if numbers else [Violation(15, -1, f"{name} has shown no number")]
 
 
 def check_poisoned(trial, name, reason):
@@ -359,6 +380,20 @@ def check_poisoned(trial, name, reason):
     if reason != "CIRCUIT_OPEN":
         return []
     return [Violation(9, trial, f"{name} was told CIRCUIT_OPEN because of poisonous numbers")]
+
+
+def check_names(trial, name, text):
+    """Of a call at a gateway that the provider had answered before: it knows an address that does.
+
+    `text`: of its error. The living address is always among those that it could know.
+    """
+    found = []
+    if "looking up" in text:
+        found.append(Violation(14, trial, f"{name} failed though the name had been looked up: {text}"))
+    tried = re.findall(r"([0-9a-f.:]+) port \d+: ", text.partition("connecting to ")[2])
+    if tried and LIVING not in tried:
+        found.append(Violation(14, trial, f"{name} has tried dead addresses alone: {text}"))
+    return found
 
 
 def check_resources(rss_bytes, files, limit_bytes, limit_files):

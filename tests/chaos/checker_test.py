@@ -1,9 +1,11 @@
 """Shows the checker records that break each rule, one at a time, and records that break none."""
 
 import dataclasses
+import os
 import unittest
 
 import checker
+import starvation
 import world
 from checker import Call, Entry, Operation, Sent
 
@@ -280,11 +282,56 @@ class CheckerTest(unittest.TestCase):
         for answers in ([{"a": 1, "b": 2}, {"a": 1, "b": 2}, {"b": 2}], [{"a": 2}, {"a": 1}, {"a": 1}]):
             self.assertEqual([v.invariant for v in checker.check_agreement("x", answers)], [12])
 
+    def test_14_finds_calls_that_a_name_has_failed(self):
+        def check(text):
+            return [v.invariant for v in checker.check_names(0, "GetNumber", text)]
+
+        self.assertEqual(check(""), [])
+        self.assertEqual(check("looking up g0.x.test: there is no such name"), [14])
+        self.assertEqual(check("connecting to g0.x.test: 127.0.0.2 port 4443: Connection refused"), [14])
+        self.assertEqual(check("connecting to g0.x.test: ::1 port 4443: Connection refused"), [14])
+        self.assertEqual(check("connecting to g0.x.test: 127.0.0.2 port 4443: Connection refused; "
+                               "127.0.0.1 port 4443: Connection timed out"), [])
+        self.assertEqual(check("the provider answered 503 to GET /{number}"), [])
+
+    def test_15_finds_lists_without_what_nobody_leases(self):
+        self.assertEqual(checker.check_listed("x", [NUMBER]), [])
+        self.assertEqual([v.invariant for v in checker.check_listed("x", [])], [15])
+
+    def test_what_a_setting_says_is_what_was_asked_for(self):
+        def check(method, state):
+            return [v.invariant for v in checker.check_setting(
+                call(method=method, told_state=state), OTHER)]
+
+        self.assertEqual(check("EnableCallForwarding", f"True {OTHER}"), [])
+        self.assertEqual(check("EnableCallForwarding", f"True {NUMBER}"), [3])
+        self.assertEqual(check("EnableCallForwarding", "False"), [3])
+        self.assertEqual(check("DisableCallForwarding", "False"), [])
+        self.assertEqual(check("DisableCallForwarding", f"True {OTHER}"), [3])
+        self.assertEqual(check("ConfigureFailover", ""), [])
+
     def test_a_caller_goes_on_until_it_knows(self):
         self.assertTrue(checker.is_open(call(code="ABORTED", reason="OUTCOME_UNKNOWN")))
         self.assertTrue(checker.is_open(call(code="FAILED_PRECONDITION", reason="JOURNAL_UNAVAILABLE")))
         self.assertFalse(checker.is_open(call(code="FAILED_PRECONDITION", reason="NUMBER_NOT_AVAILABLE")))
         self.assertFalse(checker.is_open(call()))
+
+    def test_waits_for_a_processor_are_counted_of_the_threads_that_waited_most(self):
+        waits = starvation.Waits()
+        self.assertEqual((waits.waited(0, 9), waits.most(0, 9)), (0, 0))
+        for when, one, two, three in ((1.0, 0.5, 0.0, 0.0), (1.1, 0.5, 0.05, 0.0), (1.2, 0.6, 0.05, 0.01),
+                                      (1.9, 0.9, 0.05, 0.01)):
+            waits.samples.append((when, {"1": one, "2": two, "3": three}))
+        self.assertAlmostEqual(waits.waited(1.0, 1.2), 0.15)
+        self.assertAlmostEqual(waits.waited(1.05, 1.15), 0.15)  # what lies around
+        self.assertAlmostEqual(waits.waited(1.2, 1.9), 0.3)
+        self.assertAlmostEqual(waits.waited(5.0, 6.0), 0.0)
+        self.assertAlmostEqual(waits.most(0.0, 1.2), 0.15)
+        self.assertAlmostEqual(waits.most(1.0, 1.1), 0.05)
+        waits.sample(os.getpid())
+        self.assertEqual(len(waits.samples), 5)
+        waits.sample(2 ** 22 + 1)  # there is none
+        self.assertEqual(len(waits.samples), 5)
 
     def test_late_callers_get_the_same_answer(self):
         self.assertEqual(checker.check_reply_to_late(call(), purchase()), [])

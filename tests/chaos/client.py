@@ -15,6 +15,10 @@ import world
 
 CHANNELS = 4
 WATCHDOG = 3.0  # seconds past its deadline at which a call is given up
+# Seconds that a thread waited for a processor. The first is the least time after which a call without an
+# answer speaks against the provider; the breaker remembers such a one for so long.
+BUSY, CIRCUIT_REMEMBERS = 0.1, 15.0
+BUSY_FOR_A_CALL = 0.3
 
 
 class Client:
@@ -28,7 +32,9 @@ class Client:
 
     def open(self):
         options = [("grpc.enable_retries", 0), ("grpc.use_local_subchannel_pool", 1),
-                   ("grpc.initial_reconnect_backoff_ms", 50), ("grpc.min_reconnect_backoff_ms", 50),
+                   ("grpc.initial_reconnect_backoff_ms", 50),
+                   # Of a connection that is slow to come about: a busy machine's may be.
+                   ("grpc.min_reconnect_backoff_ms", 1000),
                    ("grpc.max_reconnect_backoff_ms", 200), ("grpc.enable_http_proxy", 0)]
         self.channels = [[grpc.aio.insecure_channel(f"127.0.0.1:{gateway.port}", options=options)
                           for _ in range(CHANNELS)] for gateway in self.gateways]
@@ -76,6 +82,9 @@ class Client:
         gateway = self.gateways[replica]
         self.next_channel = (self.next_channel + 1) % CHANNELS
         stub = self.stubs[method][replica][self.next_channel]
+        # The gateway can't end what it has not got: what waits for its connection isn't measured.
+        state = self.channels[replica][self.next_channel].get_state(try_to_connect=True)
+        measured = ends != "client" and state == grpc.ChannelConnectivity.READY
         start = time.monotonic()
         watchdog = cancel = None
         left = []  # whether this has cancelled the call, and not somebody the task
@@ -100,12 +109,14 @@ class Client:
             watchdog = asyncio.get_running_loop().call_later(deadline + WATCHDOG, leave)
         if cancel_after is not None:
             cancel = asyncio.get_running_loop().call_later(cancel_after, leave)
-        reply, reason = None, ""
+        reply, reason, text = None, "", ""
+        incarnation, knew = gateway.incarnation, gateway.reached == gateway.incarnation
         try:
             reply = await running
             code = "OK"
         except grpc.aio.AioRpcError as error:
             code, reason = error.code().name, messages.reason_of(error.trailing_metadata())
+            text = error.details() or ""
         except asyncio.CancelledError:
             if not left:
                 raise
@@ -114,20 +125,40 @@ class Client:
         for timer in (watchdog, cancel):
             if timer:
                 timer.cancel()
+        still = gateway.incarnation == incarnation and not gateway.was_down(start, end)
+        if knew and still:
+            self.tally.violate(checker.check_names(trial, f"{method} at {gateway.name}", text))
+        elif still and code == "OK" and method == "GetNumber" and request.HasField("max_staleness"):
+            gateway.reached = incarnation
         if trial >= 0 or trial == -2:
             self.tally.gateway_calls += 1
             self.tally.calls[f"{method} {code}{' ' + reason if reason else ''}"] += 1
             if plan.is_poisoned(self.tally.first):
-                self.tally.violate(checker.check_poisoned(trial, method, reason))
-            if ends != "client" and not gateway.was_down(start, end):
+                self.check_poisoned(trial, method, reason, gateway, start, end)
+            if measured and not gateway.was_down(start, end):
                 what = f"{method} ({ends}, {code}) at {gateway.name}"
-                await self.count_lateness(trial, what, start, end, deadline)
-        done = checker.Call(trial, method, code, reason=reason, start=start, end=end, replica=replica,
-                            **sent)
+                await self.count_lateness(trial, what, gateway, start, end, deadline)
+        done = checker.Call(trial, method, code, reason=reason, text=text, start=start, end=end,
+                            replica=replica, **sent)
         done.reply = reply
         return done
 
-    async def count_lateness(self, trial, what, start, end, deadline):
+    def check_poisoned(self, trial, method, reason, gateway, start, end):
+        """Who gets no processor does not answer in time, which opens a circuit: rightly."""
+        found = checker.check_poisoned(trial, method, reason)
+        if found and any(each.waits.most(start - CIRCUIT_REMEMBERS, end) > BUSY
+                         for each in (gateway, gateway.sandbox)):
+            self.tally.excused["CIRCUIT_OPEN"] += 1
+            return
+        self.tally.violate(found)
+
+    def was_busy(self, gateway, start, end):
+        """Whether the machine kept gateway or provider from running for a good part of a call."""
+        return (self.lag.lost(start, end) > BUSY_FOR_A_CALL or
+                any(each.waits.waited(start, end) > BUSY_FOR_A_CALL
+                    for each in (gateway, gateway.sandbox)))
+
+    async def count_lateness(self, trial, what, gateway, start, end, deadline):
         """Of a call that the gateway had to end."""
         own = 0.0
         if end > start + deadline + 0.02:
@@ -137,5 +168,12 @@ class Client:
             own = self.lag.held_up(start)
             own += self.lag.lost(start + own + deadline, end)
         late = checker.lateness(start + deadline, end, own)
+        if late > 0.02:
+            await world.off_loop(gateway.observe)
+            waited = gateway.waits.waited(start + deadline, end)
+            excused = max(0.0, late - waited)
+            if late > checker.LATEST >= excused:
+                self.tally.excused["late calls"] += 1
+            late = excused
         self.tally.late[round(late * 1000)] += 1
         self.tally.violate(checker.check_lateness(trial, what, late))

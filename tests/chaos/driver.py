@@ -7,7 +7,9 @@ import random
 from leasegateway.v1 import lease_service_pb2 as service
 
 import checker
+import names
 import plan
+import plan_names
 import plan_replicas
 import provider
 import world
@@ -34,14 +36,17 @@ class Driver:
                                      BATCH * plan.NUMBERS + WARM, replicas)
         self.database = Database(folder, replicas, self.sandbox.ports[plan_replicas.SLEEPER]) if (
             replicas > 1) else None
+        self.names = names.Names(replicas, open(os.path.join(folder, "name-server.log"), "wb"))
         self.gateways = [world.Gateway(os.path.join(binaries, "lease-gateway"), folder, self.sandbox,
-                                       index, self.database) for index in range(replicas)]
+                                       self.names.address, index, self.database)
+                         for index in range(replicas)]
         self.tally = Tally()
         self.client = Client(self.gateways, self.tally)
 
     async def set_up(self):
         if self.database:
             await world.off_loop(self.database.start)
+        self.names.hang([gateway.provider_port() for gateway in self.gateways])
         numbers = sorted({entry for entry in await self.inventory()})
         if self.database:
             await world.off_loop(self.database.history.start)
@@ -97,9 +102,10 @@ class Driver:
         else:
             weather = self.faults.draw_weather(rng, first)
         await self.faults.post(weather)
+        batch.weather = weather
         readers = [asyncio.create_task(self.callers.read_warm(batch, random.Random(rng.random())))
                    for _ in range(3)]
-        readers += [asyncio.create_task(self.callers.read_uncached(random.Random(rng.random())))]
+        readers += [asyncio.create_task(self.callers.read_uncached(batch, random.Random(rng.random())))]
         if plan.is_poisoned(first):
             readers += [asyncio.create_task(self.callers.read_poison(random.Random(rng.random())))
                         for _ in range(2)]
@@ -107,11 +113,13 @@ class Driver:
             storm = asyncio.create_task(self.storm.strike(
                 batch, plan_replicas.draw_blows(self.seed, first, self.replicas)
                 if self.database else []))
+            names_go = self.strike_names(first)
             try:
                 await asyncio.gather(*[self.run_trial(batch, trial) for trial in trials])
                 await storm
             finally:
-                await self.end([storm])
+                await self.end([storm, names_go])
+            await self.names.heal()
             await self.faults.end()
             if self.database:
                 await self.storm.end()
@@ -120,6 +128,22 @@ class Driver:
             await self.end(readers)
         if plan.is_limited(first):
             await self.killer.restart_all()  # or what follows would have no more than is left of the rate
+        names_go = self.strike_names(first, afterwards=True)
+        try:
+            await self.see_it_through(batch, rng)
+        finally:
+            await self.end([names_go])
+        await self.names.heal()
+        await self.judge.judge(batch)
+        for gateway in self.gateways:
+            self.tally.violate(checker.check_resources(gateway.max_rss, gateway.max_files,
+                                                       world.RSS_LIMIT, world.FILES_LIMIT))
+        if len(self.tally.violations) > violations_before:
+            batch.keep(os.path.join(self.folder, f"batch-{first}.json"))
+
+    async def see_it_through(self, batch, rng):
+        """Callers come back and all is given back, with nothing wrong but names that can't be looked up."""
+        await self.callers.reach_the_provider()
         operations = await self.judge.operations(batch.wall_start)
         await self.judge.come_back(
             batch, {operation.request_id: operation for operation in operations}, rng)
@@ -128,12 +152,12 @@ class Driver:
         await self.judge.give_all_back(batch)
         if self.database:
             await self.judge.agree()
-        await self.judge.judge(batch)
-        for gateway in self.gateways:
-            self.tally.violate(checker.check_resources(gateway.max_rss, gateway.max_files,
-                                                       world.RSS_LIMIT, world.FILES_LIMIT))
-        if len(self.tally.violations) > violations_before:
-            batch.keep(os.path.join(self.folder, f"batch-{first}.json"))
+
+    def strike_names(self, first, afterwards=False):
+        """A task."""
+        return asyncio.create_task(self.names.strike(
+            plan_names.draw_spans(self.seed, first, self.replicas, afterwards),
+            lambda replica: self.gateways[replica].knows_the_provider()))
 
     def draw_trial(self, index):
         trial = plan.draw_trial(self.seed, index)
@@ -170,6 +194,8 @@ class Driver:
     def report(self):
         if self.database:
             self.tally.network = self.database.proxy.counts
+        self.tally.names = self.names.server.count()
+        self.tally.spans = self.names.spans
         return self.tally.report(self.gateways)
 
     @staticmethod
@@ -186,5 +212,6 @@ class Driver:
                 gateway.kill()
                 gateway.buried()
         self.sandbox.stop()
+        self.names.stop()
         if self.database:
             self.database.stop()

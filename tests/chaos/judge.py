@@ -7,6 +7,7 @@ import uuid
 from leasegateway.v1 import lease_service_pb2 as service
 from leasegateway.v1 import resources_pb2 as resources
 
+import answers
 import checker
 import messages
 import plan
@@ -149,11 +150,14 @@ class Judge:
                     self.tally.violate([checker.Violation(
                         2, trial, f"{operation} is shown as {shown} by {gateway.name}")])
         entries = await world.off_loop(self.sandbox.ledger, batch.ledger_start)
+        wall = time.time() - time.monotonic()
         ledger = [checker.Entry(entry["kind"], entry["number"], entry["lease_id"],
-                                round(float(entry["amount"]) * 1_000_000)) for entry in entries]
+                                round(float(entry["amount"]) * 1_000_000),
+                                entry["time_ms"] / 1e3 - wall) for entry in entries]
         batch.operations, batch.ledger = operations, ledger
         self.tally.violate(checker.check(batch.calls, operations, ledger, batch.trial_of_number,
                                          batch.anonymous))
+        self.check_answers(batch, ledger)
         if len(self.gateways) > 1:
             batch.sent = await self.sent(batch)
             self.tally.violate(
@@ -163,6 +167,17 @@ class Judge:
             self.tally.rights.update(rights.count(granted))
             self.tally.violate(rights.check_rights(batch.sent, granted, world.CLOCK_MARGIN,
                                                    self.sandbox.stops, batch.trial_of_number))
+
+    def check_answers(self, batch, ledger):
+        """Invariant 15."""
+        of_lists = [fault for fault in batch.weather if "number" not in fault]
+        of_numbers = [fault for fault in batch.weather if "number" in fault]
+        said = {-2: answers.said_by_the_provider(of_numbers)}
+        for index, trial in batch.trials.items():
+            said[index] = answers.said_by_the_provider(trial.faults)
+        self.tally.violate(answers.check_answers(batch.calls, ledger, said,
+                                                 answers.said_by_the_provider(of_lists),
+                                                 {index: batch.numbers_of(index) for index in batch.trials}))
 
     async def sent(self, batch):
         """What replicas have sent to the provider in this batch, with the request_id where its trace tells."""

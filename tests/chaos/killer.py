@@ -177,6 +177,7 @@ class Killer:
     async def watch_gateways(self):
         while True:
             await asyncio.sleep(0.1)
+            await world.off_loop(self.sandbox.observe)
             for gateway in self.gateways:
                 if gateway.up:
                     await world.off_loop(gateway.observe)

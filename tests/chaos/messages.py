@@ -1,12 +1,15 @@
 """The gateway's messages as what the checker compares."""
 
+import dataclasses
 import hashlib
 
+import grpc
 from google.rpc import error_details_pb2, status_pb2
 from leasegateway.v1 import resources_pb2 as resources
 
 import checker
 
+CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 OPEN_STATES = ("INTENDED", "SENT", "UNKNOWN")
 
 
@@ -30,17 +33,25 @@ def micros(pricing):
 def reason_of(trailers):
     for key, value in trailers or ():
         if key == "grpc-status-details-bin":
-            for detail in status_pb2.Status.FromString(value).details:
-                if detail.type_url.endswith("/google.rpc.ErrorInfo"):
-                    return error_details_pb2.ErrorInfo.FromString(detail.value).reason
+            return reason_in(status_pb2.Status.FromString(value))
     return ""
 
 
-def to_operation(message):
-    reason = ""
-    for detail in message.error.details:
+def reason_in(status):
+    for detail in status.details:
         if detail.type_url.endswith("/google.rpc.ErrorInfo"):
-            reason = error_details_pb2.ErrorInfo.FromString(detail.value).reason
+            return error_details_pb2.ErrorInfo.FromString(detail.value).reason
+    return ""
+
+
+def to_call(call, number, error):
+    """What one call was told of one number, when it asked for several."""
+    return dataclasses.replace(call, number=number, code=CODES[error.code],
+                               reason=reason_in(error), text=error.message, told_leases=())
+
+
+def to_operation(message):
+    reason = reason_in(message.error)
     kind = name_of(resources.OperationKind, "OPERATION_KIND_", message.kind)
     result = message.termination if kind == "TERMINATE" else message.lease
     return checker.Operation(

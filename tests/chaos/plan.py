@@ -10,6 +10,8 @@ NUMBERS = 3  # of a trial, which no other trial of the batch uses
 LEASE = "POST /lease/{number}"
 TERMINATE = "DELETE /leased/{number}"
 LOOK = "GET /{number}"
+SETTINGS = ("POST /{number}/configure", "GET /lease/{number}/call_forwarding",
+            "POST /lease/{number}/call_forwarding/enable", "POST /lease/{number}/call_forwarding/disable")
 
 # When the gateway is killed, and how many of 100 trials do so.
 MOMENTS = ("random", "journal-send", "send-apply", "apply-answer", "answer-journal")
@@ -105,15 +107,16 @@ def draw_fault(rng, index):
 
     A success of a write is true, and what a look shows. A refusal may be of a write that was applied.
     """
-    route = rng.choices((LEASE, TERMINATE, LOOK), (4, 3, 3))[0]
+    route = rng.choices((LEASE, TERMINATE, LOOK, rng.choice(SETTINGS)), (4, 3, 3, 2))[0]
+    is_said_of_it = route == LOOK or route in SETTINGS  # 404 would say that there is none
     kind = rng.choice(("status", "status", "status", "delay", "close", "reset", "truncate", "garbage",
-                       "html", "drip", "hang"))
+                       "html", "html", "html", "drip", "hang"))
     fault = {"route": route, "kind": kind, "count": rng.choice((1, 1, 1, 2, 3)),
              "when": rng.choice(("before", "after"))}
     if kind == "status":
-        refusals = (400, 403) if route == LOOK else REFUSALS
+        refusals = (400, 403) if is_said_of_it else REFUSALS
         fault["status"] = rng.choice((rng.choice(refusals), 500, 502, 503, 503, 504))
-        if route != LOOK and rng.random() < 0.4:
+        if not is_said_of_it and rng.random() < 0.4:
             fault["status"], fault["when"] = rng.choice(REFUSALS), "after"
         if is_limited(index) and rng.random() < 0.1:
             fault["status"] = 429
@@ -174,7 +177,9 @@ class _Drawing:
         return step
 
     def read(self, intents=()):
-        names = ["GetNumber", "GetLease", "ListLeases", "ListAvailableNumbers", "ListOperations"]
+        names = ["GetNumber", "GetLease", "ListLeases", "ListAvailableNumbers", "ListOperations",
+                 "BatchGetNumbers", "GetCallForwarding", "EnableCallForwarding", "DisableCallForwarding",
+                 "ConfigureFailover"]
         if intents and self.rng.random() < 0.5:
             return self.step(self.rng.choice(intents), read="GetOperation")
         return self.step(read=self.rng.choice(names), number=self.rng.randrange(NUMBERS))

@@ -12,8 +12,10 @@ fi
 step "Install"
 "$root/deploy/install.sh" --tests
 
-step "Test the checker, and what stands between gateways and database"
-for test in checker_test rights_test tcp_proxy_test plan_replicas_test; do /usr/bin/python3 "$root/tests/chaos/$test.py"; done
+step "Test the checker, and what stands between gateways, database and names"
+for test in checker_test answers_test rights_test tcp_proxy_test plan_test plan_replicas_test names_test; do
+  /usr/bin/python3 "$root/tests/chaos/$test.py"
+done
 
 build release lease-gateway lease-sandbox
 

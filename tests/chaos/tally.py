@@ -13,6 +13,9 @@ class Tally:
         self.blows = collections.Counter()  # to the database
         self.network = {}  # what became of connections between gateways and database
         self.rights = collections.Counter()  # to send
+        self.names = {}  # questions for the provider's name, by the fault that they met
+        self.spans = {}  # in which something befell them
+        self.excused = collections.Counter()  # what the machine was too busy for
         self.longest_orphaned = 0.0  # seconds
         self.caught = collections.Counter()
         self.faults = collections.Counter()
@@ -36,7 +39,7 @@ class Tally:
         return {
             "trials": self.trials, "calls": self.calls, "kills": self.kills, "caught": self.caught,
             "freezes": self.freezes, "blows": self.blows, "network": self.network,
-            "rights": self.rights,
+            "rights": self.rights, "names": self.names, "spans": self.spans, "excused": self.excused,
             "longest_orphaned": self.longest_orphaned,
             "faults": faults, "late": self.late, "settled_after": self.settled_after,
             "violations": self.violations, "max_rss": max(each.max_rss for each in gateways),

@@ -14,12 +14,15 @@ import threading
 import time
 import urllib.parse
 
+import names
 import plan_replicas
+import starvation
 from postgres import free_port
 
 # Short, so that a fault is settled soon.
 OPTIONS = {
     "threads": "2",
+    "resolve-timeout": "500ms",
     "connect-timeout": "500ms",
     "handshake-timeout": "600ms",
     "send-timeout": "500ms",
@@ -27,6 +30,8 @@ OPTIONS = {
     "read-timeout": "500ms",
     "default-deadline": "2s",
     "retry-budget-floor": "50",
+    # So that connections are made, and names looked up, all the time.
+    "pool-max-age": "500ms",
     "log-level": "info",
 }
 DEFAULT_DEADLINE = 2.0
@@ -54,7 +59,8 @@ class Sandbox:
         self.log = open(os.path.join(folder, "sandbox.log"), "wb")
         self.process = subprocess.Popen(
             [binary, "--port", "0", "--control-port", "0", "--ca-out", self.ca_file,
-             "--numbers", str(numbers), "--seed", str(seed), "--more-ports", str(ports - 1)],
+             "--numbers", str(numbers), "--seed", str(seed), "--more-ports", str(ports - 1),
+             "--certificate-host", names.CERTIFICATE_NAME],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         said, self.urls = {}, []
         while len(said) < 3:
@@ -69,6 +75,7 @@ class Sandbox:
         self.control = urllib.parse.urlparse(said["control"])
         self.ports = [urllib.parse.urlparse(url).port for url in self.urls]
         self.stops = []  # [from, to] in which it stood still
+        self.waits = starvation.Waits()
         self.local = threading.local()
 
     def ask(self, method, path, body=None):
@@ -99,6 +106,9 @@ class Sandbox:
     def writes(self, after=0):
         return self.ask("GET", f"writes?after={after}")["writes"]
 
+    def observe(self):
+        self.waits.sample(self.process.pid)
+
     def replica_of(self, port):
         """The index of the gateway that calls the provider by this port."""
         return self.ports.index(port)
@@ -123,10 +133,13 @@ class Sandbox:
 
 
 class Gateway:
-    """One of `replicas` that share a database; without a database, the only one, with a file."""
+    """One of `replicas` that share a database; without a database, the only one, with a file.
 
-    def __init__(self, binary, folder, sandbox, index=0, database=None):
-        self.binary, self.folder, self.sandbox = binary, folder, sandbox
+    `name_server`: the address of the one that it asks for the provider's.
+    """
+
+    def __init__(self, binary, folder, sandbox, name_server, index=0, database=None):
+        self.binary, self.folder, self.sandbox, self.name_server = binary, folder, sandbox, name_server
         self.index, self.database = index, database
         self.name = f"gateway {index}" if database else "the gateway"
         self.journal = os.path.join(folder, "journal.db")
@@ -134,23 +147,34 @@ class Gateway:
         self.port = free_port()
         self.process = None
         self.incarnation = 0
+        self.reached = 0  # the incarnation that the provider has answered
         self.up = False
         self.frozen = False
         self.lock = asyncio.Lock()  # one end, or freeze, at a time
         self.downs = []  # [from, to] in which it was not there
         self.max_rss = 0
         self.max_files = 0
+        self.waits = starvation.Waits()
+
+    def provider_port(self):
+        """By which it reaches the provider."""
+        if self.database and self.index == plan_replicas.SLEEPER:
+            return self.database.proxy.provider_port
+        return self.sandbox.ports[self.index]
+
+    def knows_the_provider(self):
+        """Whether the process that is there has had an answer of the provider."""
+        return self.up and self.reached == self.incarnation
 
     def command(self, idle_timeout):
-        options = {**OPTIONS, "listen": f"127.0.0.1:{self.port}",
-                   "upstream-url": self.sandbox.urls[self.index],
+        url = urllib.parse.urlparse(self.sandbox.urls[self.index])._replace(
+            netloc=f"{names.host(self.index)}:{self.provider_port()}").geturl()
+        options = {**OPTIONS, "listen": f"127.0.0.1:{self.port}", "upstream-url": url,
+                   "dns-servers": self.name_server,
                    "upstream-ca-file": self.sandbox.ca_file, "idle-timeout": idle_timeout}
         if self.database:
             if self.index == plan_replicas.SLEEPER:
                 options["idle-timeout"] = "0ms"
-                url = urllib.parse.urlparse(self.sandbox.urls[self.index])
-                options["upstream-url"] = url._replace(
-                    netloc=f"{url.hostname}:{self.database.proxy.provider_port}").geturl()
             options |= {"database-url": self.database.url(self.index),
                         "ownership-time": f"{OWNERSHIP_TIME:.0f}s"}
         else:
@@ -233,6 +257,7 @@ class Gateway:
         return any(start <= to and end >= since for since, to in self.downs)
 
     def observe(self):
+        self.waits.sample(self.process.pid)
         try:
             with open(f"/proc/{self.process.pid}/status") as file:
                 for line in file:

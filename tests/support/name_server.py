@@ -9,14 +9,18 @@ line, and ends with it:
   set {"NAME": {"A": ["192.0.2.1"], "AAAA": [], "CNAME": "OTHER", "ttl": 30,
                 "delay": {"A": 0.5}, "fault": {"AAAA": "swallow"}}}   what it knows from now on
   asked                                                               its questions so far, as JSON
+  counted                                          how many questions met which fault, as JSON
 
 A name that it does not know does not exist. Times are in seconds. Faults, by type or for all with
-"*": swallow, servfail, refused, nxdomain, truncate (over UDP; TCP has it all), wrong (another name's
-answer first).
+"*": swallow, servfail, refused, nxdomain, truncate (over UDP; TCP has it all), cut (truncated over UDP,
+and TCP ends without an answer), wrong (another name's answer first), garbage (bytes that are no
+answer, and the true one under another question's id; nothing else). A delay counts as a fault too.
 """
 
 import argparse
+import collections
 import json
+import os
 import socket
 import socketserver
 import struct
@@ -36,13 +40,14 @@ class Zone:
         self.lock = threading.Lock()
         self.names = {}
         self.asked = []
+        self.counted = collections.Counter()
 
     def set(self, names):
         with self.lock:
             self.names = {name.lower().rstrip("."): about for name, about in names.items()}
 
     def answers(self, packet, over):
-        """The packets that answer one, after their delay."""
+        """The packets that answer one, after their delay; None: the connection ends."""
         question = DNSRecord.parse(packet)
         name = str(question.q.qname).lower().rstrip(".")
         kind = QTYPE[question.q.qtype]
@@ -54,14 +59,19 @@ class Zone:
             reply.header.rcode = RCODE.NXDOMAIN
             return [reply.pack()]
         pick = lambda values: values.get(kind, values.get("*"))
-        time.sleep(pick(about.get("delay", {})) or 0)
+        delay = pick(about.get("delay", {})) or 0
         fault = pick(about.get("fault", {}))
+        with self.lock:
+            self.counted.update([fault] * bool(fault) + ["delay"] * bool(delay))
+        time.sleep(delay)
+        if fault == "cut" and over == "tcp":
+            return None
         if fault == "swallow":
             return []
         if fault in CODES:
             reply.header.rcode = CODES[fault]
             return [reply.pack()]
-        if fault == "truncate" and over == "udp":
+        if fault in ("truncate", "cut") and over == "udp":
             reply.header.tc = 1
             return [reply.pack()]
         ttl = about.get("ttl", 30)
@@ -74,6 +84,9 @@ class Zone:
         for address in about.get(kind, []):
             reply.add_answer(RR(owner, question.q.qtype, rdata=record(address), ttl=ttl))
         packets = [reply.pack()]
+        if fault == "garbage":
+            reply.header.id ^= 0x5555
+            return [os.urandom(40), reply.pack()]
         if fault == "wrong":
             other = DNSRecord.question("other.test", kind).reply()
             other.header.id = question.header.id
@@ -93,7 +106,10 @@ class OverTcp(socketserver.StreamRequestHandler):
     def handle(self):
         while len(length := self.rfile.read(2)) == 2:
             packet = self.rfile.read(struct.unpack("!H", length)[0])
-            for answer in self.server.zone.answers(packet, "tcp"):
+            answers = self.server.zone.answers(packet, "tcp")
+            if answers is None:
+                return
+            for answer in answers:
                 self.wfile.write(struct.pack("!H", len(answer)) + answer)
 
 
@@ -142,6 +158,9 @@ def main():
         elif command == "asked":
             with zone.lock:
                 print(json.dumps(zone.asked), flush=True)
+        elif command == "counted":
+            with zone.lock:
+                print(json.dumps(zone.counted), flush=True)
         else:
             print("unknown", flush=True)
 
