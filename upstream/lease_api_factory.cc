@@ -37,6 +37,7 @@ absl::StatusOr<std::unique_ptr<CachingLeaseApi>> MakeLeaseApi(
   const auto stats = options.stats;
   options.https.phases = std::shared_ptr<PhaseTimes>(stats, &stats->phases);
   options.https.handshakes = std::shared_ptr<HandshakeCounts>(stats, &stats->handshakes);
+  api.received = std::shared_ptr<ReceivedBytes>(stats, &stats->received);
   api.tolerated = std::shared_ptr<ToleratedLog>(stats, &stats->tolerated);
   auto https =
       std::make_unique<HttpsLeaseApi>(executor, *std::move(tls), options.https, std::move(api));

@@ -29,6 +29,7 @@ struct UpstreamStats {
   AttemptStats attempts;
   PhaseTimes phases;
   HandshakeCounts handshakes;
+  ReceivedBytes received;
   ToleratedLog tolerated;
   std::function<GuardedLeaseApi::Stats()> guard;
   std::function<ConnectionPool::Counts()> pool;
