@@ -88,7 +88,10 @@ absl::Status Server::StartAdmin() {
       io_->executor());
   if (config_.admin_listen.empty()) return absl::OkStatus();
   AdminPages pages;
-  pages.metrics = [this] { return metrics_->Text(); };
+  pages.metrics = [this] {
+    readiness_->AskWhileRefused();
+    return metrics_->Text();
+  };
   pages.config = [this] { return PrintConfig(config_); };
   pages.readiness = [this] { return readiness_->Look(); };
   pages.calls = io_->executor();

@@ -69,6 +69,10 @@ struct AttemptStats {
   // have them. A refusal of one number says nothing of the key.
   std::atomic<std::uint32_t> lists_forbidden{0};
 
+  bool is_forbidden(UpstreamOperation list) const {
+    const std::uint32_t bit = std::uint32_t{1} << static_cast<std::size_t>(list);
+    return (lists_forbidden.load(std::memory_order_relaxed) & bit) != 0;
+  }
   bool is_key_refused() const {
     return credentials_rejected.load(std::memory_order_relaxed) ||
            lists_forbidden.load(std::memory_order_relaxed) != 0;

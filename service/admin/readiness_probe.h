@@ -38,10 +38,15 @@ class ReadinessProbe {
   // reads go on, and those who lease are told why not.
   Readiness Look();
 
+  // Has the provider asked again, in the background and now and then, for what it refuses to the
+  // key. For whoever tells of that, as Look does: perhaps no caller asks for it any more, or
+  // another replica does, and then nobody would see that the key works again.
+  void AskWhileRefused();
+
  private:
-  // While it isn't ready no caller asks the provider, so nobody else would see that it takes the
-  // key again. Under the lock.
-  void AskProvider();
+  // Under the lock, as the next.
+  void AskWhileRefusedLocked(bool warm);
+  bool IsWarmLocked() const;
 
   const std::chrono::milliseconds warm_age_;
   const boost::asio::any_io_executor executor_;
