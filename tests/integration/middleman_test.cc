@@ -187,5 +187,30 @@ TEST_F(RoadTest, WhileTheProviderRefusesTheKeyReadsGoOnAndWritesSayIt) {
   }
 }
 
+// The list that was refused is not asked for by anybody any more, not even to refresh it.
+TEST_F(RoadTest, AlertEndsOnceTheKeyWorksAlthoughNobodyAsks) {
+  const std::string alert = "lease_gateway_upstream_credentials_rejected ";
+  for (const int status : {401, 403}) {
+    StartWarm();
+    config_.cache_idle = milliseconds(0);
+    Serve();
+    Always("*", absl::StrCat(R"("kind":"status","status":)", status));
+    v1::ListLeasesResponse response;
+    EXPECT_FALSE(stub_->ListLeases(Context().get(), {}, &response).ok());
+    EXPECT_NE(Ask("/metrics").body.find(alert + "1\n"), std::string::npos) << status;
+    EXPECT_THAT(Ask("/readyz").body, HasSubstr("key")) << status;
+    sandbox_->Control("DELETE", "/_sandbox/faults", "").IgnoreError();
+    // Nobody calls from here on but those who watch it.
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    bool is_over = false;
+    while (!is_over && std::chrono::steady_clock::now() < until) {
+      std::this_thread::sleep_for(milliseconds(100));
+      is_over = Ask("/metrics").body.find(alert + "0\n") != std::string::npos;
+    }
+    EXPECT_TRUE(is_over) << status;
+    EXPECT_THAT(Ask("/readyz").body, Not(HasSubstr("key"))) << status;
+  }
+}
+
 }  // namespace
 }  // namespace leasegateway

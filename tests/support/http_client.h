@@ -7,6 +7,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -15,14 +16,15 @@ namespace leasegateway {
 // A connection to a port of this machine, without a library that would know better than the test.
 class HttpClient {
  public:
-  explicit HttpClient(int port) : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
+  explicit HttpClient(int port, std::uint32_t address = INADDR_LOOPBACK)
+      : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
     timeval limit{20, 0};
     ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(static_cast<std::uint16_t>(port));
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connected_ = ::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0;
+    sockaddr_in peer{};
+    peer.sin_family = AF_INET;
+    peer.sin_port = htons(static_cast<std::uint16_t>(port));
+    peer.sin_addr.s_addr = htonl(address);
+    connected_ = ::connect(socket_, reinterpret_cast<sockaddr*>(&peer), sizeof(peer)) == 0;
   }
   ~HttpClient() { ::close(socket_); }
   HttpClient(const HttpClient&) = delete;
@@ -55,8 +57,9 @@ struct HttpAnswer {
 };
 
 inline HttpAnswer Http(int port, const std::string& method, const std::string& path,
-                       const std::string& body = "", const std::string& headers = "") {
-  HttpClient client(port);
+                       const std::string& body = "", const std::string& headers = "",
+                       std::uint32_t address = INADDR_LOOPBACK) {
+  HttpClient client(port, address);
   client.Send(method + " " + path + " HTTP/1.1\r\nhost: test\r\nconnection: close\r\n" + headers +
               "content-length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
   const std::string all = client.ReadAll();
