@@ -63,6 +63,7 @@ absl::StatusOr<std::unique_ptr<CachingLeaseApi>> MakeLeaseApi(
   options.https.phases = std::shared_ptr<PhaseTimes>(stats, &stats->phases);
   options.https.handshakes = std::shared_ptr<HandshakeCounts>(stats, &stats->handshakes);
   options.https.lookups = std::shared_ptr<LookupCounts>(stats, &stats->lookups);
+  api.received = std::shared_ptr<ReceivedBytes>(stats, &stats->received);
   api.tolerated = std::shared_ptr<ToleratedLog>(stats, &stats->tolerated);
   auto https =
       std::make_unique<HttpsLeaseApi>(executor, *std::move(tls), options.https, std::move(api));

@@ -32,6 +32,7 @@ struct UpstreamStats {
   PhaseTimes phases;
   HandshakeCounts handshakes;
   LookupCounts lookups;
+  ReceivedBytes received;
   ToleratedLog tolerated;
   std::function<GuardedLeaseApi::Stats()> guard;
   std::function<ConnectionPool::Counts()> pool;

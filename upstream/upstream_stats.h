@@ -70,10 +70,29 @@ struct AttemptStats {
   // have them. A refusal of one number says nothing of the key.
   std::atomic<std::uint32_t> lists_forbidden{0};
 
+  bool is_forbidden(UpstreamOperation list) const {
+    const std::uint32_t bit = std::uint32_t{1} << static_cast<std::size_t>(list);
+    return (lists_forbidden.load(std::memory_order_relaxed) & bit) != 0;
+  }
   bool is_key_refused() const {
     return credentials_rejected.load(std::memory_order_relaxed) ||
            lists_forbidden.load(std::memory_order_relaxed) != 0;
   }
+};
+
+// Bytes of the provider's answers, by operation: as they came, with their header, without TLS; and
+// the text that became of their bodies. Thread-safe.
+struct ReceivedBytes {
+  using Counts = std::array<std::atomic<std::uint64_t>, kUpstreamOperationNames.size()>;
+
+  void Add(UpstreamOperation operation, std::size_t came, std::size_t became) {
+    const auto index = static_cast<std::size_t>(operation);
+    wire[index].fetch_add(came, std::memory_order_relaxed);
+    text[index].fetch_add(became, std::memory_order_relaxed);
+  }
+
+  Counts wire{};
+  Counts text{};
 };
 
 }  // namespace leasegateway

@@ -1,6 +1,7 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_VALIDATORS_H_
 #define LEASE_GATEWAY_UPSTREAM_VALIDATORS_H_
 
+#include <cstddef>
 #include <string>
 
 namespace leasegateway {
@@ -10,6 +11,9 @@ namespace leasegateway {
 struct Validators {
   std::string etag;           // with its quotation marks, and W/ if it is weak
   std::string last_modified;  // an HTTP date
+  // A mark of the key that the list was asked for with, of use in this process alone: what another
+  // key's account has may have the same validators.
+  std::size_t key = 0;
 
   bool empty() const { return etag.empty() && last_modified.empty(); }
   friend bool operator==(const Validators&, const Validators&) = default;

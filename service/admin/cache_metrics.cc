@@ -80,6 +80,17 @@ std::vector<MetricDeclaration> CacheDeclarations() {
            out.Add({list, "given_up"}, static_cast<double>(of.given_up));
          });
        }},
+      {"lease_gateway_cache_unchanged_total",
+       kMetricCounter,
+       "1",
+       {"list"},
+       "Of those that are ok, the lists that did not have to come, as the provider said that they "
+       "were as before (304)",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         if (!s.cache) return;
+         out.Add({"available"}, static_cast<double>(s.cache->available.unchanged));
+         out.Add({"leases"}, static_cast<double>(s.cache->leases.unchanged));
+       }},
       {"lease_gateway_cache_history_lists",
        kMetricGauge,
        "1",

@@ -14,11 +14,18 @@
 namespace leasegateway {
 namespace {
 
-// Keeps `api` until its answer is there, which nobody reads.
-boost::asio::awaitable<void> Ask(std::shared_ptr<CachingLeaseApi> api, CallContext context) {
+// They keep `api` until its answer is there, which nobody reads.
+boost::asio::awaitable<void> AskForNumbers(std::shared_ptr<CachingLeaseApi> api,
+                                           CallContext context) {
   auto asking = api->FindAvailability(std::move(context));
   const auto answer = co_await std::move(asking);
-  if (!answer.ok()) spdlog::debug("not ready: {}", std::string(answer.status().message()));
+  if (!answer.ok()) spdlog::debug("refused: {}", std::string(answer.status().message()));
+}
+boost::asio::awaitable<void> AskForLeases(std::shared_ptr<CachingLeaseApi> api,
+                                          CallContext context) {
+  auto asking = api->FindLeases(std::move(context));
+  const auto answer = co_await std::move(asking);
+  if (!answer.ok()) spdlog::debug("refused: {}", std::string(answer.status().message()));
 }
 
 }  // namespace
@@ -64,22 +71,31 @@ Readiness ReadinessProbe::Look() {
                         ? "the provider does not take the gateway's API key"
                         : "the provider forbids lists to the gateway's API key",
                     warm ? "; memory still answers" : "", "\n");
-    if (!warm) AskProvider();
+    AskProvider(warm);
   }
   return readiness;
 }
 
-void ReadinessProbe::AskProvider() {
-  constexpr std::chrono::seconds kEvery{5};
+void ReadinessProbe::AskProvider(bool is_ready) {
+  const std::chrono::seconds every(is_ready ? 60 : 5);
   const auto now = std::chrono::steady_clock::now();
-  if (now - asked_ < kEvery) return;
+  if (asked_ && now - *asked_ < every) return;
   asked_ = now;
   CallContext context;
   context.call_id = "readiness";
   context.deadline = now + std::chrono::seconds(3);
-  auto asking = Ask(api_, std::move(context));
-  boost::asio::co_spawn(boost::asio::make_strand(executor_), std::move(asking),
-                        boost::asio::detached);
+  context.max_staleness = std::chrono::milliseconds(0);
+  context.background = true;
+  const auto ask = [this](boost::asio::awaitable<void> asking) {
+    boost::asio::co_spawn(boost::asio::make_strand(executor_), std::move(asking),
+                          boost::asio::detached);
+  };
+  const AttemptStats& attempts = upstream_->attempts;
+  const bool leases_alone = !attempts.credentials_rejected.load(std::memory_order_relaxed) &&
+                            !attempts.is_forbidden(UpstreamOperation::kListAvailableNumbers);
+  if (!leases_alone) ask(AskForNumbers(api_, context));
+  context.stats = std::make_shared<CallStats>();
+  if (attempts.is_forbidden(UpstreamOperation::kListLeases)) ask(AskForLeases(api_, context));
 }
 
 }  // namespace leasegateway

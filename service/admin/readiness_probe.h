@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <mutex>
+#include <optional>
 
 #include "absl/status/status.h"
 #include "service/admin/admin_pages.h"
@@ -39,9 +40,10 @@ class ReadinessProbe {
   Readiness Look();
 
  private:
-  // While it isn't ready no caller asks the provider, so nobody else would see that it takes the
-  // key again. Under the lock.
-  void AskProvider();
+  // Asks for the lists that were refused, now and then: where nobody reads them, nobody else would
+  // see that the provider takes the key again. While it isn't ready, that is everybody. Under the
+  // lock.
+  void AskProvider(bool is_ready);
 
   const std::chrono::milliseconds warm_age_;
   const boost::asio::any_io_executor executor_;
@@ -50,7 +52,7 @@ class ReadinessProbe {
   std::function<absl::Status()> purchases_;
   std::shared_ptr<CachingLeaseApi> api_;  // null: not attached
   std::shared_ptr<const UpstreamStats> upstream_;
-  std::chrono::steady_clock::time_point asked_;
+  std::optional<std::chrono::steady_clock::time_point> asked_;  // nothing: never
 };
 
 }  // namespace leasegateway

@@ -48,6 +48,20 @@ std::vector<MetricDeclaration> UpstreamDeclarations() {
            }
          }
        }},
+      {"lease_gateway_upstream_received_bytes_total",
+       kMetricCounter,
+       "bytes",
+       {"operation", "kind"},
+       "Answers of the provider: as they came, with their header, without TLS (wire), and the text "
+       "that became of their bodies (text)",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         for (std::size_t i = 0; s.upstream && i < kUpstreamOperationNames.size(); ++i) {
+           const ReceivedBytes& received = s.upstream->stats->received;
+           const std::string operation(kUpstreamOperationNames[i]);
+           out.Add({operation, "wire"}, static_cast<double>(received.wire[i]));
+           out.Add({operation, "text"}, static_cast<double>(received.text[i]));
+         }
+       }},
       {"lease_gateway_upstream_attempt_seconds",
        kMetricHistogram,
        "seconds",

@@ -188,6 +188,28 @@ TEST_F(AdminTest, AScrapeFindsThatOutWhereNobodyAsksForReadiness) {
   EXPECT_EQ(refused, 0);
 }
 
+// Or the alert would stay for as long as nobody reads that list.
+TEST_F(AdminTest, ListThatWasForbiddenOnceIsAskedForAgain) {
+  StartWithAdmin();
+  FirstAvailable();
+  const std::string metric = "lease_gateway_upstream_credentials_rejected ";
+  EXPECT_THAT(Ask("/metrics").body, HasSubstr(metric + "0\n"));
+  Fault(R"({"route":"GET /leased","kind":"status","status":403,"count":1})");
+  v1::ListLeasesResponse response;
+  EXPECT_FALSE(stub_->ListLeases(Context().get(), {}, &response).ok());
+  // Nobody reads it, and memory has the numbers: it is the look itself that asks.
+  const HttpAnswer ready = Ask("/readyz");
+  EXPECT_EQ(ready.status, 200);
+  EXPECT_THAT(ready.body, HasSubstr("the provider forbids lists to the gateway's API key"));
+  std::string text;
+  for (int i = 0; i < 1'000 && text.find(metric + "0\n") == std::string::npos; ++i) {
+    std::this_thread::sleep_for(milliseconds(10));
+    text = Ask("/metrics").body;
+  }
+  EXPECT_THAT(text, HasSubstr(metric + "0\n"));
+  EXPECT_EQ(Ask("/readyz").body, "ready\n");
+}
+
 TEST_F(AdminTest, WarmGatewayStaysReadyWithARefusedKey) {
   StartWithAdmin();
   const std::string number = FirstAvailable();

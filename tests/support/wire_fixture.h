@@ -76,7 +76,7 @@ class WireFixture : public testing::Test {
     HttpsLeaseApi::Options options;
     options.base_path = "/numbers";
     options.host_header = "localhost";
-    options.authorization = [] { return std::string("Bearer key"); };
+    options.authorization = [this] { return authorization_; };
     io_ = std::make_unique<boost::asio::io_context>();
     api_ = std::make_unique<HttpsLeaseApi>(io_->get_executor(), *std::move(tls), https_, options);
   }
@@ -130,6 +130,7 @@ class WireFixture : public testing::Test {
   }
 
   HttpsOptions https_;
+  std::string authorization_ = "Bearer key";
   std::unique_ptr<WireServer> server_;
   std::unique_ptr<boost::asio::io_context> io_;
   std::unique_ptr<HttpsLeaseApi> api_;

@@ -22,6 +22,7 @@
 #include "leasegateway/v1/lease_service.pb.h"
 #include "upstream/availability/availability.h"
 #include "upstream/availability/cache_environment.h"
+#include "upstream/availability/cache_stats.h"
 #include "upstream/availability/change_log.h"
 #include "upstream/availability/freshness.h"
 #include "upstream/availability/logged_lists.h"
@@ -58,6 +59,7 @@ template <typename List>
 struct AnsweredList {
   Validators validators;  // empty: there is no list
   List list = {};
+  std::uint64_t writes = 0;  // that had returned when it was asked for
 };
 
 // Where one value lives. Guarded by the account's lock.
@@ -66,6 +68,7 @@ struct CachedValue {
   std::shared_ptr<const Value> value;         // null: none
   std::shared_ptr<ReadFlight<Value>> flight;  // the latest; null: none
   std::uint64_t min_writes = 0;               // a value has to have seen so many writes
+  std::uint64_t last_change = 0;  // of a list: the latest write that may have changed it
   RefreshPace pace;
   std::chrono::steady_clock::time_point last_used =
       std::chrono::steady_clock::time_point::min();  // by a reader
@@ -84,38 +87,6 @@ struct Found {
   bool from_list = false;    // a number out of the list
   bool from_others = false;  // the request that was waited for was another replica's
   CacheOutcome outcome;
-};
-
-struct CacheStats {
-  struct Refreshes {  // requests to the provider for memory
-    std::uint64_t ok = 0;
-    std::uint64_t failed = 0;
-    std::uint64_t given_up = 0;  // because nobody waited any more, or too little time was left
-  };
-  Refreshes available;
-  Refreshes leases;
-  Refreshes numbers;  // single ones
-  // Since the provider was asked for the list that memory has; nothing: it has none.
-  std::optional<std::chrono::steady_clock::duration> available_age;
-  std::optional<std::chrono::steady_clock::duration> leases_age;
-  std::size_t available_numbers = 0;  // in the list
-  std::size_t bytes = 0;              // of the lists
-  std::size_t single_numbers = 0;     // kept beside the lists
-
-  struct Shared {                      // with other replicas
-    bool is_up = false;                // the latest exchange with the log succeeded
-    std::uint64_t sequence = 0;        // of the log, as far as it was read
-    std::size_t pending = 0;           // writes that are not in the log yet
-    std::uint64_t appended = 0;        // writes of this process that are
-    std::uint64_t loaded = 0;          // refreshes that were read, whoever made them
-    std::uint64_t made = 0;            // refreshes of this process that the log took
-    std::uint64_t made_bytes = 0;      // of the lists and differences in them
-    std::uint64_t claims_given = 0;    // the right to ask the provider for all
-    std::uint64_t claims_refused = 0;  // others ask, or have asked
-    std::uint64_t restored = 0;        // times the lists were read anew from a checkpoint
-    std::uint64_t failed = 0;          // exchanges
-  };
-  std::optional<Shared> shared;  // nothing: they are this process's own
 };
 
 // A state of the available numbers that other replicas know too: an entry of a log.
@@ -288,6 +259,11 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
   CacheStats::Refreshes& RefreshesOf(const Cell<AvailableValue>&) { return refreshes_.available; }
   CacheStats::Refreshes& RefreshesOf(const Cell<LeasesValue>&) { return refreshes_.leases; }
   CacheStats::Refreshes& RefreshesOf(const Cell<NumberValue>&) { return refreshes_.numbers; }
+  template <typename Value>
+  void CountUnchanged(const Cell<Value>& cell) {
+    const std::lock_guard lock(mutex_);
+    ++RefreshesOf(cell).unchanged;
+  }
   bool IsStopped();
   // Answers of the provider become values.
   static boost::asio::awaitable<Result<AvailableValue>> Fetch(
@@ -303,18 +279,22 @@ class CachedAccount : public std::enable_shared_from_this<CachedAccount> {
                                                            Stamp stamp);
   bool HasNumbers();
   bool HasLeases();
-  // Asks for a list, and again before an empty one is believed. `item`: what it has, for the log.
+  // Asks for a list, unless it is the one of `known`; for all of it before an empty one is believed
+  // and after an answer that can't be read. `item`: what it has, for the log.
   template <typename List>
   static boost::asio::awaitable<absl::StatusOr<Reply<typename List::Value>>> AskForList(
       std::shared_ptr<CachedAccount> self, CallContext context, Validators known,
       std::string_view item, bool (CachedAccount::*has_some)());
-  template <typename List>
-  AnsweredList<List> Copied(const AnsweredList<List>& answered) const {
+  // What to ask with. Nothing after a write that may have changed the list: that it is as it was
+  // before could only be said by a copy, on the way, that is too old, or by validators that don't
+  // tell the two apart.
+  template <typename List, typename Value>
+  AnsweredList<List> KnownOf(const AnsweredList<List>& answered, const Cell<Value>& cell) const {
     const std::lock_guard lock(mutex_);
-    return answered;
+    return answered.writes < cell.last_change ? AnsweredList<List>() : answered;
   }
   template <typename List>
-  void Remember(AnsweredList<List>& answered, Validators validators, List list);
+  void Remember(AnsweredList<List>& answered, AnsweredList<List> known);
   void ForgetAnswer(const Cell<AvailableValue>&);
   void ForgetAnswer(const Cell<LeasesValue>&);
   std::shared_ptr<const Availability> Built(const Reply<NumberList>& reply) const;

@@ -29,7 +29,7 @@ v1::ResponseMetadata Confirmed(v1::ResponseMetadata metadata, const v1::Response
 }
 
 // An answer that can't be read: perhaps it is what the list was asked for with that is at fault, so
-// the next time all of it is asked for.
+// all of it is asked for then.
 bool MakesVoid(const absl::Status& status) {
   return ReasonOf(status) == reason::kUpstreamMalformed;
 }
@@ -239,8 +239,14 @@ template <typename List>
 asio::awaitable<absl::StatusOr<Reply<typename List::Value>>> CachedAccount::AskForList(
     std::shared_ptr<CachedAccount> self, CallContext context, Validators known,
     std::string_view item, bool (CachedAccount::*has_some)()) {
+  const bool has_conditions = !known.empty();
   auto asking = self->inner_->Perform(context, List(std::move(known)));
   auto reply = co_await std::move(asking);
+  if (has_conditions && MakesVoid(reply.status())) {
+    spdlog::warn("asking for all {}s: {}", item, std::string(reply.status().message()));
+    auto whole = self->inner_->Perform(context, List());
+    reply = co_await std::move(whole);
+  }
   const auto is_empty = [&reply] {
     return reply.ok() && !reply->is_unchanged && reply->value.empty();
   };
@@ -257,17 +263,14 @@ asio::awaitable<absl::StatusOr<Reply<typename List::Value>>> CachedAccount::AskF
 }
 
 template <typename List>
-void CachedAccount::Remember(AnsweredList<List>& answered, Validators validators, List list) {
-  if (validators.empty()) list = {};
+void CachedAccount::Remember(AnsweredList<List>& answered, AnsweredList<List> known) {
+  if (known.validators.empty()) known.list = {};
   const std::lock_guard lock(mutex_);
-  answered.validators = std::move(validators);
-  std::swap(answered.list, list);  // what was there is freed without the lock
+  std::swap(answered, known);  // what was there is freed without the lock
 }
 
-void CachedAccount::ForgetAnswer(const Cell<AvailableValue>&) {
-  Remember(answered_numbers_, {}, {});
-}
-void CachedAccount::ForgetAnswer(const Cell<LeasesValue>&) { Remember(answered_leases_, {}, {}); }
+void CachedAccount::ForgetAnswer(const Cell<AvailableValue>&) { Remember(answered_numbers_, {}); }
+void CachedAccount::ForgetAnswer(const Cell<LeasesValue>&) { Remember(answered_leases_, {}); }
 
 asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
     std::shared_ptr<CachedAccount> self, std::shared_ptr<Cell<AvailableValue>> cell,
@@ -280,7 +283,7 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
     if (loaded) co_return loaded;
     stamp = self->StampNow();
   }
-  auto known = self->Copied(self->answered_numbers_);
+  auto known = self->KnownOf(self->answered_numbers_, *cell);
   auto asking = AskForList<operation::ListAvailableNumbers>(self, context, known.validators,
                                                             "number", &CachedAccount::HasNumbers);
   auto reply = co_await std::move(asking);
@@ -301,15 +304,18 @@ asio::awaitable<CachedAccount::Result<AvailableValue>> CachedAccount::Fetch(
   } else {
     known.list = known.list->Renewed(Confirmed(known.list->metadata(), reply->metadata),
                                      self->environment_.pin);
+    self->CountUnchanged(*cell);
   }
-  self->Remember(self->answered_numbers_, known.validators, known.list);
+  known.writes = stamp.writes;
+  self->Remember(self->answered_numbers_, known);
   if (turn.is_shared) {
     auto sharing = ShareNumbers(self, known.list, turn, stamp);
     const bool is_shared = co_await std::move(sharing);
     auto value = is_shared ? self->ValueOf(*self->available_) : nullptr;
     // The log's list is another object: one of them is enough.
     if (value && known.list->HasNumbersOf(*value->numbers)) {
-      self->Remember(self->answered_numbers_, std::move(known.validators), value->numbers);
+      known.list = value->numbers;
+      self->Remember(self->answered_numbers_, known);
     }
     if (value) co_return value;
   }
@@ -339,7 +345,7 @@ asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
     if (loaded) co_return loaded;
     stamp = self->StampNow();
   }
-  auto known = self->Copied(self->answered_leases_);
+  auto known = self->KnownOf(self->answered_leases_, *cell);
   auto asking = AskForList<operation::ListLeases>(self, context, known.validators, "lease",
                                                   &CachedAccount::HasLeases);
   auto reply = co_await std::move(asking);
@@ -361,8 +367,10 @@ asio::awaitable<CachedAccount::Result<LeasesValue>> CachedAccount::Fetch(
   } else {
     known.list = RenewedLeases(known.list, Confirmed(MetadataOfLeases(known.list), reply->metadata),
                                self->environment_.pin);
+    self->CountUnchanged(*cell);
   }
-  self->Remember(self->answered_leases_, known.validators, known.list);
+  known.writes = stamp.writes;
+  self->Remember(self->answered_leases_, known);
   if (turn.is_shared) {
     auto sharing = ShareLeases(self, known.list, turn, stamp);
     const bool is_shared = co_await std::move(sharing);

@@ -130,6 +130,8 @@ const Write& CachedAccount::EnterLocked(Write write) {
     NumberCellLocked(entered.phone_number) = std::make_shared<Cell<NumberValue>>();
     NumberCellLocked(entered.phone_number)->min_writes = entered.sequence;
   }
+  if (entered.effect != Effect::kConfigured) available_->last_change = entered.sequence;
+  if (entered.effect != Effect::kGone) leases_->last_change = entered.sequence;
   if (entered.effect == Effect::kEnded || entered.effect == Effect::kUnknown) {
     available_->min_writes = entered.sequence;
   }

@@ -2,6 +2,8 @@
 #define LEASE_GATEWAY_UPSTREAM_PROVIDER_CONDITIONAL_H_
 
 #include <boost/beast/http/fields.hpp>
+#include <cstddef>
+#include <string_view>
 
 #include "upstream/validators.h"
 
@@ -13,6 +15,9 @@ namespace leasegateway {
 // most: one without could be an asterisk, which every list matches. A Last-Modified less than a
 // second before the answer's Date is none: the list may have changed again in that second.
 Validators ValidatorsOf(const boost::beast::http::fields& answer);
+
+// The mark of a key, given as it stands in the request; of use in this process alone.
+std::size_t MarkOfKey(std::string_view authorization);
 
 // Asks for nothing if the list is still the one of `known`.
 void SetConditions(const Validators& known, boost::beast::http::fields& request);

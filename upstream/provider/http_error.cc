@@ -135,8 +135,10 @@ absl::Status FromMiddleman(const HttpFailure& failure, std::chrono::system_clock
   }
   if (failure.body.empty()) {
     absl::StrAppend(&who, who.empty() ? "" : "; ",
-                    failure.has_unread_body ? "its body comes in an encoding that was not asked for"
-                                            : "no body");
+                    failure.unread_encoding.empty()
+                        ? "no body"
+                        : absl::StrCat("its content-encoding, which was not asked for, is ",
+                                       failure.unread_encoding));
   }
   const std::string message = absl::StrCat("the answer ", failure.status, " to ", failure.operation,
                                            " is not the provider's but of something in between",

@@ -14,7 +14,7 @@ namespace leasegateway {
 struct HttpFailure {
   int status = 0;
   std::string body;
-  bool has_unread_body = false;  // in an encoding that was not asked for; `body` is empty
+  std::string unread_encoding;  // that was not asked for, so that `body` is empty; empty: none
   std::string retry_after;
   bool is_write = false;      // the operation changes something at the provider
   std::string operation;      // for the message: "GET /leases"

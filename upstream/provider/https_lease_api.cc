@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
+#include <cstddef>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -112,7 +113,7 @@ absl::StatusOr<Answer> AnswerOf(const Route& route, Deadline deadline,
     return answer;
   }
   header->body = std::string(response.body().text.view());
-  header->has_unread_body = response.body().is_dropped;
+  header->unread_encoding = std::move(response.body().dropped_encoding);
   return FromHttp(*header, std::chrono::system_clock::now());
 }
 
@@ -131,13 +132,17 @@ HttpsLeaseApi::~HttpsLeaseApi() {
   connector_->Stop();
 }
 
-HttpRequest HttpsLeaseApi::MakeRequest(const Route& route, const TraceContext& span) const {
+HttpRequest HttpsLeaseApi::MakeRequest(const Route& route, const std::string& authorization,
+                                       const TraceContext& span) const {
   HttpRequest request(http::string_to_verb(route.method), options_.base_path + route.path, 11);
   request.set(http::field::host, options_.host_header);
-  request.set(http::field::authorization, options_.authorization());
+  request.set(http::field::authorization, authorization);
   request.set(http::field::user_agent, options_.user_agent);
   request.set(http::field::accept, "application/json");
   request.set(http::field::accept_encoding, route.is_list ? "gzip" : "identity");
+  // Nobody on the way shall answer from memory (RFC 9111, 5.2.1.4): a look that showed a number as
+  // it was before a purchase would have it bought again.
+  if (!route.is_write()) request.set(http::field::cache_control, "no-cache");
   SetConditions(route.known, request);
   request.set("traceparent", span.Traceparent());
   if (!span.tracestate.empty()) request.set("tracestate", span.tracestate);
@@ -149,14 +154,16 @@ HttpRequest HttpsLeaseApi::MakeRequest(const Route& route, const TraceContext& s
   return request;
 }
 
-asio::awaitable<absl::StatusOr<Answer>> HttpsLeaseApi::Exchange(CallContext context, Route route,
-                                                                HttpFailure* header) {
+asio::awaitable<absl::StatusOr<Answer>> HttpsLeaseApi::Exchange(CallContext context,
+                                                                UpstreamOperation operation,
+                                                                Route route, HttpFailure* header) {
   co_await asio::this_coro::throw_if_cancelled(false);
   using Failure = HttpsConnection::Result::Failure;
   const auto started = Clock::now();
   const Deadline send_before = route.is_write() ? context.send_before : Deadline::max();
   // No write waits for a connection that it can't use any more.
   const Deadline ready_by = std::min(context.deadline, send_before);
+  std::size_t key = 0;  // the mark of the one that was sent
 
   HttpsConnection::Result result;
   for (;;) {
@@ -173,9 +180,13 @@ asio::awaitable<absl::StatusOr<Answer>> HttpsLeaseApi::Exchange(CallContext cont
     if (Clock::now() >= context.deadline) co_return DeadlineError(route.name);
     ++context.stats->attempts;
     const TraceContext span = context.trace ? NewSpan(*context.trace) : NewTrace();
-    auto exchange = (*lease)->Exchange(MakeRequest(route, span), context.deadline, route.is_write(),
-                                       send_before);
+    const std::string authorization = options_.authorization();
+    key = MarkOfKey(authorization);
+    if (route.known.key != key) route.known = {};
+    auto exchange = (*lease)->Exchange(MakeRequest(route, authorization, span), context.deadline,
+                                       route.is_write(), send_before);
     result = co_await std::move(exchange);
+    options_.received->Add(operation, result.received, result.response.body().text.size());
     if (result.reusable) lease->Recycle();
     const bool died_idle = !lease->fresh() && result.failure == Failure::kTransport &&
                            !result.timed_out && !result.got_byte;
@@ -187,7 +198,9 @@ asio::awaitable<absl::StatusOr<Answer>> HttpsLeaseApi::Exchange(CallContext cont
       result.failure == Failure::kNone ? result.response.result_int() : 0,
       std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - started).count(),
       result.cause);
-  co_return AnswerOf(route, context.deadline, std::move(result), header);
+  auto answer = AnswerOf(route, context.deadline, std::move(result), header);
+  if (answer.ok() && !answer->validators.empty()) answer->validators.key = key;
+  co_return answer;
 }
 
 asio::awaitable<absl::StatusOr<AnyReply>> HttpsLeaseApi::Call(CallContext context,
@@ -196,7 +209,7 @@ asio::awaitable<absl::StatusOr<AnyReply>> HttpsLeaseApi::Call(CallContext contex
   const auto stats = context.stats;
   const std::string name = route.name;
   HttpFailure header;
-  auto exchanging = Exchange(std::move(context), std::move(route), &header);
+  auto exchanging = Exchange(std::move(context), IdOf(operation), std::move(route), &header);
   const auto answer = co_await std::move(exchanging);
   auto decoded = DecodeReply(operation, answer);
   if (answer.ok() && !answer->is_unchanged && IsMiddlemans(header.status, answer->body, decoded)) {

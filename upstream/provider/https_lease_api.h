@@ -12,6 +12,7 @@
 #include "upstream/tolerated.h"
 #include "upstream/transport/connection_pool.h"
 #include "upstream/transport/https_connector.h"
+#include "upstream/upstream_stats.h"
 
 namespace leasegateway {
 
@@ -26,8 +27,9 @@ class HttpsLeaseApi final : public LeaseApi {
     // The header's value, a secret: "Bearer …". Called for each request, from any thread.
     std::function<std::string()> authorization;
     std::string user_agent;
-    // Never null: what replies were taken in spite of.
+    // Never null: what replies were taken in spite of, and how large they were.
     std::shared_ptr<ToleratedLog> tolerated = std::make_shared<ToleratedLog>();
+    std::shared_ptr<ReceivedBytes> received = std::make_shared<ReceivedBytes>();
   };
   HttpsLeaseApi(const boost::asio::any_io_executor& executor,
                 std::shared_ptr<boost::asio::ssl::context> tls, const HttpsOptions& https,
@@ -43,10 +45,12 @@ class HttpsLeaseApi final : public LeaseApi {
  private:
   // What a success, or a 304 to a request that allowed it, brought. Leaves in `header` what the
   // answer's says, which lives until then.
-  boost::asio::awaitable<absl::StatusOr<Answer>> Exchange(CallContext context, Route route,
+  boost::asio::awaitable<absl::StatusOr<Answer>> Exchange(CallContext context,
+                                                          UpstreamOperation operation, Route route,
                                                           HttpFailure* header);
-  // `span` is the exchange's own.
-  HttpRequest MakeRequest(const Route& route, const TraceContext& span) const;
+  // `authorization` is the header's value; `span` is the exchange's own.
+  HttpRequest MakeRequest(const Route& route, const std::string& authorization,
+                          const TraceContext& span) const;
 
   const Options options_;
   const std::shared_ptr<HttpsConnector> connector_;

@@ -180,16 +180,16 @@ asio::awaitable<HttpsConnection::Result> HttpsConnection::SendAndReceive(HttpReq
     for (int left = kMaxInterim; left >= 0; --left) {
       parser.emplace();
       Prepare(*parser, request);
-      co_await http::async_read_header(stream_, buffer_, *parser,
-                                       asio::redirect_error(asio::use_awaitable, error));
+      result.received += co_await http::async_read_header(
+          stream_, buffer_, *parser, asio::redirect_error(asio::use_awaitable, error));
       if (error || !IsInterim(parser->get().result_int())) break;
       interim = true;
     }
   }
   if (!error) {
     begin(Phase::kRead, "reading the answer", options_.read_timeout);
-    co_await http::async_read(stream_, buffer_, *parser,
-                              asio::redirect_error(asio::use_awaitable, error));
+    result.received += co_await http::async_read(stream_, buffer_, *parser,
+                                                 asio::redirect_error(asio::use_awaitable, error));
   }
   timer.reset();
   result.got_byte = interim || (parser && parser->got_some()) || buffer_.size() > 0;

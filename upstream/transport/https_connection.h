@@ -10,6 +10,7 @@
 #include <boost/beast/http/string_body.hpp>
 #include <boost/beast/ssl/ssl_stream.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -89,6 +90,8 @@ class HttpsConnection {
     bool tls_alert = false;
     bool got_byte = false;  // of the answer
     bool reusable = false;  // may serve another exchange
+    // Bytes of the answer, as far as it was read: with its header, and before they are inflated.
+    std::size_t received = 0;
     HttpResponse response;  // when there is no failure
   };
   // One request, one answer, which may come in gzip if the request's Accept-Encoding says just

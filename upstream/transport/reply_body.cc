@@ -71,10 +71,10 @@ void ReplyBody::reader::init(const boost::optional<std::uint64_t>& length,
   const bool is_gzip = codings.size() == 1 && (absl::EqualsIgnoreCase(codings[0], "gzip") ||
                                                absl::EqualsIgnoreCase(codings[0], "x-gzip"));
   if (!codings.empty() && !(is_gzip && body_.takes_gzip)) {
-    body_.is_dropped = true;
+    body_.dropped_encoding = Quoted(absl::StrJoin(codings, ", "));
     if (http::to_status_class(header_.result_int()) != http::status_class::successful) return;
-    body_.problem = absl::StrCat("its content-encoding, which was not asked for, is ",
-                                 Quoted(absl::StrJoin(codings, ", ")));
+    body_.problem =
+        absl::StrCat("its content-encoding, which was not asked for, is ", body_.dropped_encoding);
     error = Unreadable();
     return;
   }
@@ -87,7 +87,7 @@ void ReplyBody::reader::init(const boost::optional<std::uint64_t>& length,
 
 void ReplyBody::reader::Take(std::string_view bytes, beast::error_code& error) {
   error = {};
-  if (body_.is_dropped) return;
+  if (!body_.dropped_encoding.empty()) return;
   if (!inflater_) {
     // The parser's own limit has seen to it that it is not too large.
     body_.text.Append(bytes);

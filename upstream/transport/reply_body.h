@@ -21,16 +21,15 @@ namespace leasegateway {
 // The body of an answer (a Body of Beast's), which becomes text while it arrives, where a parser
 // can read it in place. Its Content-Encoding (RFC 9110, 8.4) is `identity`, or `gzip` or `x-gzip`
 // if the request asked for that. With any other a success can't be read; what else comes in one is
-// dropped, since it can't show whose it is, and `is_dropped` is true. More text than the limit is
-// Beast's error body_limit.
+// dropped, since it can't show whose it is. More text than the limit is Beast's error body_limit.
 struct ReplyBody {
   struct value_type {
     // Set before reading: bytes of text at most, and whether gzip was asked for.
     std::size_t limit = 0;
     bool takes_gzip = false;
     PaddedText text;
-    bool is_dropped = false;
-    std::string problem;  // in words: why reading ended with an error
+    std::string dropped_encoding;  // in which it came, so that it was dropped; empty: it was not
+    std::string problem;           // in words: why reading ended with an error
   };
 
   class reader {

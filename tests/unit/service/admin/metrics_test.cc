@@ -38,11 +38,14 @@ MetricSources Sources() {
   upstream->handshakes.failed = 18;
   upstream->lookups.found = 30;
   upstream->lookups.failed = 31;
+  upstream->received.Add(UpstreamOperation::kListLeases, 31, 32);
   MetricSources sources;
   sources.upstream = upstream;
   sources.cache = [] {
     CachingLeaseApi::Stats stats;
     stats.available_age = std::chrono::seconds(3);
+    stats.available.unchanged = 33;
+    stats.leases.unchanged = 34;
     stats.shared = {.is_up = true,
                     .sequence = 21,
                     .pending = 22,
@@ -117,6 +120,14 @@ TEST(MetricsTest, EveryDeclaredMetricIsInTheText) {
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"failed\"} 18\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_lookups_total{result=\"found\"} 30\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_lookups_total{result=\"failed\"} 31\n"));
+  for (const char* sample : {"operation=\"list_leases\",kind=\"wire\"} 31\n",
+                             "operation=\"list_leases\",kind=\"text\"} 32\n",
+                             "operation=\"get_number\",kind=\"wire\"} 0\n"}) {
+    EXPECT_THAT(text,
+                HasSubstr(std::string("lease_gateway_upstream_received_bytes_total{") + sample));
+  }
+  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_unchanged_total{list=\"available\"} 33\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_unchanged_total{list=\"leases\"} 34\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_retry_budget 2.5\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_cache_age_seconds{list=\"available\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_lists 8\n"));

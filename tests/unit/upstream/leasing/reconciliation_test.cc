@@ -150,6 +150,57 @@ TEST_F(RecordedLeaseApiTest, NothingIsSaidToBeUndoneBeforeItCanNotArriveAnyMore)
   EXPECT_EQ(provider_->TotalCharges(), 1);
 }
 
+// It may have been sent on just before its end.
+TEST_F(RecordedLeaseApiTest, TimeInWhichALostRequestMayArriveBeginsWithItsLoss) {
+  options_.may_resend = [] { return false; };
+  Stop();
+  Start();
+  provider_->steps.push_back({false, MiddlemansHttp(503, true), milliseconds(0), seconds(8)});
+  const auto call = Lease(kId, kNumber, seconds(60));
+  Advance(seconds(8) + options_.settle - milliseconds(1));
+  EXPECT_FALSE(call->ended()) << call->reason();
+  Advance(options_.longest_look);
+  EXPECT_EQ(call->reason(), "NOT_APPLIED");
+}
+
+TEST_F(RecordedLeaseApiTest, LostRequestIsSentAgainAtOnceAndThenAfterAPause) {
+  for (int i = 0; i < 3; ++i) provider_->steps.push_back({false, MiddlemansHttp(403, true)});
+  const auto call = Lease();
+  EXPECT_EQ(provider_->posts.size(), 2u) << "a look has shown nothing of the first one";
+  Advance(options_.first_look / 2 - milliseconds(1));  // the rest is left to chance
+  EXPECT_EQ(provider_->posts.size(), 2u);
+  Advance(seconds(1));
+  EXPECT_EQ(provider_->posts.size(), 4u);
+  EXPECT_TRUE(call->ended() && call->result->ok()) << call->reason();
+  EXPECT_EQ(provider_->TotalCharges(), 1);
+}
+
+// Nothing is known, so nothing is sent, whatever the page says.
+TEST_F(RecordedLeaseApiTest, PageInPlaceOfTheLookProvesNothing) {
+  for (const int status : {200, 302, 400, 401, 403, 404, 410, 429, 503}) {
+    SCOPED_TRACE(status);
+    const std::string number = "+1305947" + std::to_string(1'000 + status);
+    const std::string id = "3d1f8b64-99e4-4c2f-8f7e-3c8e1b5d" + std::to_string(1'000 + status);
+    provider_->Add(number);
+    const std::size_t before = provider_->posts.size();
+    provider_->steps.push_back({true, MiddlemansHttp(status, true)});
+    provider_->on_write = [this, status] {
+      provider_->all_looks_fail = MiddlemansHttp(status, false);
+    };
+    const auto call = Lease(id, number, seconds(5));
+    Advance(options_.settle + options_.longest_look);
+    EXPECT_EQ(provider_->posts.size(), before + 1);
+    EXPECT_EQ(call->reason(), "OUTCOME_UNKNOWN");
+    EXPECT_EQ(Recorded(id).state(), v1::OPERATION_STATE_UNKNOWN);
+    provider_->on_write = nullptr;
+    provider_->all_looks_fail = absl::OkStatus();
+    Advance(options_.longest_look);
+    EXPECT_EQ(Recorded(id).state(), v1::OPERATION_STATE_SUCCEEDED);
+    EXPECT_EQ(provider_->posts.size(), before + 1);
+  }
+  EXPECT_EQ(provider_->TotalCharges(), 9);
+}
+
 TEST_F(RecordedLeaseApiTest, RefusalOfTheFirstRequestIsFinalOnceALookConfirmsIt) {
   provider_->steps.push_back({false, Http(400, true)});
   EXPECT_EQ(Lease()->reason(), "UPSTREAM_REJECTED");

@@ -95,10 +95,31 @@ TEST_F(AnswersInGzipTest, OtherEncodingsAreNamed) {
 
 // Nobody asked for it, and what can't be read shows nothing of the provider's.
 TEST_F(AnswersInGzipTest, FailureInAnotherEncodingIsAMiddlemans) {
-  TryLists({{"503", HttpAnswer("503 Busy", "content-encoding: br\r\n", "\x1b\x05"),
-             std::string(reason::kUpstreamIntermediary) + ", kept",
-             "503 to GET /leases is not the provider's but of something in between "
-             "(its body comes in an encoding that was not asked for)"}});
+  const std::string intermediary = std::string(reason::kUpstreamIntermediary) + ", kept";
+  const std::string says = " is not the provider's but of something in between ";
+  const std::string which = "its content-encoding, which was not asked for, is ";
+  TryLists({{"503", HttpAnswer("503 Busy", "content-encoding: br\r\n", "\x1b\x05"), intermediary,
+             "503 to GET /leases" + says + "(" + which + "br)"}});
+  const std::string own = Gzip(R"({"message":"no","status":401})");
+  const std::string refusal = HttpAnswer("401 No", "content-encoding: gzip\r\n", own);
+  TryLists({{"asked for", refusal, std::string(reason::kUpstreamCredentialsRejected) + ", kept"}});
+  Try(operation::GetNumber("+13059478667"), NumberBody(),
+      {{"not asked for", refusal, intermediary, which + "gzip"},
+       {"and cut off",
+        "HTTP/1.1 401 No\r\ncontent-encoding: gzip\r\ncontent-length: 99\r\n\r\n" + own,
+        std::string(reason::kUpstreamUnreachable), "reading the answer", End::kCloseNotify}});
+}
+
+// What can't be read is no refusal: it is looked after.
+TEST_F(AnswersInGzipTest, FailureInAnotherEncodingIsNoRefusalOfAWrite) {
+  WireConnection connection;
+  connection.answers = {
+      HttpAnswer("400 No", "content-encoding: gzip\r\n", Gzip(R"({"message":"no","status":400})"))};
+  Start({connection});
+  const auto lease = Ask(operation::CreateLease("+13059478667", v1::BILLING_METHOD_UNSPECIFIED));
+  EXPECT_EQ(lease.status().code(), absl::StatusCode::kAborted) << lease.status();
+  EXPECT_EQ(ReasonOf(lease.status()), reason::kOutcomeUnknown);
+  EXPECT_EQ(MetadataOf(lease.status())[std::string(kFromProviderKey)], "false");
 }
 
 TEST_F(AnswersInGzipTest, BombEndsAtTheLimit) {

@@ -42,15 +42,34 @@ TEST(ConditionalTest, LastModifiedIsOlderThanTheAnswerByASecond) {
   EXPECT_EQ(Of("", date, date).last_modified, "");
   EXPECT_EQ(Of("", date, second_before).last_modified, "");
   EXPECT_EQ(Of("", second_before).last_modified, "") << "without a Date nobody knows";
-  EXPECT_EQ(Of("", "yesterday", date).last_modified, "");
+  for (const char* odd : {"yesterday", "Tue, 3 Nov 2026 08:49:36 GMT", "Tue, 03 Nov 2026 08:49:36",
+                          "Tuesday, 03-Nov-26 08:49:36 GMT", "Tue Nov  3 08:49:36 2026"}) {
+    EXPECT_EQ(Of("", odd, date).last_modified, "") << odd;
+  }
+  const std::string long_one = "Tue," + std::string(10'000, ' ') + "03 Nov 2026 08:49:36 GMT";
+  EXPECT_EQ(Of("", long_one, date).last_modified, "") << "it would go back with each request";
   EXPECT_TRUE(Of("").empty());
+}
+
+TEST(ConditionalTest, NothingIsConfirmedOfNothing) {
+  http::fields unchanged;
+  EXPECT_FALSE(Confirms(unchanged, {}));
+  unchanged.set(http::field::etag, "\"1\"");
+  EXPECT_FALSE(Confirms(unchanged, {}));
+  EXPECT_TRUE(Confirms(unchanged, {"\"1\"", ""}));
+}
+
+TEST(ConditionalTest, KeysAreToldApart) {
+  EXPECT_EQ(MarkOfKey("Bearer a"), MarkOfKey("Bearer a"));
+  EXPECT_NE(MarkOfKey("Bearer a"), MarkOfKey("Bearer b"));
+  EXPECT_NE(MarkOfKey("Bearer a"), MarkOfKey("Token a"));
 }
 
 class ConditionalListTest : public WireFixture {
  protected:
   const std::string etag_ = "W/\"42\"";
   const std::string modified_ = "Tue, 03 Nov 2026 08:49:36 GMT";
-  const Validators known_{etag_, modified_};
+  const Validators known_{etag_, modified_, MarkOfKey(authorization_)};
 };
 
 TEST_F(ConditionalListTest, ValidatorsGoBackAsTheyCame) {
@@ -91,6 +110,22 @@ TEST_F(ConditionalListTest, ValidatorsGoBackAsTheyCame) {
   }
 }
 
+// RFC 9111, 5.2.1.4.
+TEST_F(ConditionalListTest, ReadsAreNotAnsweredByACacheOnTheWay) {
+  WireConnection connection;
+  connection.answers = {GoodAnswer(AvailableBody()), GoodAnswer(NumberBody()),
+                        HttpAnswer("400 No", "", R"({"message":"no","status":400})")};
+  Start({connection});
+  EXPECT_TRUE(Ask(operation::ListAvailableNumbers()).ok());
+  EXPECT_TRUE(Ask(operation::GetNumber("+13059478667")).ok());
+  EXPECT_FALSE(Ask(operation::CreateLease("+13059478667", v1::BILLING_METHOD_UNSPECIFIED)).ok());
+  const auto requests = server_->requests();
+  ASSERT_EQ(requests.size(), 3u);
+  for (const std::size_t i : {0u, 1u, 2u}) {
+    EXPECT_EQ(requests[i].find("Cache-Control: no-cache\r\n") != std::string::npos, i < 2) << i;
+  }
+}
+
 TEST_F(ConditionalListTest, SingleRecordsHaveNoConditions) {
   WireConnection connection;
   connection.answers = {HttpAnswer("200 OK", "etag: \"1\"\r\n", NumberBody())};
@@ -98,6 +133,30 @@ TEST_F(ConditionalListTest, SingleRecordsHaveNoConditions) {
   const auto number = Ask(operation::GetNumber("+13059478667"));
   ASSERT_TRUE(number.ok()) << number.status();
   EXPECT_TRUE(number->validators.empty());
+}
+
+// Another account's list may have the same validators.
+TEST_F(ConditionalListTest, AnotherKeyAsksForAllOfIt) {
+  const std::string unchanged = "HTTP/1.1 304 Not Modified\r\n\r\n";
+  const std::string list = HttpAnswer("200 OK", "etag: \"1\"\r\n", AvailableBody());
+  WireConnection connection;
+  connection.answers = {list, list, unchanged, unchanged};
+  Start({connection});
+  const auto first = Ask(operation::ListAvailableNumbers());
+  ASSERT_TRUE(first.ok()) << first.status();
+  authorization_ = "Bearer another";
+  const auto second = Ask(operation::ListAvailableNumbers(first->validators));
+  ASSERT_TRUE(second.ok()) << second.status();
+  const auto same = Ask(operation::ListAvailableNumbers(second->validators));
+  EXPECT_TRUE(same.ok() && same->is_unchanged) << same.status();
+  authorization_ = "Bearer key";
+  const auto unasked = Ask(operation::ListAvailableNumbers(second->validators));
+  EXPECT_EQ(ReasonOf(unasked.status()), reason::kUpstreamIntermediary) << unasked.status();
+  const auto requests = server_->requests();
+  ASSERT_EQ(requests.size(), 4u);
+  for (const std::size_t i : {0u, 1u, 2u, 3u}) {
+    EXPECT_EQ(requests[i].find("If-None-Match") != std::string::npos, i == 2) << i;
+  }
 }
 
 TEST_F(ConditionalListTest, NoChangeOfAnotherListIsNoAnswer) {
@@ -108,7 +167,7 @@ TEST_F(ConditionalListTest, NoChangeOfAnotherListIsNoAnswer) {
        {"as a strong one", unchanged + "etag: \"42\"\r\n\r\n", "read, kept"},
        {"none", unchanged + "\r\n", "read, kept"},
        {"another one", unchanged + "etag: \"43\"\r\n\r\n", malformed, "304, but of the list"}});
-  Try(operation::ListAvailableNumbers(Validators{"", modified_}), AvailableBody(),
+  Try(operation::ListAvailableNumbers(Validators{"", modified_, known_.key}), AvailableBody(),
       {{"by time", unchanged + "etag: \"43\"\r\n\r\n", "read, kept"}});
 }
 

@@ -188,6 +188,10 @@ TEST(UpstreamError, RefusalOfARequestWithoutArgumentsIsTheProvidersFailure) {
   HttpFailure unknown = Failure(404, false, R"({"message":"no","status":404})");
   unknown.has_arguments = false;
   EXPECT_EQ(ReasonOf(FromHttp(unknown, kNow)), reason::kNumberNotFound);  // an empty list
+  // A write that the provider has refused was not done, whoever has chosen what it says.
+  HttpFailure write = Failure(400, true, R"({"message":"no","status":400})");
+  write.has_arguments = false;
+  EXPECT_EQ(ReasonOf(FromHttp(write, kNow)), reason::kUpstreamRejected);
 }
 
 TEST(ParseRetryAfter, SecondsDatesAndNonsense) {

@@ -10,6 +10,8 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/strand.hpp>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <cstdio>
 #include <exception>
 #include <fstream>
@@ -22,8 +24,11 @@
 #include <utility>
 #include <vector>
 
+#include "tests/support/gzip.h"
+#include "tests/support/provider_replies.h"
 #include "tests/support/scripted_provider.h"
 #include "upstream/lease_api_factory.h"
+#include "upstream/leasing/operation_rules.h"
 #include "upstream/sandbox/inventory.h"
 #include "upstream/sandbox/sandbox.h"
 #include "upstream/upstream_error.h"
@@ -224,6 +229,32 @@ TEST_F(ScriptedProviderTest, NewConnectionGoesOnWithASessionAndIsCounted) {
   EXPECT_EQ(stats_->handshakes.resumed, 1U);
 }
 
+TEST_F(ScriptedProviderTest, BytesAreCountedAsTheyCameAndAsWhatBecameOfThem) {
+  const auto count = [this](UpstreamOperation operation) {
+    const auto index = static_cast<std::size_t>(operation);
+    return std::pair(stats_->received.wire[index].load(), stats_->received.text[index].load());
+  };
+  using Counts = std::pair<std::uint64_t, std::uint64_t>;
+  const std::string list = AvailableBody();
+  const std::string gzip = Gzip(list);
+  const std::string zipped = "HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: " +
+                             std::to_string(gzip.size()) + "\r\n\r\n" + gzip;
+  const std::string number = GoodAnswer(kFirst);
+  const std::string broken = "HTTP/1.1 200 OK\r\ncontent-encoding: br\r\ncontent-length: 2\r\n\r\n";
+  Answer({zipped, kHints + number, broken + "ab"});
+  EXPECT_TRUE(Await(api_->Perform(Context(), operation::ListAvailableNumbers())).ok());
+  EXPECT_EQ(count(UpstreamOperation::kListAvailableNumbers), Counts(zipped.size(), list.size()));
+  EXPECT_EQ(Get(kFirst), kFirst);
+  const std::size_t body = number.size() - number.find("\r\n\r\n") - 4;
+  EXPECT_EQ(count(UpstreamOperation::kGetNumber),
+            Counts(std::string(kHints).size() + number.size(), body));
+  EXPECT_NE(Get(kSecond), kSecond);
+  EXPECT_EQ(count(UpstreamOperation::kGetNumber).second, body) << "nothing became of that";
+  EXPECT_GE(count(UpstreamOperation::kGetNumber).first,
+            std::string(kHints).size() + number.size() + broken.size());
+  EXPECT_EQ(count(UpstreamOperation::kListLeases), Counts(0, 0));
+}
+
 TEST_F(ScriptedProviderTest, LeaseOfAnotherNumberIsNoAnswer) {
   const std::string body = R"({"id":"req_1","timestamp":1761570000,"api_version":"2025-10-27",)"
                            R"("object":"lease","data":{"lease_id":"lsd_1","number":{"e164":")" +
@@ -278,6 +309,28 @@ TEST_F(ScriptedProviderTest, SuccessOfAMiddlemanIsNoneOfAWrite) {
     EXPECT_EQ(MetadataOf(reply.status())["from_provider"], "false");
     EXPECT_EQ(MetadataOf(reply.status())["via"], "1.1 edge-4");
   }
+}
+
+// RFC 9110, 15.3.7: a write has no parts, whatever is in it. It is looked after.
+TEST_F(ScriptedProviderTest, PartIsNoOutcomeOfAWrite) {
+  const std::string body = R"({"id":"req_1","timestamp":1761570000,"api_version":"2025-10-27",)"
+                           R"("object":"lease","data":{"lease_id":"lsd_1","number":{"e164":")" +
+                           std::string(kFirst) + R"("}}})";
+  Answer({PageAnswer("206 Partial Content", body), PageAnswer("206 Partial Content", "<html>"),
+          PageAnswer("200 OK", body)});
+  const auto lease = [this] {
+    return Await(api_->Perform(Context(),
+                               operation::CreateLease{kFirst, v1::BILLING_METHOD_UNSPECIFIED}))
+        .status();
+  };
+  const absl::Status own = lease();
+  EXPECT_EQ(ReasonOf(own), reason::kUpstreamMalformed) << own;
+  EXPECT_EQ(MetadataOf(own)["http_status"], "206");
+  EXPECT_EQ(FateOf(own), Fate::kLost) << "a look shows what was done";
+  const absl::Status page = lease();
+  EXPECT_EQ(ReasonOf(page), reason::kOutcomeUnknown) << page;
+  EXPECT_EQ(FateOf(page), Fate::kLost);
+  EXPECT_TRUE(lease().ok()) << "the same as a whole";
 }
 
 TEST_F(ScriptedProviderTest, OnlyTheProvidersOwn404IsAnEmptyList) {

@@ -114,8 +114,9 @@ TEST_F(NginxTest, ListComesInGzipAndOnlyWhenItHasChanged) {
   EXPECT_EQ(first.validators.etag.substr(0, 3), "W/\"") << "what is compressed has a weak one";
   EXPECT_NE(first.validators.last_modified, "");
   EXPECT_TRUE(List(first.validators).is_unchanged);
-  EXPECT_TRUE(List(Validators{first.validators.etag, ""}).is_unchanged);
-  EXPECT_TRUE(List(Validators{"", first.validators.last_modified}).is_unchanged);
+  EXPECT_TRUE(List(Validators{first.validators.etag, "", first.validators.key}).is_unchanged);
+  EXPECT_TRUE(
+      List(Validators{"", first.validators.last_modified, first.validators.key}).is_unchanged);
   EXPECT_EQ(Wire(4), "200 gzip; 304 -; 304 -; 304 -; ");
 
   WriteList(Envelope(R"({"available": 0, "numbers": []})"), std::chrono::hours(1));

@@ -50,7 +50,11 @@ TEST(WhoseAnswer, ErrorWithoutTheEnvelopeHasTheAnswersOwnStatusAndNothingElse) {
   EXPECT_TRUE(IsProviders(
       403, R"({"status": 403, "message": "First agree", "agreement_url": "https://a.example"})"));
   EXPECT_FALSE(IsProviders(403, R"({"message": "Unauthorized", "status": 401})"));
-  EXPECT_FALSE(IsProviders(200, R"({"message": "Welcome", "status": 200})"));
+  for (const int success : {200, 201, 299}) {
+    EXPECT_FALSE(IsProviders(
+        success, Concat({R"({"message": "Welcome", "status": )", std::to_string(success), "}"})));
+  }
+  EXPECT_TRUE(IsProviders(300, R"({"message": "Choose", "status": 300})"));
   EXPECT_FALSE(IsProviders(403, R"({"message": ["a"], "status": 403})"));
   EXPECT_FALSE(IsProviders(403, R"({"message": "a", "message": "b", "status": 403})"));
   // As frameworks have it that many gateways are made with.
@@ -88,7 +92,8 @@ TEST(WhoseAnswer, SuccessThatCameOutBrokenIsTheProvidersWhenItBeginsAsTheEnvelop
   for (const char* body : {R"({"id":"req_)", R"( {
       "timestamp" : 1785698220563, "data": [)",
                            "\xEF\xBB\xBF{\"data\":{]", "{\"id\":\"req_\x01\xff not JSON"}) {
-    EXPECT_TRUE(IsProviders(200, body)) << body;
+    for (const int success : {200, 201, 299}) EXPECT_TRUE(IsProviders(success, body)) << body;
+    EXPECT_FALSE(IsProviders(300, body)) << body;
     // A refusal that nobody can read is not believed.
     EXPECT_FALSE(IsProviders(400, body)) << body;
     EXPECT_FALSE(IsProviders(503, body)) << body;

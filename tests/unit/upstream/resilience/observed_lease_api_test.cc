@@ -1,8 +1,14 @@
 #include "upstream/resilience/observed_lease_api.h"
 
 #include <gtest/gtest.h>
+#include <spdlog/sinks/ostream_sink.h>
+#include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <list>
+#include <memory>
+#include <sstream>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -125,6 +131,12 @@ TEST_F(ObservedLeaseApiTest, RemembersWhetherTheKeyIsTaken) {
   answer_ = MiddlemansHttp(401, false);
   EXPECT_FALSE(Run(api_.Perform({}, operation::ListLeases())).ok());
   EXPECT_FALSE(stats_->is_key_refused());
+  answer_ = Http(401, false);
+  EXPECT_FALSE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
+  EXPECT_TRUE(stats_->credentials_rejected);
+  answer_ = Http(404, false);  // who is told that it is not there was let in
+  EXPECT_FALSE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
+  EXPECT_FALSE(stats_->credentials_rejected);
 }
 
 TEST_F(ObservedLeaseApiTest, RemembersWhichListsAreForbiddenToTheKey) {
@@ -141,12 +153,56 @@ TEST_F(ObservedLeaseApiTest, RemembersWhichListsAreForbiddenToTheKey) {
   EXPECT_TRUE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
   EXPECT_TRUE(Run(api_.Perform({}, operation::ListAvailableNumbers())).ok());
   EXPECT_TRUE(stats_->is_key_refused()) << "the leases still are";
+  EXPECT_TRUE(stats_->is_forbidden(UpstreamOperation::kListLeases));
+  EXPECT_FALSE(stats_->is_forbidden(UpstreamOperation::kListAvailableNumbers));
   answer_ = MiddlemansHttp(403, false);
   EXPECT_FALSE(Run(api_.Perform({}, operation::ListLeases())).ok());
   EXPECT_TRUE(stats_->is_key_refused());
   answer_ = absl::OkStatus();
   EXPECT_TRUE(Run(api_.Perform({}, operation::ListLeases())).ok());
   EXPECT_FALSE(stats_->is_key_refused());
+}
+
+TEST_F(ObservedLeaseApiTest, AgreementThatIsMissingIsARefusalOfTheKey) {
+  answer_ =
+      FromBody(403, false,
+               R"({"message":"First agree","status":403,"agreement_url":"https://a.example"})", "");
+  ASSERT_EQ(ReasonOf(answer_), reason::kAgreementRequired);
+  EXPECT_FALSE(Run(api_.Perform({}, operation::ListLeases())).ok());
+  EXPECT_TRUE(stats_->is_forbidden(UpstreamOperation::kListLeases));
+  EXPECT_TRUE(stats_->is_key_refused());
+}
+
+// Each refresh meets it.
+TEST_F(ObservedLeaseApiTest, RefusalIsLoggedOnceUntilTheKeyIsTakenAgain) {
+  std::ostringstream log;
+  const auto before = spdlog::default_logger();
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(
+      "test", std::make_shared<spdlog::sinks::ostream_sink_mt>(log)));
+  const auto lines = [&log] {
+    const std::string text = log.str();
+    return std::count(text.begin(), text.end(), '\n');
+  };
+  for (int refused = 1; refused <= 2; ++refused) {
+    for (int i = 0; i < 3; ++i) {
+      answer_ = Http(401, false);
+      EXPECT_FALSE(Run(api_.Perform({}, operation::GetNumber{kNumber})).ok());
+      EXPECT_EQ(lines(), 2 * refused - 1);
+    }
+    answer_ = absl::OkStatus();
+    EXPECT_TRUE(Run(api_.Perform({}, operation::ListLeases())).ok());
+    for (int i = 0; i < 3; ++i) {
+      answer_ = Http(403, false);
+      EXPECT_FALSE(Run(api_.Perform({}, operation::ListLeases())).ok());
+      EXPECT_EQ(lines(), 2 * refused);
+    }
+    answer_ = absl::OkStatus();
+    EXPECT_TRUE(Run(api_.Perform({}, operation::ListLeases())).ok());
+  }
+  EXPECT_EQ(lines(), 4);
+  EXPECT_NE(log.str().find("reads go on from memory"), std::string::npos);
+  EXPECT_NE(log.str().find("401"), std::string::npos);
+  spdlog::set_default_logger(before);
 }
 
 }  // namespace
