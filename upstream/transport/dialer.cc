@@ -50,6 +50,7 @@ asio::awaitable<absl::StatusOr<tcp::endpoint>> Dialer::Dial(DialedStream& stream
   boost::system::error_code ignored;
   race.socket->set_option(tcp::no_delay(true), ignored);
   stream.next_layer().socket() = *std::move(race.socket);
+  if (co_await Cancelled()) co_return CancelledError("connecting to the provider");
   if (!options_.proxy) co_return race.address;
 
   began = Clock::now();

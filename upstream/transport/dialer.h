@@ -28,10 +28,10 @@ class Dialer {
       boost::asio::awaitable<absl::StatusOr<std::vector<boost::asio::ip::tcp::endpoint>>>(
           std::chrono::steady_clock::time_point give_up)>;
   struct Options {
-    std::string host;                    // of the provider
-    std::string port;                    // the same; for a proxy, else `lookup` knows it
-    Lookup lookup;                       // of `host`'s addresses, or of the proxy's
-    std::shared_ptr<const Proxy> proxy;  // null: straight
+    std::string host;                      // of the provider
+    std::string port{};                    // the same; for a proxy, else `lookup` knows it
+    Lookup lookup;                         // of `host`'s addresses, or of the proxy's
+    std::shared_ptr<const Proxy> proxy{};  // null: straight
     std::chrono::milliseconds resolve_timeout{2'000};
     std::chrono::milliseconds connect_timeout{2'000};                     // an address
     std::chrono::milliseconds handshake_timeout{3'000};                   // with the proxy

@@ -49,9 +49,9 @@ struct HttpsOptions {
   std::int64_t max_body_bytes = 64 << 20;    // of an answer, as it is once inflated
   std::int64_t max_header_bytes = 16 << 10;  // of an answer, with its status line
   int max_connections = 64;
-  int warm_connections = 0;            // kept open though nobody calls, of those
-  int max_waiters = 4096;              // calls that may wait for a connection
-  std::shared_ptr<const Proxy> proxy;  // that connections go through; null: straight
+  int warm_connections = 0;              // kept open though nobody calls, of those
+  int max_waiters = 4096;                // calls that may wait for a connection
+  std::shared_ptr<const Proxy> proxy{};  // that connections go through; null: straight
   // Never null.
   std::shared_ptr<PhaseTimes> phases = std::make_shared<PhaseTimes>();
   std::shared_ptr<HandshakeCounts> handshakes = std::make_shared<HandshakeCounts>();

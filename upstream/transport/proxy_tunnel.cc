@@ -104,8 +104,9 @@ class TunnelOpening {
     co_await tls.async_handshake(asio::ssl::stream_base::client,
                                  asio::redirect_error(asio::use_awaitable, error));
     End(error);
-    if (!error) co_return std::nullopt;
+    // It may have come just as the handshake ended, which did not notice.
     if (co_await Cancelled()) co_return CalledOff();
+    if (!error) co_return std::nullopt;
     TlsSessions::Forget(ssl);
     co_return Failed(
         absl::StrCat("the TLS handshake with it: ", HandshakeCause(ssl, error, "the proxy")),
@@ -130,6 +131,7 @@ class TunnelOpening {
       answer->header_limit(static_cast<std::uint32_t>(kMaxProxyHeaderBytes));
       // A 2xx has no content, whatever length its header speaks of; another one's isn't read.
       answer->skip(true);
+      if (co_await Cancelled()) co_return CalledOff();
       co_await http::async_read_header(stream_, buffer, *answer,
                                        asio::redirect_error(asio::use_awaitable, error));
       const unsigned status = error ? 0 : answer->get().result_int();
