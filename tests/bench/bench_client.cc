@@ -290,12 +290,17 @@ void Stampede(const Options& options) {
     grpc::Status status;
   };
   const bool lists = options.method == "list";
-  const std::string number = lists ? "" : ReadNumbers(options).front();
+  // Fresh reads of different numbers, which no answer serves together; or all of one.
+  const std::vector<std::string> numbers =
+      lists ? std::vector<std::string>{""} : ReadNumbers(options);
+  const auto number_of = [&](std::size_t call) {
+    return options.fresh ? numbers[call % numbers.size()] : numbers.front();
+  };
   const auto stubs = MakeStubs(options, 16);
   std::vector<std::unique_ptr<Call>> calls;
   for (int i = 0; i < options.calls; ++i) {
     calls.push_back(std::make_unique<Call>());
-    calls.back()->request = MakeGetNumber(options, number);
+    calls.back()->request = MakeGetNumber(options, number_of(calls.size() - 1));
     SetDeadline(&calls.back()->context);
   }
   std::mutex mutex;
@@ -323,12 +328,12 @@ void Stampede(const Options& options) {
   std::unique_lock lock(mutex);
   ended.wait(lock, [&] { return done == calls.size(); });
   const auto took = Clock::now() - started;
-  for (const auto& call : calls) {
-    CheckStatus(call->status);
+  for (std::size_t i = 0; i < calls.size(); ++i) {
+    CheckStatus(calls[i]->status);
     if (lists) {
-      CheckList(options, call->list);
+      CheckList(options, calls[i]->list);
     } else {
-      CheckNumber(options, number, call->number);
+      CheckNumber(options, number_of(i), calls[i]->number);
     }
   }
   bench::PrintLatencies(microseconds, took);
@@ -418,6 +423,7 @@ int main(int argc, char** argv) {
   method(command);
   numbers(command);
   total(command);
+  fresh(command);
   command = add("watch", "Watch, and time the changes named on stdin", Watch);
   command->add_option("--watchers", options.watchers, "how many")->check(CLI::Range(1, 10'000));
   total(command);

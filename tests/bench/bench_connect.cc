@@ -1,23 +1,30 @@
-// What a new connection to the provider costs: TCP and TLS, with a session of before and without,
-// by turns. Prints one line of JSON for each; exits 1 when a handshake isn't what it should be.
+// What a new connection to the provider costs as the gateway opens it, TCP and TLS, with a session
+// of before and without: one after the other, by turns, so that what else the machine does meets
+// both alike. Prints one line of JSON for each; exits 1 when a handshake isn't what it should be.
+#include <openssl/ssl.h>
+
 #include <CLI/CLI.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/steady_timer.hpp>
 #include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <cstdint>
 #include <cstdio>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "tests/bench/link.h"
 #include "tests/bench/samples.h"
-#include "upstream/transport/dialer.h"
 #include "upstream/transport/https_connection.h"
+#include "upstream/transport/https_connector.h"
+#include "upstream/transport/tls_client.h"
 #include "upstream/transport/tls_sessions.h"
 
 namespace {
@@ -27,13 +34,20 @@ namespace http = boost::beast::http;
 namespace bench = leasegateway::bench;
 using bench::Clock;
 using leasegateway::HttpsConnection;
+using leasegateway::HttpsConnector;
 using leasegateway::TlsSessions;
-using Endpoints = std::vector<asio::ip::tcp::endpoint>;
+
+// No name, so that nothing is looked up: that is measured by itself.
+constexpr char kHost[] = "127.0.0.1";
+// In which the provider has done with the connection before.
+constexpr std::chrono::milliseconds kPause{2};
 
 struct Options {
   std::string ca_file;
   int port = 0;
   double seconds = 1;
+  int delay_ms = 0;
+  bool tls_1_2 = false;
 };
 
 struct Samples {
@@ -41,14 +55,10 @@ struct Samples {
   std::vector<double> resumed;
 };
 
-asio::awaitable<absl::StatusOr<Endpoints>> Loopback(std::uint16_t port) {
-  co_return Endpoints{{asio::ip::address_v4::loopback(), port}};
-}
-
 // One answer, whatever it is: the tickets come before it.
 asio::awaitable<void> GetAnything(HttpsConnection& connection) {
   http::request<http::string_body> request(http::verb::get, "/numbers/leases", 11);
-  request.set(http::field::host, "localhost");
+  request.set(http::field::host, kHost);
   auto exchange =
       connection.Exchange(std::move(request), Clock::now() + std::chrono::seconds(20), false);
   const auto result = co_await std::move(exchange);
@@ -57,42 +67,46 @@ asio::awaitable<void> GetAnything(HttpsConnection& connection) {
   }
 }
 
-asio::awaitable<void> Run(const Options options, Samples* samples, Clock::duration* took) {
-  const auto tls = leasegateway::MakeTlsContext(options.ca_file);
+std::shared_ptr<asio::ssl::context> MakeTls(const Options& options) {
+  auto tls = leasegateway::MakeTlsContext(options.ca_file);
   if (!tls.ok()) throw std::runtime_error(std::string(tls.status().message()));
-  const auto executor = co_await asio::this_coro::executor;
-  leasegateway::HttpsOptions https;
-  https.host = "localhost";
-  leasegateway::Dialer::Options road;
-  road.host = https.host;
-  road.lookup = [port = static_cast<std::uint16_t>(options.port)](Clock::time_point) {
-    return Loopback(port);
-  };
-  leasegateway::Dialer dialer(executor, std::move(road));
+  if (options.tls_1_2) SSL_CTX_set_max_proto_version((*tls)->native_handle(), TLS1_2_VERSION);
+  return *std::move(tls);
+}
 
-  const auto begin = Clock::now();
-  const auto warm = begin + std::chrono::milliseconds(100);
+asio::awaitable<void> Run(const Options options, int port, Samples* samples,
+                          Clock::duration* took) {
+  const auto executor = co_await asio::this_coro::executor;
+  const auto tls = MakeTls(options);
+  leasegateway::HttpsOptions https;
+  https.host = kHost;
+  https.port = std::to_string(port);
+  const auto connector = std::make_shared<HttpsConnector>(executor, tls, https);
+
+  const auto warm = Clock::now() + std::chrono::milliseconds(100);
   const auto end = warm + std::chrono::duration_cast<Clock::duration>(
                               std::chrono::duration<double>(options.seconds));
-  for (int turn = 0; Clock::now() < end; ++turn) {
+  for (int turn = 0; Clock::now() < end || samples->resumed.empty(); ++turn) {
     const bool resumed = turn % 2 == 1;
-    if (!resumed) TlsSessions::Of((*tls)->native_handle())->Clear(https.host);
+    if (!resumed) TlsSessions::Of(tls->native_handle())->Clear(kHost);
     const auto before = https.handshakes->resumed.load();
-    auto connection = std::make_unique<HttpsConnection>(executor, *tls, https);
     const auto started = Clock::now();
-    auto connecting = connection->Connect(dialer, started + std::chrono::seconds(20));
-    const auto status = co_await std::move(connecting);
+    auto opening = HttpsConnector::Open(connector);
+    auto connection = co_await std::move(opening);
     const double sample = bench::Microseconds(Clock::now() - started);
-    if (!status.ok()) throw std::runtime_error(std::string(status.message()));
+    if (!connection.ok()) throw std::runtime_error(std::string(connection.status().message()));
     if (https.handshakes->resumed - before != (resumed ? 1 : 0)) {
       throw std::runtime_error(resumed ? "a session was refused" : "a session was resumed");
     }
     if (started >= warm) (resumed ? samples->resumed : samples->full).push_back(sample);
-    auto getting = GetAnything(*connection);
+    auto getting = GetAnything(**connection);
     co_await std::move(getting);
-    HttpsConnection::Close(std::move(connection));
+    HttpsConnection::Close(*std::move(connection));
+    asio::steady_timer pause(executor, kPause + 4 * std::chrono::milliseconds(options.delay_ms));
+    co_await pause.async_wait(asio::use_awaitable);
   }
   *took = Clock::now() - warm;
+  connector->Stop();
 }
 
 }  // namespace
@@ -103,12 +117,22 @@ int main(int argc, char** argv) {
   app.add_option("--port", options.port, "of localhost")->required();
   app.add_option("--ca-file", options.ca_file, "PEM")->required();
   app.add_option("--seconds", options.seconds, "how long");
+  app.add_option("--delay-ms", options.delay_ms, "of the road to it, one way")
+      ->check(CLI::Range(0, 1000));
+  app.add_flag("--tls-1-2", options.tls_1_2, "no newer one");
   CLI11_PARSE(app, argc, argv);
   Samples samples;
   Clock::duration took{};
   try {
+    std::optional<bench::Link> link;
+    int port = options.port;
+    if (options.delay_ms > 0) {
+      link.emplace(static_cast<std::uint16_t>(options.port),
+                   bench::Link::Options{.delay = std::chrono::milliseconds(options.delay_ms)});
+      port = link->port();
+    }
     asio::io_context context(1);
-    asio::co_spawn(context, Run(options, &samples, &took), [](std::exception_ptr error) {
+    asio::co_spawn(context, Run(options, port, &samples, &took), [](std::exception_ptr error) {
       if (error) std::rethrow_exception(error);
     });
     context.run();

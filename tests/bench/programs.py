@@ -42,6 +42,11 @@ def listening(port):
         return sock.connect_ex(("127.0.0.1", port)) == 0
 
 
+def without_proxies():
+    """The environment, but for the proxies that it names: what is measured is on this machine."""
+    return {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+
+
 class Process:
     """A program that serves until it is stopped, with its output in a file."""
 
@@ -52,7 +57,7 @@ class Process:
         with open(log, "wb") as out:
             self.popen = subprocess.Popen(
                 [str(part) for part in command], stdin=subprocess.DEVNULL, stdout=out,
-                stderr=subprocess.STDOUT, env={**os.environ, **(env or {})},
+                stderr=subprocess.STDOUT, env={**without_proxies(), **(env or {})},
                 preexec_fn=die_with_parent)
 
     def wait_for(self, what, ready, seconds=30):
@@ -90,12 +95,12 @@ class Process:
 
 
 class Sandbox(Process):
-    def __init__(self, numbers, work, log):
+    def __init__(self, numbers, work, log, *flags):
         self.numbers = numbers
         self.ca_file = work / f"ca-{numbers}.pem"
         super().__init__(f"lease-sandbox with {numbers} numbers",
                          [BIN / "lease-sandbox", "--port", 0, "--control-port", 0, "--numbers", numbers,
-                          "--ca-out", self.ca_file], log)
+                          "--ca-out", self.ca_file, *flags], log)
         self.key = self.wait_for("key", lambda: self.said(r"key: (\S+)\n"))
         self.url = self.said(r"url: (\S+)\n")
         self.port = int(re.search(r":(\d+)/", self.url).group(1))
@@ -108,3 +113,7 @@ class Sandbox(Process):
 
     def requests(self):
         return self.control("/requests")["total"]
+
+    def connections(self):
+        """How many it has ever had."""
+        return self.control("/requests")["connections"]

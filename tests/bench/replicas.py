@@ -13,9 +13,10 @@ import grpc
 
 import programs
 from databases import Database
-from programs import BenchError, Process, Sandbox, free_port, listening
+from programs import BenchError, Process, free_port, listening
+from road import RoadBench
 from servers import HUGE, LONG
-from workloads import LIST, Bench
+from workloads import LIST
 
 REPLICAS = 4
 CREATE_LEASE = "/leasegateway.v1.LeaseService/CreateLease"
@@ -31,24 +32,17 @@ HOUSEKEEPING = {"journal_adopt", "journal_own", "journal_open", "journal_prune",
 SLOW_MS = 15_000
 
 
-class ReplicaBench(Bench):
-    """The workloads of Bench, and those with a database."""
+class ReplicaBench(RoadBench):
+    """The workloads of RoadBench, and those with a database."""
 
-    WORKLOADS = (*Bench.WORKLOADS, "replicas_hit", "replicas_lease", "replicas_callers",
-                 "replicas_round_trips", "replicas_fetches", "replicas_seen", "replicas_wal",
-                 "replicas_start", "replicas_memory")
-    GROUP = "replicas"
+    OURS = ("replicas_hit", "replicas_lease", "replicas_callers", "replicas_round_trips", "replicas_fetches",
+            "replicas_seen", "replicas_wal", "replicas_start", "replicas_memory")
+    WORKLOADS = (*RoadBench.WORKLOADS, *OURS)
+    GROUPS = {**RoadBench.GROUPS, "replicas": OURS}
 
     def __init__(self, options):
         super().__init__(options)
         self.database = None
-
-    def measure(self):
-        names = self.options.only or self.WORKLOADS
-        if self.GROUP in names:
-            names = [name for name in self.WORKLOADS if name in names or name.startswith(self.GROUP)]
-        self.options.only = names
-        super().measure()
 
     def close(self):
         super().close()
@@ -91,12 +85,6 @@ class ReplicaBench(Bench):
         """One with a SQLite journal on the disk."""
         return self.serving(self.start_gateway(
             sandbox, "--journal", self.work / f"journal-{self.started}.db", *flags))
-
-    def own_sandbox(self, numbers):
-        """One that only this workload changes."""
-        folder = self.work / f"sandbox-{self.started}"
-        folder.mkdir()
-        return self.keep(Sandbox(numbers, folder, self.log(f"sandbox-{numbers}")))
 
     def ask(self, gateway, request, timeout=60):
         """A ListAvailableNumbers; the length of the reply."""

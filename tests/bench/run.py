@@ -25,8 +25,11 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="tests/bench/run.sh", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, help="medians of so many (default: 5)")
     parser.add_argument("--quick", action="store_true", help="3 shorter rounds, for a first look")
-    parser.add_argument("--only", action="append", choices=[*ReplicaBench.WORKLOADS, ReplicaBench.GROUP],
-                        help="this workload, or all with a database; repeatable")
+    groups = "; ".join(f"{name}: {', '.join(members)}" for name, members in ReplicaBench.GROUPS.items())
+    parser.add_argument("--only", action="append", metavar="NAME",
+                        choices=[*ReplicaBench.WORKLOADS, *ReplicaBench.GROUPS],
+                        help=f"this workload or this group of them; repeatable; workloads: "
+                             f"{', '.join(ReplicaBench.WORKLOADS)}; groups: {groups}")
     parser.add_argument("--gateway-flag", action="append", default=[], metavar="--FLAG=VALUE",
                         help="one more flag of the gateway's; repeatable")
     parser.add_argument("--nginx", default="nginx", help="the program")

@@ -1,5 +1,6 @@
 """The gateways and what they are measured against, each started as a measurement needs it."""
 
+import importlib.util
 import json
 import os
 import pathlib
@@ -12,6 +13,11 @@ from programs import BenchError, Process, Sandbox, die_with_parent, free_port, l
 
 LONG = ["--cache-fresh", "1h", "--cache-stale-while-revalidate", "1h", "--cache-stale-if-error", "3h"]
 HUGE = ["--max-body-bytes", "256MiB", "--max-response-bytes", "256MiB"]
+
+
+def squid():
+    """The program, which Debian has beside the path of who isn't root; None: there is none."""
+    return shutil.which("squid") or shutil.which("squid", path="/usr/sbin")
 
 
 class Servers:
@@ -48,6 +54,12 @@ class Servers:
             self.sandboxes[numbers] = self.keep(
                 Sandbox(numbers, self.work, self.log(f"sandbox-{numbers}")))
         return self.sandboxes[numbers]
+
+    def own_sandbox(self, numbers, *flags):
+        """One that only this workload changes."""
+        folder = self.work / f"sandbox-{self.started}"
+        folder.mkdir()
+        return self.keep(Sandbox(numbers, folder, self.log(f"sandbox-{numbers}"), *flags))
 
     def start_gateway(self, sandbox, *flags):
         port = free_port()
@@ -177,17 +189,26 @@ http {{
 
 
 def check_needs(options):
+    def measures(*names):
+        return not options.only or any(name in options.only for name in names)
+
     compared = (
         ("node (Debian package nodejs)", shutil.which("node")),
         ("nginx", shutil.which(options.nginx)),
         ("@grpc/grpc-js in build/npm", (programs.GRPC_JS / "@grpc/grpc-js").is_dir()))
+    road = (
+        *((("squid", squid()),) if measures("road", "proxy") else ()),
+        *((("dnslib (Debian package python3-dnslib)", importlib.util.find_spec("dnslib")),)
+          if measures("road", "names", "sigterm") else ()))
     for name, found in (
-            *(compared if not options.only or "hit" in options.only else ()),
+            *(compared if measures("hit") else ()),
+            *road,
             ("h2load (Debian package nghttp2-client)", shutil.which("h2load")),
             ("curl", shutil.which("curl")),
             ("openssl", shutil.which("openssl")),
             *((f"{path.relative_to(programs.ROOT)}", path.is_file()) for path in (
                 programs.BIN / "lease-gateway", programs.BIN / "lease-sandbox",
-                *(programs.BENCH / f"bench_{name}" for name in ("bytes", "client", "floor", "https", "leases", "refresh", "typed"))))):
+                *(programs.BENCH / f"bench_{name}" for name in (
+                    "bytes", "client", "connect", "floor", "https", "leases", "refresh", "typed"))))):
         if not found:
             raise BenchError(f"{name} is missing; tests/bench/run.sh brings it")

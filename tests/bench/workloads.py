@@ -248,24 +248,6 @@ class Bench(Servers, Figures):
             self.add(f"{name}: growth of the process", row["rss_bytes"] / 2**20, "MiB", "JSON",
                      row["rss_ratio"])
 
-    def bytes(self):
-        self.say("Refreshes of 10,000 numbers: as they are sent, in gzip, and unchanged")
-        (row,) = self.run([programs.BENCH / "bench_bytes", "--rounds", 3 * self.rounds])
-
-        def ratio(key, plain):
-            return row[key] / row[plain]
-
-        self.add("Refresh in gzip, 1 % changed", row["gzip_bytes"] / 1024, "KiB", "not compressed",
-                 ratio("gzip_bytes", "plain_bytes"), most=0.15)
-        self.add("Refresh, nothing changed", row["unchanged_bytes"], "bytes", "1 KiB",
-                 row["unchanged_bytes"] / 1024, most=1)
-        self.add("Refresh in gzip: CPU", row["gzip_cpu_ms"], "ms", "not compressed",
-                 ratio("gzip_cpu_ms", "plain_cpu_ms"), most=1.35)
-        self.add("Refresh, nothing changed: CPU", row["unchanged_cpu_ms"], "ms", "not compressed",
-                 ratio("unchanged_cpu_ms", "plain_cpu_ms"), most=0.05)
-        self.add("Refresh in gzip through 20 Mbit/s", row["slow_gzip_ms"], "ms", "not compressed",
-                 ratio("slow_gzip_ms", "slow_plain_ms"), most=0.25)
-
     def latency(self):
         gateway = self.gateway(100)
         sandbox = self.sandbox(100)
@@ -291,17 +273,6 @@ class Bench(Servers, Figures):
                          **({"most": 1.25} if name == "p50" else {}))
             self.add(f"HTTPS call alone, {name}", statistics.median(values["https"]), "µs")
         self.stop(floor)
-
-    def connect(self):
-        sandbox = self.sandbox(100)
-        self.say("A new connection to the provider, with a session of before and without")
-        values = {"full": [], "resumed": []}
-        for _ in range(self.rounds):
-            full, resumed = self.run([programs.BENCH / "bench_connect", "--port", sandbox.port, "--ca-file",
-                                      sandbox.ca_file, "--seconds", self.seconds])
-            values["full"].append(full["p50_us"])
-            values["resumed"].append(resumed["p50_us"])
-        self.compare("New connection, resumed, p50", values, "µs", "resumed", "full", most=0.7)
 
     def stampede(self):
         sandbox = self.sandbox(100)
@@ -363,10 +334,14 @@ class Bench(Servers, Figures):
         self.add("Without watchers: gateway's memory", idle, "MiB")
         self.stop(gateway)
 
-    WORKLOADS = ("hit", "tls", "observed", "start", "list", "latency", "size", "refresh", "search", "memory", "bytes", "connect",
+    WORKLOADS = ("hit", "tls", "observed", "start", "list", "latency", "size", "refresh", "search", "memory",
                  "stampede", "watch")
+    GROUPS = {}  # a name for several of them
 
     def measure(self):
         self.begun = time.monotonic()
-        for name in self.options.only or self.WORKLOADS:
-            getattr(self, name)()
+        chosen = self.options.only or self.WORKLOADS
+        wanted = {name for choice in chosen for name in self.GROUPS.get(choice, (choice,))}
+        for name in self.WORKLOADS:
+            if name in wanted:
+                getattr(self, name)()

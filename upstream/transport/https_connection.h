@@ -49,7 +49,7 @@ struct HttpsOptions {
   // Longest use of an address before it is asked for anew.
   std::chrono::milliseconds dns_ttl{30'000};
   std::int64_t max_body_bytes = 64 << 20;    // of an answer, as it is once inflated
-  std::int64_t max_header_bytes = 16 << 10;  // of an answer, with or without its status line
+  std::int64_t max_header_bytes = 16 << 10;  // of an answer, with its status line
   int max_connections = 64;
   int warm_connections = 0;              // kept open though nobody calls, of those
   int max_waiters = 4096;                // calls that may wait for a connection
