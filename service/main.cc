@@ -65,6 +65,9 @@ int Serve(const leasegateway::Config& config) {
 
   leasegateway::InitLogging(config.log_level, config.log_format);
   leasegateway::LogForLibraries();
+  if (const auto road = leasegateway::RoadOf(config); road.ok()) {
+    spdlog::info("road to the provider: {}", road->Describe());
+  }
   auto server = leasegateway::Server::Start(config);
   if (!server.ok()) {
     leasegateway::ShutdownLogging();

@@ -112,7 +112,9 @@ absl::Status Server::OpenJournal() {
 }
 
 absl::Status Server::StartUpstream() {
-  UpstreamOptions options = UpstreamOptionsOf(config_);
+  auto configured = UpstreamOptionsOf(config_);
+  if (!configured.ok()) return configured.status();
+  UpstreamOptions options = *std::move(configured);
   std::unique_ptr<TemporaryFile> ca_file;  // read while the stack is made
   if (config_.sandbox) {
     sandbox::SandboxOptions sandbox_options;

@@ -2,15 +2,39 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
+#include "service/process/secret.h"
 #include "service/rpc/pinned_slice.h"
 
 namespace leasegateway {
 
-UpstreamOptions UpstreamOptionsOf(const Config& config) {
+namespace {
+
+// For each connection, so that a change counts from the next one on.
+absl::StatusOr<std::string> ReadProxyCredentials(const std::string& path) {
+  auto credentials = ReadSecret(kProxyCredentials, path);
+  if (credentials.ok()) return credentials;
+  return absl::Status(
+      credentials.status().code(),
+      absl::StrCat(kProxyCredentials.option, ": \"", path, "\": ", credentials.status().message()));
+}
+
+}  // namespace
+
+absl::StatusOr<UpstreamOptions> UpstreamOptionsOf(const Config& config) {
+  auto road = RoadOf(config);
+  if (!road.ok()) return road.status();
   UpstreamOptions options;
   options.url = config.upstream_url;
   options.ca_file = config.upstream_ca_file;
+  options.egress = *std::move(road);
+  options.proxy_ca_file = config.upstream_proxy_ca_file;
+  if (const std::string& path = config.upstream_proxy_credentials_file; !path.empty()) {
+    options.proxy_credentials = [path] { return ReadProxyCredentials(path); };
+  }
   options.auth_scheme = config.auth_scheme;
   options.user_agent = "lease-gateway/" LEASE_GATEWAY_VERSION;
   options.https.dns_servers = config.dns_servers;

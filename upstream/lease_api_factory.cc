@@ -13,6 +13,27 @@
 
 namespace leasegateway {
 
+namespace {
+
+// Null: straight.
+absl::StatusOr<std::shared_ptr<const Proxy>> MakeProxy(const UpstreamOptions& options) {
+  if (!options.egress.proxy) return nullptr;
+  auto proxy = std::make_shared<Proxy>();
+  proxy->address = *options.egress.proxy;
+  proxy->credentials = options.proxy_credentials;
+  if (!proxy->credentials) {
+    proxy->credentials = [credentials = proxy->address.credentials] { return credentials; };
+  }
+  if (proxy->address.tls) {
+    auto tls = MakeTlsContext(options.proxy_ca_file, "upstream_proxy_ca_file");
+    if (!tls.ok()) return tls.status();
+    proxy->tls = *std::move(tls);
+  }
+  return proxy;
+}
+
+}  // namespace
+
 absl::StatusOr<std::unique_ptr<CachingLeaseApi>> MakeLeaseApi(
     const boost::asio::any_io_executor& executor, UpstreamOptions options) {
   const auto url = boost::urls::parse_uri(options.url);
@@ -23,6 +44,10 @@ absl::StatusOr<std::unique_ptr<CachingLeaseApi>> MakeLeaseApi(
   auto tls = MakeTlsContext(options.ca_file);
   if (!tls.ok()) return tls.status();
 
+  auto proxy = MakeProxy(options);
+  if (!proxy.ok()) return proxy.status();
+
+  options.https.proxy = *std::move(proxy);
   options.https.host = url->host_address();
   if (url->has_port()) options.https.port = std::string(url->port());
   HttpsLeaseApi::Options api;

@@ -18,6 +18,7 @@
 #include "upstream/resilience/retry_budget.h"
 #include "upstream/resilience/retry_policy.h"
 #include "upstream/transport/connection_pool.h"
+#include "upstream/transport/egress.h"
 #include "upstream/transport/https_connection.h"
 #include "upstream/upstream_stats.h"
 
@@ -36,12 +37,19 @@ struct UpstreamStats {
 };
 
 struct UpstreamOptions {
-  std::string url;      // https://HOST[:PORT][/PATH]
-  std::string ca_file;  // PEM; empty: the system's authorities
+  std::string url;            // https://HOST[:PORT][/PATH]
+  std::string ca_file;        // PEM; empty: the system's authorities
+  Egress egress;              // the road there
+  std::string proxy_ca_file;  // of an https:// proxy; PEM; empty: the system's
+  // "user:password", a secret, asked for each connection through the proxy: Proxy::credentials.
+  // Null: those of `egress`.
+  std::function<absl::StatusOr<std::string>()> proxy_credentials;
   std::string auth_scheme = "Bearer";
   std::function<std::string()> api_key;  // a secret; asked for each request, from any thread
   std::string user_agent;
-  HttpsOptions https;  // `host` and `port` are taken from `url`; admission follows from its pool
+  // `host` and `port` are taken from `url`, the proxy from `egress`; admission follows from its
+  // pool
+  HttpsOptions https;
   std::chrono::milliseconds max_wait{0};  // for a connection; 0: about as long as a call takes
   double rate = 0;                        // calls a second that the provider allows; 0: no limit
   RateShare rate_share;                   // with other processes of the same account
@@ -57,7 +65,7 @@ struct UpstreamOptions {
 };
 
 // The provider behind its decorators; the order is visible here and nowhere else.
-// INVALID_ARGUMENT for a URL or CA file that can't be used. The result must not outlive the
+// INVALID_ARGUMENT for a URL or a CA file that can't be used. The result must not outlive the
 // executor's context.
 absl::StatusOr<std::unique_ptr<CachingLeaseApi>> MakeLeaseApi(
     const boost::asio::any_io_executor& executor, UpstreamOptions options);

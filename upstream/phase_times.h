@@ -11,9 +11,9 @@
 namespace leasegateway {
 
 // The parts of an exchange with the provider, in their order.
-enum class Phase { kResolve, kConnect, kHandshake, kSend, kWait, kRead };
-inline constexpr std::array<std::string_view, 6> kPhaseNames{"resolve", "connect", "handshake",
-                                                             "send",    "wait",    "read"};
+enum class Phase { kResolve, kConnect, kTunnel, kHandshake, kSend, kWait, kRead };
+inline constexpr std::array<std::string_view, 7> kPhaseNames{
+    "resolve", "connect", "tunnel", "handshake", "send", "wait", "read"};
 // How long each took, whether it succeeded or not.
 struct PhaseTimes {
   std::array<TimeHistogram, kPhaseNames.size()> times;

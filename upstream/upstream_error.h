@@ -29,6 +29,7 @@ inline constexpr std::string_view kNumberNotFound = "NUMBER_NOT_FOUND";
 inline constexpr std::string_view kUpstreamRateLimited = "UPSTREAM_RATE_LIMITED";
 inline constexpr std::string_view kOverloaded = "OVERLOADED";
 inline constexpr std::string_view kUpstreamUnreachable = "UPSTREAM_UNREACHABLE";
+inline constexpr std::string_view kUpstreamProxy = "UPSTREAM_PROXY";
 inline constexpr std::string_view kUpstreamTls = "UPSTREAM_TLS";
 inline constexpr std::string_view kUpstreamFailed = "UPSTREAM_FAILED";
 inline constexpr std::string_view kUpstreamIntermediary = "UPSTREAM_INTERMEDIARY";
@@ -110,8 +111,8 @@ enum class RequestState {
 };
 
 // An exchange that got no complete answer. `cause` is what went wrong in words; `why` is the reason
-// when nothing worse is true: UPSTREAM_UNREACHABLE or UPSTREAM_TLS. A write in state kSent becomes
-// ABORTED, OUTCOME_UNKNOWN.
+// when nothing worse is true: UPSTREAM_UNREACHABLE, UPSTREAM_PROXY or UPSTREAM_TLS. A write in
+// state kSent becomes ABORTED, OUTCOME_UNKNOWN.
 absl::Status FromTransport(std::string_view operation, std::string_view cause, std::string_view why,
                            RequestState state, bool is_write);
 

@@ -44,6 +44,7 @@ enum class AttemptOutcome {
   kIntermediary,         // an answer that isn't the provider's
   kMalformed,            // an answer that is none
   kUnreachable,          // no answer
+  kProxy,                // no tunnel through the egress proxy
   kTls,                  // no TLS connection
   kUnknown,              // a write whose answer got lost
   kTooLate,              // a write that another process may send by now
@@ -51,12 +52,12 @@ enum class AttemptOutcome {
   kCancelled,
   kOther,
 };
-inline constexpr std::array<std::string_view, 14> kAttemptOutcomeNames{
+inline constexpr std::array<std::string_view, 15> kAttemptOutcomeNames{
     "ok",           "rejected",    "credentials_rejected",
     "rate_limited", "failed",      "intermediary",
-    "malformed",    "unreachable", "tls",
-    "unknown",      "too_late",    "deadline",
-    "cancelled",    "other"};
+    "malformed",    "unreachable", "proxy",
+    "tls",          "unknown",     "too_late",
+    "deadline",     "cancelled",   "other"};
 
 // The attempts of ObservedLeaseApi.
 struct AttemptStats {

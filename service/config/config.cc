@@ -1,10 +1,26 @@
 #include "service/config/config.h"
 
+#include <boost/url/parse.hpp>
+#include <boost/url/url_view.hpp>
+
 namespace leasegateway {
 
 std::string JournalPath(const Config& config) {
   if (!config.journal.empty()) return config.journal;
   return config.sandbox ? ":memory:" : "lease-gateway.db";
+}
+
+absl::StatusOr<Egress> RoadOf(const Config& config) {
+  if (config.sandbox) return Egress{std::nullopt, "the sandbox is embedded"};
+  const auto url = boost::urls::parse_uri(config.upstream_url);
+  const bool has_port = url && url->has_port() && !url->port().empty();
+  return ChooseEgress(
+      config.upstream_proxy,
+      [&config](const char* name) {
+        const auto found = config.proxy_variables.find(name);
+        return found == config.proxy_variables.end() ? std::string() : found->second;
+      },
+      url ? url->host_address() : "", has_port ? std::string(url->port()) : "443");
 }
 
 TlsOptions TlsOptionsOf(const Config& config) {

@@ -3,9 +3,12 @@
 
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <string>
 
+#include "absl/status/statusor.h"
 #include "service/process/tls_options.h"
+#include "upstream/transport/egress.h"
 
 namespace leasegateway {
 
@@ -39,15 +42,18 @@ struct Config {
 
   // The provider's side.
   std::string upstream_url = "https://api.contiguity.com/numbers";
-  std::string upstream_ca_file;        // PEM; empty: the system's
-  std::string upstream_token_file;     // the API key, surrounding white space ignored
-  std::string auth_scheme = "Bearer";  // or "Token"
-  int threads = 2;                     // of the Asio context
-  int pool_size = 64;                  // connections
-  int pool_warm = 0;                   // of those, kept open though nobody calls
-  int pool_queue = 4096;               // calls that may wait for one
-  Milliseconds pool_wait{0};           // for one; 0: about as long as a call takes
-  std::string dns_servers;             // ADDRESS[:PORT], comma-separated; empty: the system's
+  std::string upstream_ca_file;     // PEM; empty: the system's
+  std::string upstream_token_file;  // the API key, surrounding white space ignored
+  std::string upstream_proxy;       // of tunnels; "direct": none; empty: the environment says
+  std::string upstream_proxy_credentials_file;  // USER:PASSWORD, white space around it ignored
+  std::string upstream_proxy_ca_file;           // PEM; empty: the system's
+  std::string auth_scheme = "Bearer";           // or "Token"
+  int threads = 2;                              // of the Asio context
+  int pool_size = 64;                           // connections
+  int pool_warm = 0;                            // of those, kept open though nobody calls
+  int pool_queue = 4096;                        // calls that may wait for one
+  Milliseconds pool_wait{0};                    // for one; 0: about as long as a call takes
+  std::string dns_servers;  // ADDRESS[:PORT], comma-separated; empty: the system's
   Milliseconds resolve_timeout{2'000};
   Milliseconds connect_timeout{2'000};  // an address
   Milliseconds handshake_timeout{3'000};
@@ -103,6 +109,10 @@ struct Config {
   // or `database_password_file` (strongest); likewise never from elsewhere, and never printed.
   std::string database_password;
 
+  // Of kProxyVariables those that are set. From the environment alone; they may hold a password,
+  // and are never printed.
+  std::map<std::string, std::string> proxy_variables;
+
   bool operator==(const Config&) const = default;
 };
 
@@ -110,6 +120,11 @@ struct Config {
 // in the working directory. The embedded sandbox forgets all leases at its end, so its journal is
 // in memory: ":memory:".
 std::string JournalPath(const Config& config);
+
+// The road to the provider that `upstream_proxy` or else the environment chooses; straight to the
+// embedded sandbox, whatever they say. INVALID_ARGUMENT: the key or variable and the rule that it
+// breaks.
+absl::StatusOr<Egress> RoadOf(const Config& config);
 
 // The part of it that the gRPC port's transport is made by.
 TlsOptions TlsOptionsOf(const Config& config);

@@ -73,6 +73,7 @@ class Loader {
   void CheckListenUrl();
   void ReadPassword(std::string from_url);
   void ReadApiKey();
+  void CheckRoad();
   // Where `key` was set; empty: nowhere.
   const std::string& Place(absl::string_view key) const;
   void Error(absl::string_view place, absl::string_view shown, absl::string_view rule);
@@ -309,6 +310,26 @@ void Loader::CheckPool() {
   }
 }
 
+void Loader::CheckRoad() {
+  Config& config = invocation_.config;
+  for (const char* name : kProxyVariables) {
+    if (const char* value = getenv_(name)) config.proxy_variables[name] = value;
+  }
+  // The setting was checked when it was set, so this is the environment's.
+  const auto road = RoadOf(config);
+  if (!road.ok()) errors_.push_back(std::string(road.status().message()));
+  if (const std::string& path = config.upstream_proxy_credentials_file; !path.empty()) {
+    const auto credentials = ReadSecret(kProxyCredentials, path);
+    if (!credentials.ok()) {
+      Error(Place("upstream_proxy_credentials_file"), Quote(path), credentials.status().message());
+    }
+  }
+  if (const std::string& path = config.upstream_proxy_ca_file; !path.empty()) {
+    const std::string rule = CheckCaFile(path);
+    if (!rule.empty()) Error(Place("upstream_proxy_ca_file"), Quote(path), rule);
+  }
+}
+
 void Loader::CheckWhole() {
   const Config& config = invocation_.config;
   CheckDatabase();
@@ -322,6 +343,7 @@ void Loader::CheckWhole() {
       if (!rule.empty()) Error(Place("upstream_ca_file"), Quote(config.upstream_ca_file), rule);
     }
     ReadApiKey();
+    CheckRoad();
     return;
   }
   // The environment's key is left alone: it may be there for other programs.

@@ -158,6 +158,12 @@ Option Url(std::string key, absl::string_view help, std::string Config::*field) 
   return option;
 }
 
+Option ProxyOption(std::string key, absl::string_view help, std::string Config::*field) {
+  Option option = Text(std::move(key), "URL", help, field, CheckProxy);
+  option.show = QuoteUrl;
+  return option;
+}
+
 Option DatabaseUrlOption(std::string key, absl::string_view help, std::string Config::*field) {
   Option option = Text(std::move(key), "URL", help, field, [](absl::string_view) { return ""; });
   option.show = QuoteDatabaseUrl;

@@ -45,6 +45,8 @@ Option Text(std::string key, std::string argument, absl::string_view help,
 Option Choice(std::string key, absl::string_view help, std::string Config::*field,
               std::vector<std::string> choices);
 Option Url(std::string key, absl::string_view help, std::string Config::*field);
+// Of a proxy; one with credentials, which are refused, is not shown.
+Option ProxyOption(std::string key, absl::string_view help, std::string Config::*field);
 // Checked as a part of the whole, since other options say what it may be.
 Option DatabaseUrlOption(std::string key, absl::string_view help, std::string Config::*field);
 

@@ -66,6 +66,15 @@ const std::vector<Option>& Options() {
       Text("upstream_token_file", "FILE",
            "File that holds the API key, at most 512 bytes; stronger than the environment's",
            &Config::upstream_token_file, CheckPath),
+      ProxyOption("upstream_proxy",
+                  "HTTP proxy to go through; direct: none; empty: as HTTPS_PROXY and NO_PROXY say",
+                  &Config::upstream_proxy),
+      Text("upstream_proxy_credentials_file", "FILE",
+           "File that holds USER:PASSWORD for it; stronger than the environment's",
+           &Config::upstream_proxy_credentials_file, CheckPath),
+      Text("upstream_proxy_ca_file", "FILE",
+           "PEM file of the authorities trusted for an https:// proxy; empty: the system's",
+           &Config::upstream_proxy_ca_file, CheckPath),
       Choice("auth_scheme", "Scheme of the Authorization header", &Config::auth_scheme,
              {"Bearer", "Token"}),
       Integer("threads", "Threads that serve the provider's connections", &Config::threads, 1, 64),
@@ -181,8 +190,12 @@ const Option* FindOption(absl::string_view key) {
 }
 
 bool IsUpstreamOnly(const Option& option) {
-  return option.key == "upstream_url" || option.key == "upstream_ca_file" ||
-         option.key == "upstream_token_file";
+  for (const char* key :
+       {"upstream_url", "upstream_ca_file", "upstream_token_file", "upstream_proxy",
+        "upstream_proxy_credentials_file", "upstream_proxy_ca_file"}) {
+    if (option.key == key) return true;
+  }
+  return false;
 }
 
 }  // namespace leasegateway

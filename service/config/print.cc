@@ -53,6 +53,10 @@ std::string Help() {
       "CONTIGUITY_API_KEY, else from CONTIGUITY_TOKEN; never from a flag or the YAML file. It is\n"
       "printable ASCII without spaces, at most 512 bytes; white space around it is ignored.\n"
       "\n"
+      "USER:PASSWORD of the proxy come from the file upstream_proxy_credentials_file, which is "
+      "read\n"
+      "anew for each connection, else from the URL in HTTPS_PROXY or the like.\n"
+      "\n"
       "The password of database_url comes from the file database_password_file, else from the\n"
       "environment variable LEASE_GATEWAY_DATABASE_PASSWORD, else from "
       "LEASE_GATEWAY_DATABASE_URL;\n"
@@ -77,6 +81,9 @@ std::string PrintConfig(const Config& config, const std::vector<std::string>& so
     absl::StrAppend(&text, option.key, ": ", option.is_string ? YamlString(value) : value);
     if (!sources.empty()) absl::StrAppend(&text, "  # ", sources[i]);
     absl::StrAppend(&text, "\n");
+  }
+  if (const auto road = RoadOf(config); road.ok()) {
+    absl::StrAppend(&text, "\n# road to the provider: ", road->Describe(), "\n");
   }
   absl::StrAppend(&text, "\n# api_key: ", config.api_key.empty() ? "not set" : "REDACTED (set)",
                   "\n# database_password: ",

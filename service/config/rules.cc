@@ -18,6 +18,7 @@
 #include "service/config/error_text.h"
 #include "service/process/read_file.h"
 #include "service/process/tls.h"
+#include "upstream/transport/egress.h"
 
 namespace leasegateway {
 namespace {
@@ -114,6 +115,12 @@ std::string CheckDnsServers(absl::string_view value) {
              ? ""
              : "must be up to three of ADDRESS, ADDRESS:PORT or [IPv6 address]:PORT, separated by "
                "commas";
+}
+
+std::string CheckProxy(absl::string_view value) {
+  if (value.empty() || value == kDirect) return "";
+  const auto proxy = ParseProxy(std::string(value), false);
+  return std::string(proxy.status().message());
 }
 
 std::string CheckCaFile(const std::string& path) {

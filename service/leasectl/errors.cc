@@ -78,6 +78,10 @@ std::string HintForReason(const std::string& reason) {
   if (reason == "UPSTREAM_UNREACHABLE") {
     return "the gateway does not reach the provider; nothing was sent, so try again later";
   }
+  if (reason == "UPSTREAM_PROXY") {
+    return "the proxy between the gateway and the provider gives no way through; nothing was sent, "
+           "so try again later, or tell whoever runs the gateway";
+  }
   if (reason == "UPSTREAM_TLS") {
     return "the gateway does not trust the provider's certificate: whoever runs the gateway must "
            "check its CA file and clock";

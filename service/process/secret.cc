@@ -24,6 +24,10 @@ std::string CheckSecret(const SecretKind& kind, absl::string_view secret) {
   const bool allowed = std::all_of(secret.begin(), secret.end(), [&](unsigned char c) {
     return kind.any_character ? !absl::ascii_iscntrl(c) : absl::ascii_isgraph(c);
   });
+  const auto colon = secret.find(':');
+  if (allowed && kind.has_user && (colon == secret.npos || colon == 0)) {
+    return "must be USER:PASSWORD";
+  }
   if (allowed) return "";
   return kind.any_character ? "must have no control characters"
                             : "must be printable ASCII without spaces";

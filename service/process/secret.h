@@ -17,11 +17,14 @@ struct SecretKind {
   const char* name;
   const char* option;  // that names the file which has it
   std::size_t max_bytes;
-  bool any_character;  // but control characters; otherwise printable ASCII without spaces
+  bool any_character;     // but control characters; otherwise printable ASCII without spaces
+  bool has_user = false;  // is USER:PASSWORD
 };
 inline constexpr SecretKind kApiKey{"API key", "upstream_token_file", 512, false};
 inline constexpr SecretKind kDatabasePassword{"database password", "database_password_file", 1024,
                                               true};
+inline constexpr SecretKind kProxyCredentials{"proxy credentials",
+                                              "upstream_proxy_credentials_file", 1024, true, true};
 
 // The rule that a secret breaks; empty: none.
 std::string CheckSecret(const SecretKind& kind, absl::string_view secret);

@@ -107,7 +107,7 @@ TEST_F(AdminTest, EveryDeclaredMetricIsThereAndThoseOfCallsMove) {
                   {"operation=\"create_lease\"", "outcome=\"ok\""}),
             1);
   EXPECT_GE(grown("lease_gateway_upstream_attempt_seconds_count"), 3);
-  for (const char* phase : {"resolve", "connect", "handshake", "send", "wait", "read"}) {
+  for (const char* phase : {"resolve", "connect", "tunnel", "handshake", "send", "wait", "read"}) {
     const std::string label = std::string("phase=\"") + phase + "\"";
     EXPECT_GE(grown("lease_gateway_upstream_phase_seconds_count", {label}), 1) << phase;
   }

@@ -15,7 +15,8 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 # service/README.md have the pictures.
 ROOMS = {
     "upstream": [],  # the words that all share
-    "upstream/transport": ["upstream"],
+    "upstream/transport/egress": [],  # which road is taken: chosen where the configuration is read
+    "upstream/transport": ["upstream", "upstream/transport/egress"],
     "upstream/provider": ["upstream", "upstream/transport"],
     "upstream/resilience": ["upstream"],
     "upstream/availability": ["upstream"],
@@ -27,11 +28,12 @@ ROOMS = {
                                           "upstream/postgres", "upstream/cluster"],
     "upstream/leasing": ["upstream", "upstream/availability", "upstream/leasing/journal"],
     # The one place where the order of the layers is visible.
-    "upstream/lease_api_factory": ["upstream", "upstream/transport", "upstream/provider",
-                                   "upstream/resilience", "upstream/availability"],
+    "upstream/lease_api_factory": ["upstream", "upstream/transport", "upstream/transport/egress",
+                                   "upstream/provider", "upstream/resilience",
+                                   "upstream/availability"],
     "upstream/sandbox": [],  # an emulator shares nothing with what is tried against it
     "service/process": [],
-    "service/config": ["service/process", "upstream/postgres"],
+    "service/config": ["service/process", "upstream/postgres", "upstream/transport/egress"],
     "service/rpc": ["service/process", "upstream", "upstream/availability", "upstream/leasing"],
     "service/admin": ["service/process", "service/rpc", "upstream", "upstream/availability",
                       "upstream/leasing", "upstream/leasing/journal/sqlite",

@@ -57,7 +57,7 @@ def folders_of(paths):
 def exists(path, paths, folders):
     """NAME, a star and an ellipsis stand for anything."""
     path = path.rstrip("/")
-    if path in paths or path in folders or path == "":
+    if path in paths or path in folders or path in includes.ROOMS or path == "":
         return True
     pattern = re.sub(r"NAME|…", "*", path)
     return "*" in pattern and bool(fnmatch.filter(paths, pattern) or fnmatch.filter(folders, pattern))

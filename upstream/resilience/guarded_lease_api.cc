@@ -60,8 +60,9 @@ Outcome Judge(const absl::Status& status, bool patient) {
   if (why == reason::kNotApplied) return Outcome::kUnknown;  // its own time was over
   switch (status.code()) {
     case absl::StatusCode::kUnavailable:
-      return why == reason::kUpstreamTls || (why == reason::kUpstreamUnreachable &&
-                                             MetadataOf(status)["request_sent"] == "false")
+      return why == reason::kUpstreamTls || why == reason::kUpstreamProxy ||
+                     (why == reason::kUpstreamUnreachable &&
+                      MetadataOf(status)["request_sent"] == "false")
                  ? Outcome::kUnreachable
                  : Outcome::kFailure;
     case absl::StatusCode::kAborted:

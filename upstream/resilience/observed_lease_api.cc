@@ -48,6 +48,7 @@ AttemptOutcome OutcomeOf(const absl::Status& status) {
   if (why == reason::kUpstreamFailed) return AttemptOutcome::kFailed;
   if (why == reason::kUpstreamMalformed) return AttemptOutcome::kMalformed;
   if (why == reason::kUpstreamUnreachable) return AttemptOutcome::kUnreachable;
+  if (why == reason::kUpstreamProxy) return AttemptOutcome::kProxy;
   if (why == reason::kUpstreamTls) return AttemptOutcome::kTls;
   if (why == reason::kOutcomeUnknown) return AttemptOutcome::kUnknown;
   if (why == reason::kNotApplied) return AttemptOutcome::kTooLate;

@@ -16,8 +16,9 @@ std::string_view RetryPolicy::WhyFinal(OperationKind kind, const absl::Status& s
     const bool look_first = kind == OperationKind::kSpend || kind == OperationKind::kEnd;
     return look_first ? retry_stopped::kUnsafe : std::string_view();
   }
-  if (why != reason::kUpstreamUnreachable && why != reason::kUpstreamTls &&
-      why != reason::kUpstreamFailed && why != reason::kUpstreamIntermediary) {
+  if (why != reason::kUpstreamUnreachable && why != reason::kUpstreamProxy &&
+      why != reason::kUpstreamTls && why != reason::kUpstreamFailed &&
+      why != reason::kUpstreamIntermediary) {
     return retry_stopped::kPermanent;
   }
   const bool harmless = kind == OperationKind::kRead || metadata["request_sent"] == "false";

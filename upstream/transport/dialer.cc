@@ -40,13 +40,28 @@ asio::awaitable<absl::StatusOr<tcp::endpoint>> Dialer::Dial(DialedStream& stream
   if (!race.socket) {
     if (co_await Cancelled()) co_return CancelledError("connecting to the provider");
     if (Clock::now() >= deadline) co_return DeadlineError("connecting to the provider");
-    co_return FromTransport(absl::StrCat("connecting to ", options_.host),
+    const auto& proxy = options_.proxy;
+    co_return FromTransport(proxy ? absl::StrCat("connecting to the proxy ", proxy->address.where())
+                                  : absl::StrCat("connecting to ", options_.host),
                             race.causes.empty() ? "no address" : race.causes,
-                            reason::kUpstreamUnreachable, RequestState::kNotSent, false);
+                            proxy ? reason::kUpstreamProxy : reason::kUpstreamUnreachable,
+                            RequestState::kNotSent, false);
   }
   boost::system::error_code ignored;
   race.socket->set_option(tcp::no_delay(true), ignored);
   stream.next_layer().socket() = *std::move(race.socket);
+  if (co_await Cancelled()) co_return CancelledError("connecting to the provider");
+  if (!options_.proxy) co_return race.address;
+
+  began = Clock::now();
+  // The proxy has the time for its look-up and its connecting that they would have here.
+  const TunnelOptions target{options_.host, options_.port, options_.handshake_timeout,
+                             options_.resolve_timeout + options_.connect_timeout};
+  auto opening = OpenTunnel(stream, *options_.proxy, target, deadline);
+  const auto tunnel = co_await std::move(opening);
+  options_.phases->Observe(Phase::kTunnel, Clock::now() - began);
+  if (!tunnel.is_proxy_sound) addresses_.SetAside(race.address);
+  if (!tunnel.status.ok()) co_return tunnel.status;
   co_return race.address;
 }
 

@@ -93,6 +93,11 @@ std::string ProxyAddress::where() const {
                       ":", port);
 }
 
+std::string Egress::Describe() const {
+  return absl::StrCat(proxy ? absl::StrCat("through the proxy ", proxy->where()) : "straight", " (",
+                      why, ")");
+}
+
 absl::StatusOr<ProxyAddress> ParseProxy(const std::string& url, bool credentials_allowed) {
   const auto parsed = boost::urls::parse_uri(url);
   if (!parsed) return absl::InvalidArgumentError(kProxyRule);
@@ -153,8 +158,9 @@ absl::StatusOr<Egress> ChooseEgress(const std::string& upstream_proxy,
   // curl takes an address without a scheme for an HTTP proxy.
   auto proxy = ParseProxy(absl::StrContains(url, "://") ? url : absl::StrCat("http://", url), true);
   if (!proxy.ok()) {
-    return absl::InvalidArgumentError(absl::StrCat(
-        name, " (environment): ", proxy.status().message(), "; upstream_proxy=direct ignores it"));
+    return absl::InvalidArgumentError(absl::StrCat("environment ", name, ": ",
+                                                   proxy.status().message(),
+                                                   "; upstream_proxy=direct ignores it"));
   }
   return Egress{*std::move(proxy), absl::StrCat(name, " is set in the environment")};
 }

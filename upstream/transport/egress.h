@@ -1,6 +1,7 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_TRANSPORT_EGRESS_H_
 #define LEASE_GATEWAY_UPSTREAM_TRANSPORT_EGRESS_H_
 
+#include <array>
 #include <functional>
 #include <optional>
 #include <string>
@@ -17,16 +18,24 @@ struct ProxyAddress {
   std::string credentials;  // "user:password", decoded; a secret; empty: none
   // "https://host:port", without the credentials: for logs, errors and --print-config.
   std::string where() const;
+
+  bool operator==(const ProxyAddress&) const = default;
 };
 
 // The road to the provider.
 struct Egress {
   std::optional<ProxyAddress> proxy;  // none: straight
   std::string why;                    // what chose it, for the log: no secret in it
+  // "through the proxy https://host:port (why)" or "straight (why)".
+  std::string Describe() const;
 };
 
 // What upstream_proxy says when the environment's proxy shall not be used.
 inline constexpr const char* kDirect = "direct";
+
+// The variables of the environment that ChooseEgress asks for.
+inline constexpr std::array<const char*, 6> kProxyVariables{
+    "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY", "no_proxy", "NO_PROXY"};
 
 // Parses http://HOST[:PORT] or https://HOST[:PORT], the ports 80 and 443 where it has none. A user
 // and a password in it are taken, if `credentials_allowed`. INVALID_ARGUMENT has the rule alone:

@@ -77,16 +77,16 @@ asio::awaitable<absl::StatusOr<std::vector<tcp::endpoint>>> HostAddresses::Looku
   const std::lock_guard lock(mutex_);
   const bool gave_up = std::erase(waiters_, waiter) > 0;
   if (gave_up && endpoints_.empty()) {
-    co_return FromTransport("looking up " + options_.host, "no answer in time",
-                            reason::kUpstreamUnreachable, RequestState::kNotSent, false);
+    co_return FromTransport(Doing(), "no answer in time", options_.why, RequestState::kNotSent,
+                            false);
   }
   co_return ResultLocked();
 }
 
 absl::StatusOr<HostAddresses::Endpoints> HostAddresses::ResultLocked() const {
   if (!endpoints_.empty()) return endpoints_;
-  return FromTransport("looking up " + options_.host, stopped_ ? "the gateway stops" : failure_,
-                       reason::kUpstreamUnreachable, RequestState::kNotSent, false);
+  return FromTransport(Doing(), stopped_ ? "the gateway stops" : failure_, options_.why,
+                       RequestState::kNotSent, false);
 }
 
 void HostAddresses::StartLocked() {
@@ -151,7 +151,7 @@ void HostAddresses::TakeLocked(const NameLookup::Found& found) {
   fresh_until_ = taken_at_ + ttl;
   spdlog::debug("{} has {} addresses, good for {} ms", options_.host, endpoints_.size(),
                 ttl.count());
-  if (!failure_.empty()) spdlog::info("looking up {} works again", options_.host);
+  if (!failure_.empty()) spdlog::info("{} works again", Doing());
   failure_.clear();
   retry_at_ = {};
   logged_at_ = {};
@@ -163,11 +163,10 @@ void HostAddresses::LogFailureLocked(const std::string& cause) {
   if (!failure_.empty() && now - logged_at_ < kLogInterval) return;
   logged_at_ = now;
   if (endpoints_.empty()) {
-    spdlog::warn("looking up {} failed: {}", options_.host, cause);
+    spdlog::warn("{} failed: {}", Doing(), cause);
     return;
   }
-  spdlog::warn("looking up {} failed: {}; it is still dialled at its last addresses, {} s old",
-               options_.host, cause,
+  spdlog::warn("{} failed: {}; it is still dialled at its last addresses, {} s old", Doing(), cause,
                std::chrono::duration_cast<std::chrono::seconds>(now - taken_at_).count());
 }
 

@@ -12,10 +12,12 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "upstream/transport/name_lookup.h"
+#include "upstream/upstream_error.h"
 #include "upstream/wakeup.h"
 
 namespace leasegateway {
@@ -34,7 +36,9 @@ class HostAddresses : public std::enable_shared_from_this<HostAddresses> {
   static constexpr std::chrono::milliseconds kRefreshPause{1'000};
 
   struct Options {
-    std::string host;  // name or IP literal
+    std::string host;     // name or IP literal
+    std::string whose{};  // in front of it in errors and logs: "the proxy "; empty: the provider's
+    std::string_view why = reason::kUpstreamUnreachable;  // of errors
     std::uint16_t port = 443;
     std::chrono::milliseconds max_ttl{30'000};
     std::chrono::milliseconds timeout{2'000};  // of a look-up
@@ -46,7 +50,7 @@ class HostAddresses : public std::enable_shared_from_this<HostAddresses> {
   HostAddresses(const boost::asio::any_io_executor& executor, Options options);
 
   // In the order in which they should be tried: IPv6 first, unless there is no way out for it
-  // (RFC 6724, rule 1). UNAVAILABLE, UPSTREAM_UNREACHABLE when there has never been one and the
+  // (RFC 6724, rule 1). UNAVAILABLE with `why` when there has never been one and the
   // look-up fails or takes until `give_up`; a cancelled caller is woken at once. The look-up goes
   // on for the next one. Awaited on a strand.
   boost::asio::awaitable<absl::StatusOr<std::vector<boost::asio::ip::tcp::endpoint>>> Lookup(
@@ -68,6 +72,7 @@ class HostAddresses : public std::enable_shared_from_this<HostAddresses> {
   void Publish(const NameLookup::Found& found);
   void TakeLocked(const NameLookup::Found& found);
   void LogFailureLocked(const std::string& cause);
+  std::string Doing() const { return "looking up " + options_.whose + options_.host; }
   absl::StatusOr<Endpoints> ResultLocked() const;
 
   const boost::asio::any_io_executor executor_;

@@ -4,7 +4,6 @@
 #include <netinet/tcp.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
-#include <openssl/x509v3.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -36,15 +35,6 @@ Deadline Earlier(Deadline deadline, std::chrono::milliseconds phase) {
   return std::min(deadline, std::chrono::steady_clock::now() + phase);
 }
 
-// What the check of the peer's certificate found, in words; the error code alone says just that
-// it failed.
-std::string TlsCause(SSL* ssl, const boost::system::error_code& error) {
-  const long result = SSL_get_verify_result(ssl);
-  if (result == X509_V_OK) return error.message();
-  return absl::StrCat("the provider's certificate was refused: ",
-                      X509_verify_cert_error_string(result));
-}
-
 // From its making to its end is a phase.
 class PhaseTimer {
  public:
@@ -63,12 +53,6 @@ class PhaseTimer {
 constexpr int kMaxInterim = 16;
 bool IsInterim(unsigned status) { return status >= 100 && status < 200 && status != 101; }
 
-bool IsIpLiteral(const std::string& host) {
-  boost::system::error_code error;
-  asio::ip::make_address(host, error);
-  return !error;
-}
-
 asio::awaitable<void> SayGoodBye(std::unique_ptr<HttpsConnection> connection,
                                  beast::ssl_stream<DialedStream>& stream) {
   beast::get_lowest_layer(stream).expires_after(std::chrono::seconds(1));
@@ -79,34 +63,12 @@ asio::awaitable<void> SayGoodBye(std::unique_ptr<HttpsConnection> connection,
 
 }  // namespace
 
-absl::StatusOr<std::shared_ptr<asio::ssl::context>> MakeTlsContext(const std::string& ca_file) {
-  auto context = std::make_shared<asio::ssl::context>(asio::ssl::context::tls_client);
-  SSL_CTX_set_min_proto_version(context->native_handle(), TLS1_2_VERSION);
-  context->set_verify_mode(asio::ssl::verify_peer);
-  boost::system::error_code error;
-  if (ca_file.empty()) {
-    context->set_default_verify_paths(error);
-  } else {
-    context->load_verify_file(ca_file, error);
-  }
-  if (error) {
-    return absl::InvalidArgumentError(
-        absl::StrCat("upstream_ca_file: \"", ca_file, "\": ", error.message()));
-  }
-  TlsSessions::Enable(context->native_handle());
-  return context;
-}
-
 HttpsConnection::HttpsConnection(const asio::any_io_executor& executor,
                                  std::shared_ptr<asio::ssl::context> tls,
                                  const HttpsOptions& options)
     : options_(options), executor_(executor), tls_(std::move(tls)), stream_(executor_, *tls_) {}
 
-HttpsConnection::~HttpsConnection() {
-  // Otherwise OpenSSL would spoil the session of a connection that ends without a good-bye, which
-  // was a rule until TLS 1.0 (RFC 5246, 7.2.1). After an alert it still does.
-  SSL_set_shutdown(stream_.native_handle(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
-}
+HttpsConnection::~HttpsConnection() { KeepSessionAtEnd(stream_.native_handle()); }
 
 asio::awaitable<absl::Status> HttpsConnection::Connect(Dialer& dialer, Deadline deadline) {
   co_await asio::this_coro::throw_if_cancelled(false);
@@ -117,7 +79,9 @@ asio::awaitable<absl::Status> HttpsConnection::Connect(Dialer& dialer, Deadline 
   auto shaking_hands = Handshake(deadline);
   const auto status = co_await std::move(shaking_hands);
   if (status.ok()) dialer.Worked(*address);
-  if (status.code() == absl::StatusCode::kUnavailable) dialer.Failed(*address);
+  if (status.code() == absl::StatusCode::kUnavailable) {
+    dialer.Failed(*address, tls_answered_);
+  }
   co_return status;
 }
 
@@ -132,14 +96,7 @@ void HttpsConnection::LimitRetransmission() {
 
 asio::awaitable<absl::Status> HttpsConnection::Handshake(Deadline deadline) {
   SSL* const ssl = stream_.native_handle();
-  // OpenSSL's own name check, because it leaves behind which rule a certificate broke.
-  if (IsIpLiteral(options_.host)) {
-    X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), options_.host.c_str());
-  } else {
-    SSL_set_tlsext_host_name(ssl, options_.host.c_str());
-    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    SSL_set1_host(ssl, options_.host.c_str());
-  }
+  ExpectHost(ssl, options_.host);
   TlsSessions::Resume(ssl);
   const Deadline expiry = Earlier(deadline, options_.handshake_timeout);
   beast::get_lowest_layer(stream_).expires_at(expiry);
@@ -157,9 +114,13 @@ asio::awaitable<absl::Status> HttpsConnection::Handshake(Deadline deadline) {
     }
     ++options_.handshakes->failed;
     TlsSessions::Forget(ssl);
-    co_return FromTransport(absl::StrCat("the TLS handshake with ", options_.host),
-                            TlsCause(ssl, error), reason::kUpstreamTls, RequestState::kNotSent,
-                            false);
+    tls_answered_ = error.category() == asio::error::get_ssl_category();
+    std::string operation = absl::StrCat("the TLS handshake with ", options_.host);
+    if (options_.proxy) {
+      absl::StrAppend(&operation, " through the proxy ", options_.proxy->address.where());
+    }
+    co_return FromTransport(operation, HandshakeCause(ssl, error, "the provider"),
+                            reason::kUpstreamTls, RequestState::kNotSent, false);
   }
   ++(SSL_session_reused(ssl) ? options_.handshakes->resumed : options_.handshakes->full);
   connected_ = true;
@@ -287,6 +248,9 @@ std::optional<std::string> HttpsConnection::WhyUnreadable(const beast::error_cod
 }
 
 HttpsConnection::Unasked HttpsConnection::Look() {
+  if (HasUnread(stream_.native_handle()) || stream_.next_layer().HasUnreadTls()) {
+    return Unasked::kBytes;
+  }
   char byte = 0;
   const auto handle = beast::get_lowest_layer(stream_).socket().native_handle();
   const ssize_t got = ::recv(handle, &byte, 1, MSG_PEEK | MSG_DONTWAIT);

@@ -22,7 +22,9 @@
 #include "upstream/phase_times.h"
 #include "upstream/transport/dialed_stream.h"
 #include "upstream/transport/dialer.h"
+#include "upstream/transport/proxy_tunnel.h"
 #include "upstream/transport/reply_body.h"
+#include "upstream/transport/tls_client.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -47,8 +49,9 @@ struct HttpsOptions {
   std::int64_t max_body_bytes = 64 << 20;    // of an answer, as it is once inflated
   std::int64_t max_header_bytes = 16 << 10;  // of an answer, with or without its status line
   int max_connections = 64;
-  int warm_connections = 0;  // kept open though nobody calls, of those
-  int max_waiters = 4096;    // calls that may wait for a connection
+  int warm_connections = 0;              // kept open though nobody calls, of those
+  int max_waiters = 4096;                // calls that may wait for a connection
+  std::shared_ptr<const Proxy> proxy{};  // that connections go through; null: straight
   // Never null.
   std::shared_ptr<PhaseTimes> phases = std::make_shared<PhaseTimes>();
   std::shared_ptr<HandshakeCounts> handshakes = std::make_shared<HandshakeCounts>();
@@ -57,12 +60,6 @@ struct HttpsOptions {
 using Deadline = std::chrono::steady_clock::time_point;
 using HttpRequest = boost::beast::http::request<boost::beast::http::string_body>;
 using HttpResponse = boost::beast::http::response<ReplyBody>;
-
-// TLS 1.2 or later, chain verification always on, trusting `ca_file` (PEM) or, when that is
-// empty, the system's authorities. Its connections go on with each other's sessions (TlsSessions).
-// INVALID_ARGUMENT names an unreadable file.
-absl::StatusOr<std::shared_ptr<boost::asio::ssl::context>> MakeTlsContext(
-    const std::string& ca_file);
 
 // One TLS connection, used by one call at a time, on the strand of the coroutine that awaits
 // Connect or Exchange; everything else may be called from anywhere while neither runs.
@@ -75,7 +72,7 @@ class HttpsConnection {
   HttpsConnection& operator=(const HttpsConnection&) = delete;
 
   // Dials, then shakes hands, once in its life; tells `dialer` what became of that. UNAVAILABLE
-  // with UPSTREAM_UNREACHABLE or UPSTREAM_TLS, DEADLINE_EXCEEDED or CANCELLED.
+  // with UPSTREAM_UNREACHABLE, UPSTREAM_PROXY or UPSTREAM_TLS, DEADLINE_EXCEEDED or CANCELLED.
   boost::asio::awaitable<absl::Status> Connect(Dialer& dialer, Deadline deadline);
 
   struct Result {
@@ -134,6 +131,7 @@ class HttpsConnection {
   boost::beast::ssl_stream<DialedStream> stream_;
   boost::beast::flat_buffer buffer_;
   bool connected_ = false;
+  bool tls_answered_ = false;  // a handshake that failed did so by what the peer sent
 };
 
 }  // namespace leasegateway

@@ -13,8 +13,8 @@
 
 namespace leasegateway {
 
-// What connections to one provider share: its addresses, the road there, TLS and its sessions.
-// Thread-safe. Connections refer to its options, so it outlives them.
+// What connections to one provider share: its addresses or its proxy's, the road there, TLS and its
+// sessions. Thread-safe. Connections refer to its options, so it outlives them.
 class HttpsConnector {
  public:
   HttpsConnector(const boost::asio::any_io_executor& executor,

@@ -132,6 +132,9 @@ TEST_F(GuardedLeaseApiTest, WhatCountsAsAFailureAndOfWhat) {
   };
   const Row rows[] = {
       {"refused connection", Unreachable(), "provider"},
+      {"no tunnel through the proxy",
+       FromTransport("a tunnel", "407", reason::kUpstreamProxy, RequestState::kNotSent, false),
+       "provider"},
       {"refused certificate", tls(RequestState::kNotSent), "provider"},
       {"alert after the request", tls(RequestState::kSent), "provider"},
       {"503", Http(503, false), "get_number"},

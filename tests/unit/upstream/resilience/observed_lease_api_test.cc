@@ -75,6 +75,8 @@ TEST_F(ObservedLeaseApiTest, CountsEachOperationAsItself) {
 TEST_F(ObservedLeaseApiTest, TellsOutcomesApart) {
   const auto tls =
       FromTransport("GET /x", "expired", reason::kUpstreamTls, RequestState::kNotSent, false);
+  const auto proxy =
+      FromTransport("a tunnel", "407", reason::kUpstreamProxy, RequestState::kNotSent, false);
   const auto malformed =
       MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed, "no JSON");
   const std::vector<std::pair<absl::Status, AttemptOutcome>> cases = {
@@ -88,6 +90,7 @@ TEST_F(ObservedLeaseApiTest, TellsOutcomesApart) {
       {MiddlemansHttp(403, true), AttemptOutcome::kIntermediary},
       {malformed, AttemptOutcome::kMalformed},
       {Unreachable(), AttemptOutcome::kUnreachable},
+      {proxy, AttemptOutcome::kProxy},
       {tls, AttemptOutcome::kTls},
       {LostAnswer(true), AttemptOutcome::kUnknown},
       {MakeError(absl::StatusCode::kUnavailable, reason::kNotApplied, "x"),

@@ -139,7 +139,7 @@ TEST(EgressTest, EnvironmentIsReadAsCurlReadsIt) {
   EXPECT_EQ(where({{"HTTPS_PROXY", "http://b"}, {"no_proxy", "a"}, {"NO_PROXY", "*"}}),
             "http://b:80: HTTPS_PROXY is set in the environment");
   EXPECT_EQ(where({{"HTTPS_PROXY", "socks5://u:secret@b"}}),
-            "HTTPS_PROXY (environment): must be http://HOST[:PORT] or https://HOST[:PORT]; "
+            "environment HTTPS_PROXY: must be http://HOST[:PORT] or https://HOST[:PORT]; "
             "upstream_proxy=direct ignores it");
 }
 
