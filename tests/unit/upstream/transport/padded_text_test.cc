@@ -2,12 +2,17 @@
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
 #include <string>
 #include <string_view>
 #include <utility>
 
 namespace leasegateway {
 namespace {
+
+void* volatile written = nullptr;  // so that what is written there is not left out
 
 void ExpectZerosBehind(const PaddedText& text) {
   const std::string_view behind(text.view().data() + text.size(), PaddedText::kPadding);
@@ -36,6 +41,20 @@ TEST(PaddedTextTest, WhatIsWrittenIntoItsRoomBelongsToItOnceItIsExtended) {
   EXPECT_EQ(text.view(), "head");
   text.Extend(3);
   EXPECT_EQ(text.view(), "headxxx");
+  ExpectZerosBehind(text);
+}
+
+// An answer that says how long it is may have no byte of it.
+TEST(PaddedTextTest, RoomAloneHasZerosInItToo) {
+  constexpr std::size_t kRoom = 4'000;
+  // What is given out next was in use before.
+  void* const used = std::malloc(kRoom + PaddedText::kPadding);
+  std::memset(used, 'x', kRoom + PaddedText::kPadding);
+  written = used;
+  std::free(used);
+  PaddedText text;
+  text.Reserve(kRoom);
+  EXPECT_EQ(text.size(), 0u);
   ExpectZerosBehind(text);
 }
 
