@@ -168,30 +168,22 @@ void DnsChannel::OnSocketState(void* channel, ares_socket_t fd, int readable, in
 
 void DnsChannel::Watch(const std::shared_ptr<Socket>& socket) {
   using Descriptor = asio::posix::stream_descriptor;
-  if (socket->wants_read && !socket->reading) {
-    socket->reading = true;
-    socket->descriptor.async_wait(
-        Descriptor::wait_read,
-        [weak = weak_from_this(), socket](const boost::system::error_code& error) {
-          socket->reading = false;
-          const auto self = weak.lock();
-          if (error || !self || socket->fd < 0) return;
-          self->Process(socket->fd, ARES_SOCKET_BAD);
-          if (socket->fd >= 0) self->Watch(socket);
-        });
-  }
-  if (socket->wants_write && !socket->writing) {
-    socket->writing = true;
-    socket->descriptor.async_wait(
-        Descriptor::wait_write,
-        [weak = weak_from_this(), socket](const boost::system::error_code& error) {
-          socket->writing = false;
-          const auto self = weak.lock();
-          if (error || !self || socket->fd < 0) return;
-          self->Process(ARES_SOCKET_BAD, socket->fd);
-          if (socket->fd >= 0) self->Watch(socket);
-        });
-  }
+  if (socket->wants_read) Await(socket, Descriptor::wait_read, &socket->reading);
+  if (socket->wants_write) Await(socket, Descriptor::wait_write, &socket->writing);
+}
+
+void DnsChannel::Await(const std::shared_ptr<Socket>& socket,
+                       asio::posix::descriptor_base::wait_type event, bool* waiting) {
+  if (std::exchange(*waiting, true)) return;
+  socket->descriptor.async_wait(event, [weak = weak_from_this(), socket, event,
+                                        waiting](const boost::system::error_code& error) {
+    *waiting = false;
+    const auto self = weak.lock();
+    if (error || !self || socket->fd < 0) return;
+    const bool is_read = event == asio::posix::descriptor_base::wait_read;
+    self->Process(is_read ? socket->fd : ARES_SOCKET_BAD, is_read ? ARES_SOCKET_BAD : socket->fd);
+    if (socket->fd >= 0) self->Watch(socket);
+  });
 }
 
 void DnsChannel::Process(ares_socket_t readable, ares_socket_t writable) {

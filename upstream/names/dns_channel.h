@@ -81,7 +81,11 @@ class DnsChannel : public std::enable_shared_from_this<DnsChannel> {
   explicit DnsChannel(const boost::asio::any_io_executor& strand);
   static void OnSocketState(void* channel, ares_socket_t fd, int readable, int writable);
   static void OnAnswer(void* question, int status, int timeouts, ares_addrinfo* result);
+  // Awaits the events that c-ares wants of it, one wait for each at a time.
   void Watch(const std::shared_ptr<Socket>& socket);
+  // `waiting` is a field of the socket's.
+  void Await(const std::shared_ptr<Socket>& socket,
+             boost::asio::posix::descriptor_base::wait_type event, bool* waiting);
   // A socket's events, or -1; time-outs in either case.
   void Process(ares_socket_t readable, ares_socket_t writable);
   void SetTimer();

@@ -112,7 +112,7 @@ absl::StatusOr<Answer> AnswerOf(const Route& route, Deadline deadline,
     answer.body = std::move(response.body().text);
     return answer;
   }
-  header->body = std::string(response.body().text.view());
+  header->body = std::move(response.body().text);
   header->unread_encoding = std::move(response.body().dropped_encoding);
   return FromHttp(*header, std::chrono::system_clock::now());
 }
@@ -175,9 +175,12 @@ asio::awaitable<absl::StatusOr<Answer>> HttpsLeaseApi::Exchange(CallContext cont
                     std::string(lease.status().message()));
       co_return Clock::now() < send_before ? lease.status() : TooLateError(route.name);
     }
-    // One that was cancelled just as the connection was ready has sent nothing yet.
-    if (co_await Cancelled()) co_return CancelledError(route.name);
-    if (Clock::now() >= context.deadline) co_return DeadlineError(route.name);
+    // One that ended just as the connection was ready has sent nothing, and the next may have it.
+    const bool cancelled = co_await Cancelled();
+    if (cancelled || Clock::now() >= context.deadline) {
+      lease->Recycle();
+      co_return cancelled ? CancelledError(route.name) : DeadlineError(route.name);
+    }
     ++context.stats->attempts;
     const TraceContext span = context.trace ? NewSpan(*context.trace) : NewTrace();
     const std::string authorization = options_.authorization();
@@ -210,10 +213,10 @@ asio::awaitable<absl::StatusOr<AnyReply>> HttpsLeaseApi::Call(CallContext contex
   const std::string name = route.name;
   HttpFailure header;
   auto exchanging = Exchange(std::move(context), IdOf(operation), std::move(route), &header);
-  const auto answer = co_await std::move(exchanging);
+  auto answer = co_await std::move(exchanging);
   auto decoded = DecodeReply(operation, answer);
   if (answer.ok() && !answer->is_unchanged && IsMiddlemans(header.status, answer->body, decoded)) {
-    header.body = std::string(answer->body.view());
+    header.body = std::move(answer->body);
     co_return FromMiddleman(header, std::chrono::system_clock::now());
   }
   // RFC 9110, 15.3.7: no answer to a request without a Range.

@@ -248,29 +248,36 @@ void ConnectionPool::Do(Todo todo) {
     // On its strand, where Stop calls it off.
     asio::post(opening->strand, [self = shared_from_this(), opening] {
       // The signal is needed for longer than the coroutine.
-      const auto done = [opening](const std::exception_ptr&) {};
-      asio::co_spawn(opening->strand, RunOpening(self, opening),
-                     asio::bind_cancellation_slot(opening->cancellation.slot(), done));
+      auto done = [self, opening](const std::exception_ptr& exception,
+                                  absl::StatusOr<Connection> opened) {
+        if (exception) {
+          opened = MakeError(absl::StatusCode::kInternal, reason::kInternal,
+                             "the gateway failed while it connected to the provider");
+        }
+        self->Opened(opening, std::move(opened));
+      };
+      asio::co_spawn(opening->strand, RunOpening(self, opening->warm),
+                     asio::bind_cancellation_slot(opening->cancellation.slot(), std::move(done)));
     });
   }
 }
 
-asio::awaitable<void> ConnectionPool::RunOpening(std::shared_ptr<ConnectionPool> self,
-                                                 std::shared_ptr<Opening> opening) {
+asio::awaitable<absl::StatusOr<ConnectionPool::Connection>> ConnectionPool::RunOpening(
+    std::shared_ptr<ConnectionPool> self, bool warm) {
   co_await asio::this_coro::throw_if_cancelled(false);
   bool stopped = false;
   {
     const std::lock_guard lock(self->mutex_);
     stopped = self->stopped_;
   }
-  if (stopped) co_return self->Opened(opening, CancelledError("connecting to the provider"));
+  if (stopped) co_return CancelledError("connecting to the provider");
   auto connecting = self->open_connection_();
   auto opened = co_await std::move(connecting);
-  if (!opened.ok() && opening->warm) {
+  if (!opened.ok() && warm) {
     spdlog::debug("no connection to the provider kept warm: {}",
                   std::string(opened.status().message()));
   }
-  self->Opened(opening, std::move(opened));
+  co_return opened;
 }
 
 asio::awaitable<void> ConnectionPool::RunSweeps(std::weak_ptr<ConnectionPool> weak,

@@ -35,7 +35,7 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
  public:
   using Connection = std::unique_ptr<HttpsConnection>;
   // A connection that is ready, or why there is none. Has limits of its own, and ends soon after it
-  // is cancelled. Awaited on a strand.
+  // is cancelled. Awaited on a strand. An exception is as good as an error.
   using Open = std::function<boost::asio::awaitable<absl::StatusOr<Connection>>()>;
 
   // Of `options` it takes those named above. `open` may outlive the pool.
@@ -132,8 +132,8 @@ class ConnectionPool : public std::enable_shared_from_this<ConnectionPool> {
   void Sweep();
   std::chrono::milliseconds SweepInterval() const;
   void Do(Todo todo);
-  static boost::asio::awaitable<void> RunOpening(std::shared_ptr<ConnectionPool> self,
-                                                 std::shared_ptr<Opening> opening);
+  static boost::asio::awaitable<absl::StatusOr<Connection>> RunOpening(
+      std::shared_ptr<ConnectionPool> self, bool warm);
   static boost::asio::awaitable<void> RunSweeps(std::weak_ptr<ConnectionPool> weak,
                                                 std::shared_ptr<Wakeup> wakeup);
 

@@ -14,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -56,6 +57,7 @@ class Opener {
 
   asio::awaitable<absl::StatusOr<Connection>> Open() {
     ++begun;
+    if (breaks) throw std::runtime_error("broken");
     if (at_once) co_return make_();
     const auto opening = std::make_shared<Opening>(co_await asio::this_coro::executor);
     openings_.push_back(opening);
@@ -78,6 +80,7 @@ class Opener {
   int begun = 0;
   int called_off = 0;
   bool at_once = true;
+  bool breaks = false;
 
  private:
   struct Opening {
@@ -314,6 +317,19 @@ TEST_F(ConnectionPoolTest, FailedOpeningMakesRoomForTheNext) {
   EXPECT_EQ(opener_.begun, 2);
   opener_.Finish();
   Run();
+  EXPECT_TRUE(second.lease);
+}
+
+// As when memory is short: its place would be lost, and who waits would wait in vain.
+TEST_F(ConnectionPoolTest, OpeningThatBreaksFailsLikeAnyOther) {
+  Make(1);
+  opener_.breaks = true;
+  Call first, second;
+  Start(first);
+  EXPECT_EQ(ReasonOf(first.status), reason::kInternal) << first.status;
+  EXPECT_EQ(pool_->counts().open, 0);
+  opener_.breaks = false;
+  Start(second);
   EXPECT_TRUE(second.lease);
 }
 
