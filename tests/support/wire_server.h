@@ -13,6 +13,7 @@
 #include <atomic>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
@@ -33,7 +34,7 @@ struct WireConnection {
   std::vector<std::string> answers;  // to each request, byte for byte
   End end = End::kStaysOpen;         // after the last of them
   std::function<void(SSL_CTX*)> set_up = nullptr;
-  const sandbox::CertificateAndKey* identity = nullptr;  // null: the server's own
+  std::optional<sandbox::CertificateAndKey> identity = std::nullopt;  // nothing: the server's own
 };
 
 // A TLS server of OpenSSL's that knows no HTTP: it sends what it is told to, one connection after
@@ -88,7 +89,7 @@ class WireServer {
     const timeval limit{0, 20'000};  // so that it sees soon that it is to stop
     setsockopt(handle, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
     const TlsContext context(SSL_CTX_new(TLS_server_method()));
-    Use(context.get(), connection.identity != nullptr ? *connection.identity : own_);
+    Use(context.get(), connection.identity ? *connection.identity : own_);
     if (connection.set_up) connection.set_up(context.get());
     const TlsSession session(SSL_new(context.get()));
     SSL* const ssl = session.get();

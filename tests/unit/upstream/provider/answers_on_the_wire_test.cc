@@ -267,16 +267,13 @@ TEST_F(TlsOnTheWireTest, TicketsMayBeRefusedOrMissing) {
 }
 
 TEST_F(TlsOnTheWireTest, CertificateMayChangeToAnotherGoodOne) {
-  const auto other = authority().WithIntermediate(true);
   WireConnection changed;
-  changed.identity = &other;
+  changed.identity = authority().WithIntermediate(true);
   EXPECT_TRUE(TryTwo({}, changed).ok());
-  const auto unknown = authority().OfUnknownRoot();
-  changed.identity = &unknown;
+  changed.identity = authority().OfUnknownRoot();
   const absl::Status refused = TryTwo({}, changed);
   EXPECT_EQ(ReasonOf(refused), reason::kUpstreamTls) << refused;
-  const auto elsewhere = authority().ForAnotherHost();
-  changed.identity = &elsewhere;
+  changed.identity = authority().ForAnotherHost();
   EXPECT_EQ(ReasonOf(TryTwo({}, changed)), reason::kUpstreamTls);
 }
 
