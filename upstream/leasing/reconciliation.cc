@@ -56,19 +56,22 @@ asio::awaitable<Settled> Reconciliation::Run(bool send) {
     const auto look = co_await std::move(looking);
     if (flight_->IsStopped()) co_return Stopped();
     const bool may_repeat = MayRepeat(look);
-    if (may_repeat && is_early_) {
-      if (!lost_) flight_->SetSent(false);
-      if (!rested_) {
-        auto resting = RestUntilAllowed();
-        rested_ = co_await std::move(resting);
-        LengthenPause();
-        if (rested_) continue;
-      } else if (MayResend()) {
-        send = true;
-        continue;
-      }
+    // Nothing is on its way that a look could show.
+    if (may_repeat && is_early_ && !lost_ && !rested_) {
+      flight_->SetSent(false);
+      auto resting = RestUntilAllowed();
+      rested_ = co_await std::move(resting);
+      LengthenPause();
+      if (rested_) continue;
     }
-    if (auto settled = Judge(look, looked_at - lost_at_ >= parts_->options.settle)) {
+    bool is_awaited = may_repeat && is_early_ && IsAllowedInTime();
+    if (is_awaited && rested_ && looked_at >= allowed_at_.value_or(looked_at)) {
+      send = MayResend();
+      if (send) continue;
+      is_awaited = false;
+    }
+    const bool late = looked_at - lost_at_ >= parts_->options.settle && !is_awaited;
+    if (auto settled = Judge(look, late)) {
       if (settled->status.ok() && lost_) settled->quiet_until = lost_at_ + parts_->options.settle;
       if (settled->status.ok() && !lost_) {
         spdlog::warn("operation {}: done for {}, although {}", record_.operation().request_id(),
@@ -85,9 +88,9 @@ asio::awaitable<Settled> Reconciliation::Run(bool send) {
       send = true;
       continue;
     }
-    auto resting = Flight::Nap(flight_, pause_);
+    auto resting = Pause();
     co_await std::move(resting);
-    rested_ = rested_ || !is_early_;
+    rested_ = rested_ || !is_early_ || lost_;
     LengthenPause();
   }
 }
@@ -210,6 +213,11 @@ std::optional<Settled> Reconciliation::Judge(const LookResult& look, bool late) 
   return settled;
 }
 
+bool Reconciliation::IsAllowedInTime() const {
+  const TimePoint now = parts_->environment.now();
+  return flight_->IsWanted(std::max(allowed_at_.value_or(now), now) + kAnswerTime);
+}
+
 asio::awaitable<bool> Reconciliation::RestUntilAllowed() {
   const TimePoint until = allowed_at_.value_or(parts_->environment.now() + pause_);
   while (flight_->IsWanted(until + kAnswerTime)) {
@@ -218,6 +226,13 @@ asio::awaitable<bool> Reconciliation::RestUntilAllowed() {
     co_await std::move(resting);
   }
   co_return false;
+}
+
+asio::awaitable<void> Reconciliation::Pause() {
+  const TimePoint now = parts_->environment.now();
+  const bool is_soon = allowed_at_ && *allowed_at_ > now && *allowed_at_ - now <= pause_;
+  auto napping = is_soon ? Flight::NapUntil(flight_, *allowed_at_) : Flight::Nap(flight_, pause_);
+  co_await std::move(napping);
 }
 
 void Reconciliation::LengthenPause() {

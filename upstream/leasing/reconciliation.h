@@ -57,9 +57,13 @@ class Reconciliation {
   // there before is this operation's, and one that is gone was ended.
   std::optional<Settled> Judge(const LookResult& look, bool late) const;
 
+  // Whether a caller waits until the next request may come, by the latest answer, and for its own.
+  bool IsAllowedInTime() const;
   // Waits as long as the answer asked for, or as long as the pause. False: no caller has the
   // time.
   boost::asio::awaitable<bool> RestUntilAllowed();
+  // Until the next look; not past the time at which the request may come again.
+  boost::asio::awaitable<void> Pause();
   void LengthenPause();
 
   const std::shared_ptr<const LeasingParts> parts_;

@@ -305,6 +305,33 @@ TEST_F(RecordedLeaseApiTest, RetryAfterOfAMiddlemanIsWaitedFor) {
   EXPECT_EQ(provider_->posts.size(), before + 1);
 }
 
+TEST_F(RecordedLeaseApiTest, WhileTheRetryAfterOfAMiddlemanPassesLooksGoOn) {
+  for (const int status : {429, 503}) {
+    const std::string number = status == 429 ? kNumber : kOther;
+    if (status == 503) provider_->Add(number);
+    const std::size_t before = provider_->posts.size();
+    provider_->steps.push_back(
+        {true, MiddlemansHttp(status, true, "20"), seconds(1), milliseconds(0)});
+    const auto call = Lease(status == 429 ? kId : kId2, number);
+    Advance(seconds(4));
+    EXPECT_TRUE(call->ended() && call->result->ok()) << call->reason();
+    EXPECT_EQ(provider_->posts.size(), before + 1) << status;
+  }
+}
+
+// The request may still arrive, but its caller waits for the next one.
+TEST_F(RecordedLeaseApiTest, RetryAfterThatIsLongerThanTheSettleTimeIsWaitedForAsWell) {
+  const auto retry_after = std::chrono::ceil<seconds>(options_.settle) + seconds(5);
+  provider_->steps.push_back({false, MiddlemansHttp(503, true, absl::StrCat(retry_after.count()))});
+  const auto call = Lease();
+  Advance(retry_after - milliseconds(1));
+  EXPECT_FALSE(call->ended());
+  EXPECT_EQ(provider_->posts.size(), 1u);
+  Advance(milliseconds(1));
+  EXPECT_TRUE(call->ended() && call->result->ok()) << call->reason();
+  EXPECT_EQ(provider_->posts.size(), 2u);
+}
+
 TEST_F(RecordedLeaseApiTest, RefusedEndDoesNotReachANewerLease) {
   provider_->Give(kNumber, "lsd_77");
   provider_->steps.push_back({true, Http(429, true)});
