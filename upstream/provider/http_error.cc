@@ -133,7 +133,7 @@ absl::Status FromMiddleman(const HttpFailure& failure, std::chrono::system_clock
     metadata[key] = Harmless(header);
     absl::StrAppend(&who, who.empty() ? "" : "; ", word, ": ", metadata[key]);
   }
-  if (failure.body.empty()) {
+  if (failure.body.size() == 0) {
     absl::StrAppend(&who, who.empty() ? "" : "; ",
                     failure.has_unread_body ? "its body comes in an encoding that was not asked for"
                                             : "no body");

@@ -7,13 +7,14 @@
 #include <string_view>
 
 #include "absl/status/status.h"
+#include "upstream/transport/padded_text.h"
 
 namespace leasegateway {
 
 // An HTTP answer that is not what was asked for. Headers as they came; empty: not there.
 struct HttpFailure {
   int status = 0;
-  std::string body;
+  PaddedText body;
   bool has_unread_body = false;  // in an encoding that was not asked for; `body` is empty
   std::string retry_after;
   bool is_write = false;      // the operation changes something at the provider

@@ -111,7 +111,7 @@ absl::StatusOr<Answer> AnswerOf(const Route& route, Deadline deadline,
     answer.body = std::move(response.body().text);
     return answer;
   }
-  header->body = std::string(response.body().text.view());
+  header->body = std::move(response.body().text);
   header->has_unread_body = response.body().is_dropped;
   return FromHttp(*header, std::chrono::system_clock::now());
 }
@@ -197,10 +197,10 @@ asio::awaitable<absl::StatusOr<AnyReply>> HttpsLeaseApi::Call(CallContext contex
   const std::string name = route.name;
   HttpFailure header;
   auto exchanging = Exchange(std::move(context), std::move(route), &header);
-  const auto answer = co_await std::move(exchanging);
+  auto answer = co_await std::move(exchanging);
   auto decoded = DecodeReply(operation, answer);
   if (answer.ok() && !answer->is_unchanged && IsMiddlemans(header.status, answer->body, decoded)) {
-    header.body = std::string(answer->body.view());
+    header.body = std::move(answer->body);
     co_return FromMiddleman(header, std::chrono::system_clock::now());
   }
   // RFC 9110, 15.3.7: no answer to a request without a Range.
