@@ -91,10 +91,10 @@ class WireFixture : public testing::Test {
   }
 
   template <typename Known>
-  absl::StatusOr<Reply<typename Known::Value>> Ask(Known operation) {
+  absl::StatusOr<Reply<typename Known::Value>> Ask(Known operation, int seconds_left = 10) {
     using Result = absl::StatusOr<Reply<typename Known::Value>>;
     CallContext context;
-    context.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    context.deadline = std::chrono::steady_clock::now() + std::chrono::seconds(seconds_left);
     std::optional<Result> result;
     boost::asio::co_spawn(
         boost::asio::make_strand(*io_), api_->Perform(std::move(context), std::move(operation)),

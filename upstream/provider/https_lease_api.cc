@@ -138,6 +138,9 @@ HttpRequest HttpsLeaseApi::MakeRequest(const Route& route, const TraceContext& s
   request.set(http::field::user_agent, options_.user_agent);
   request.set(http::field::accept, "application/json");
   request.set(http::field::accept_encoding, route.is_list ? "gzip" : "identity");
+  // Whoever keeps answers on the road has to ask the provider (RFC 9111, 5.2.1.4): a number that
+  // was available a minute ago would pass for a lease that was not made.
+  if (!route.is_write()) request.set(http::field::cache_control, "no-cache");
   SetConditions(route.known, request);
   request.set("traceparent", span.Traceparent());
   if (!span.tracestate.empty()) request.set("tracestate", span.tracestate);
@@ -168,9 +171,12 @@ asio::awaitable<absl::StatusOr<Answer>> HttpsLeaseApi::Exchange(CallContext cont
                     std::string(lease.status().message()));
       co_return Clock::now() < send_before ? lease.status() : TooLateError(route.name);
     }
-    // One that was cancelled just as the connection was ready has sent nothing yet.
-    if (co_await Cancelled()) co_return CancelledError(route.name);
-    if (Clock::now() >= context.deadline) co_return DeadlineError(route.name);
+    // One that ended just as the connection was ready has sent nothing, and the next may have it.
+    const bool cancelled = co_await Cancelled();
+    if (cancelled || Clock::now() >= context.deadline) {
+      lease->Recycle();
+      co_return cancelled ? CancelledError(route.name) : DeadlineError(route.name);
+    }
     ++context.stats->attempts;
     const TraceContext span = context.trace ? NewSpan(*context.trace) : NewTrace();
     auto exchange = (*lease)->Exchange(MakeRequest(route, span), context.deadline, route.is_write(),
