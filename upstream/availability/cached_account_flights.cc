@@ -28,10 +28,12 @@ v1::ResponseMetadata Confirmed(v1::ResponseMetadata metadata, const v1::Response
   return metadata;
 }
 
-// An answer that can't be read: perhaps it is what the list was asked for with that is at fault, so
-// all of it is asked for then.
+// An answer that can't be read, or a refusal other than of so many requests: perhaps it is what the
+// list was asked for with that is at fault (RFC 9110, 13), so all of it is asked for then.
 bool MakesVoid(const absl::Status& status) {
-  return ReasonOf(status) == reason::kUpstreamMalformed;
+  const std::string http_status = MetadataOf(status)["http_status"];
+  return ReasonOf(status) == reason::kUpstreamMalformed ||
+         (http_status.starts_with('4') && http_status != "429");
 }
 
 }  // namespace

@@ -35,6 +35,12 @@ absl::Status Malformed() {
   return MakeError(absl::StatusCode::kInternal, reason::kUpstreamMalformed, "what?");
 }
 
+// A list's own, whoever between here and there gives it.
+absl::Status Refusal(int status) {
+  return MakeError(absl::StatusCode::kUnavailable, reason::kUpstreamFailed, "no",
+                   {{"http_status", std::to_string(status)}});
+}
+
 class UnchangedListTest : public CachingLeaseApiTest {
  protected:
   // A refresh of both; what they were asked for with.
@@ -52,6 +58,13 @@ class UnchangedListTest : public CachingLeaseApiTest {
   void ProvideNothingNew(std::int64_t fetched) {
     script_.available = Unchanged<NumberList>(fetched);
     script_.leases = Unchanged<LeaseList>(fetched);
+  }
+  void Fail(const absl::Status& failure) {
+    script_.available = failure;
+    script_.leases = failure;
+    Pass(kFresh);
+    StartAvailable(Context(milliseconds(1)));
+    StartLeases(Context(milliseconds(1)));
   }
   std::vector<v1::ResponseMetadata> MetadataInMemory() {
     const auto list = cache_->PeekAvailability({});
@@ -167,23 +180,20 @@ TEST_F(UnchangedListTest, WriteThatEndsMeanwhileIsLaidOverIt) {
   EXPECT_EQ(Parse<v1::ListLeasesResponse>(*list).total_size(), 2);
 }
 
-TEST_F(UnchangedListTest, AfterAnAnswerThatCanNotBeReadAllIsAskedFor) {
-  Provide("\"1\"");
-  Refresh();
-  script_.available = Malformed();
-  script_.leases = Malformed();
-  Pass(kFresh);
-  StartAvailable(Context(milliseconds(1)));
-  StartLeases(Context(milliseconds(1)));
-  Provide("\"1\"");
-  EXPECT_THAT(Refresh(), ElementsAre("", ""));
-  script_.available = Outage();
-  script_.leases = Outage();
-  Pass(kFresh);
-  StartAvailable(Context(milliseconds(1)));
-  StartLeases(Context(milliseconds(1)));
-  Provide("\"1\"");
-  EXPECT_THAT(Refresh(), ElementsAre("\"1\"", "\"1\"")) << "an outage says nothing of the list";
+TEST_F(UnchangedListTest, AfterAnAnswerThatCanNotBeReadOrARefusalAllIsAskedFor) {
+  for (const absl::Status& failure : {Malformed(), Refusal(412), Refusal(400)}) {
+    Provide("\"1\"");
+    Refresh();
+    Fail(failure);
+    Provide("\"1\"");
+    EXPECT_THAT(Refresh(), ElementsAre("", "")) << failure;
+  }
+  for (const absl::Status& failure : {Outage(), Refusal(503), Refusal(429)}) {
+    Fail(failure);
+    Provide("\"1\"");
+    EXPECT_THAT(Refresh(), ElementsAre("\"1\"", "\"1\""))
+        << "says nothing of the list: " << failure;
+  }
 }
 
 // Its readers get it all the same. Servers that change the tag for what they compress, but forget
