@@ -111,7 +111,7 @@ struct Config {
 
   // Of kProxyVariables those that are set. From the environment alone; they may hold a password,
   // and are never printed.
-  std::map<std::string, std::string> proxy_variables;
+  std::map<std::string, std::string> proxy_variables{};
 
   bool operator==(const Config&) const = default;
 };
