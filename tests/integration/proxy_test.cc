@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tests/support/egress_proxies.h"
+#include "tests/support/name_server.h"
 #include "tests/support/programs.h"
 #include "tests/support/tls_peers.h"
 
@@ -272,6 +273,15 @@ TEST_F(ProxyTest, ProxyItselfMaySpeakTls) {
   EXPECT_THAT(List().text, AllOf(HasSubstr("UPSTREAM_PROXY"), HasSubstr("through the proxy " + url),
                                  HasSubstr("the proxy's certificate was refused")));
   StopGateway();
+  // The right authority, but another name.
+  NameServer names(R"({"proxy.corp": {"A": ["127.0.0.1"]}})");
+  trusting[1] = "https://proxy.corp:" + std::to_string(squid.port());
+  trusting.insert(trusting.end(), {"--dns-servers", names.server()});
+  StartGateway(Flags(trusting));
+  EXPECT_THAT(List().text, AllOf(HasSubstr("UPSTREAM_PROXY"),
+                                 HasSubstr("the proxy's certificate was refused: hostname")));
+  StopGateway();
+  EXPECT_EQ(CountOf(squid.log(), "CONNECT"), 1) << squid.log();
 }
 
 TEST_F(ProxyTest, ProxyThatDiesIsNotTheProvider) {
@@ -295,15 +305,20 @@ TEST_F(ProxyTest, EmbeddedSandboxIsReachedStraight) {
               HasSubstr("road to the provider: straight (the sandbox is embedded)"));
 }
 
+// Before its TLS, or before its answer.
 TEST_F(ProxyTest, SigtermWhileItHangs) {
   Squid squid;
   squid.Freeze();
-  StartGateway({"--upstream-proxy", squid.Url(), "--upstream-url", url_, "--journal", ":memory:",
-                "--listen", "127.0.0.1:0", "--connect-timeout", "60s", "--pool-warm", "2"});
-  EXPECT_NE(Leasectl({"--timeout", "1500ms", "available"}).status, 0);
-  const auto began = Clock::now();
-  StopGateway();
-  EXPECT_LT(Clock::now() - began, kProxyStopLimit);
+  for (const char* scheme : {"http", "https"}) {
+    StartGateway({"--upstream-proxy",
+                  std::string(scheme) + "://127.0.0.1:" + std::to_string(squid.port()),
+                  "--upstream-url", url_, "--journal", ":memory:", "--listen", "127.0.0.1:0",
+                  "--connect-timeout", "60s", "--handshake-timeout", "60s", "--pool-warm", "2"});
+    EXPECT_NE(Leasectl({"--timeout", "1500ms", "available"}).status, 0);
+    const auto began = Clock::now();
+    StopGateway();
+    EXPECT_LT(Clock::now() - began, kProxyStopLimit) << scheme;
+  }
 }
 
 TEST_F(ProxyTest, HangIsItsOwn) {

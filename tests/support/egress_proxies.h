@@ -50,7 +50,7 @@ class EgressProxy {
     waitpid(pid_, nullptr, 0);
     pid_ = 0;
   }
-  // Holds it as it is: its port still takes connections. Goes on at the end, too.
+  // Holds it as it is: the kernel still takes connections for it.
   void Freeze() { kill(pid_, SIGSTOP); }
 
  protected:
