@@ -304,6 +304,47 @@ TEST_F(ConfigTest, SandboxExcludesTheProvidersOptions) {
 
 TEST_F(ConfigTest, SandboxDoesNotGetTheKey) { EXPECT_EQ(LoadedConfig({"--sandbox"}).api_key, ""); }
 
+TEST_F(ConfigTest, ProxyOfTheEnvironmentIsUsedAndNotShown) {
+  environment_["HTTPS_PROXY"] = "http://user:hunter5@proxy.corp:3128";
+  const auto printed = Load({"--print-config"});
+  ASSERT_TRUE(printed.ok()) << printed.status();
+  EXPECT_THAT(printed->output,
+              AllOf(HasSubstr("\n# road to the provider: through the proxy http://proxy.corp:3128 "
+                              "(HTTPS_PROXY is set in the environment)\n"),
+                    Not(HasSubstr("hunter5"))));
+  EXPECT_EQ(RoadOf(printed->config)->proxy->credentials, "user:hunter5");
+  EXPECT_EQ(RoadOf(LoadedConfig({"--sandbox"}))->Describe(), "straight (the sandbox is embedded)");
+  EXPECT_EQ(RoadOf(LoadedConfig({"--upstream-proxy=direct"}))->Describe(),
+            "straight (upstream_proxy says so)");
+  environment_["no_proxy"] = "host:8443";
+  EXPECT_EQ(RoadOf(LoadedConfig({"--upstream-url=https://host:8443/"}))->Describe(),
+            "straight (no_proxy has the provider's host)");
+  EXPECT_TRUE(RoadOf(LoadedConfig({"--upstream-url=https://host/"}))->proxy);
+  environment_["HTTPS_PROXY"] = "ftp://user:hunter5@proxy.corp";
+  EXPECT_EQ(Message(Load({})),
+            "environment HTTPS_PROXY: must be http://HOST[:PORT] or https://HOST[:PORT]; "
+            "upstream_proxy=direct ignores it");
+  EXPECT_EQ(Message(Load({"--upstream-proxy=http://user:hunter5@proxy.corp"})),
+            "flag --upstream-proxy: \"http://***@proxy.corp\": must have no user and no password: "
+            "name a file in upstream_proxy_credentials_file\n"
+            "environment HTTPS_PROXY: must be http://HOST[:PORT] or https://HOST[:PORT]; "
+            "upstream_proxy=direct ignores it");
+}
+
+TEST_F(ConfigTest, ProxyCredentialsAreCheckedAndNotShown) {
+  const auto with = [&](const std::string& content) {
+    return Message(Load({"--upstream-proxy-credentials-file=" + Write("proxy", content)}));
+  };
+  const std::string place =
+      "flag --upstream-proxy-credentials-file: \"" + folder_ + "/proxy\": the proxy credentials ";
+  EXPECT_EQ(with(" gateway:hunt er:6\n"), "");
+  EXPECT_EQ(with("\n"), place + "must not be empty");
+  EXPECT_EQ(with("hunter6"), place + "must be USER:PASSWORD");
+  EXPECT_EQ(with(":hunter6"), place + "must be USER:PASSWORD");
+  EXPECT_EQ(with("gateway:hunter6\nother:hunter7"), place + "must have no control characters");
+  EXPECT_EQ(with("gateway:" + std::string(1024, 'x')), place + "must be at most 1024 bytes");
+}
+
 TEST_F(ConfigTest, WarmConnectionsAreSomeOfThePool) {
   EXPECT_EQ(Message(Load({"--pool-size=2", "--pool-warm=3"})),
             "flag --pool-warm: \"3\": must not exceed pool_size, which is 2");
