@@ -25,7 +25,7 @@ using std::chrono::milliseconds;
 // of the gateway's own is a minute, so what does not end at once does not end in this time.
 constexpr milliseconds kEndLimit{10'000};
 
-enum class Hang { kNames, kSystemNames, kConnect, kHandshake };
+enum class Hang { kNames, kSystemNames, kConnect, kHandshake, kProxyConnect, kProxy };
 
 std::string NameOf(const testing::TestParamInfo<Hang>& info) {
   switch (info.param) {
@@ -37,6 +37,10 @@ std::string NameOf(const testing::TestParamInfo<Hang>& info) {
       return "Connect";
     case Hang::kHandshake:
       return "Handshake";
+    case Hang::kProxyConnect:
+      return "ConnectToTheProxy";
+    case Hang::kProxy:
+      return "Proxy";
   }
   return "";
 }
@@ -55,9 +59,11 @@ class StopTest : public GatewayProgram, public testing::WithParamInterface<Hang>
         UseSystemNames();
         break;
       case Hang::kConnect:
+      case Hang::kProxyConnect:
         silent_.emplace(boost::asio::ip::tcp::endpoint(boost::asio::ip::address_v4::loopback(), 0));
         break;
       case Hang::kHandshake:
+      case Hang::kProxy:
         speechless_.emplace();
         break;
     }
@@ -104,6 +110,10 @@ class StopTest : public GatewayProgram, public testing::WithParamInterface<Hang>
     if (silent_) port = silent_->port();
     if (speechless_) port = speechless_->port();
     more.insert(more.end(), {"--dns-servers", names_->server()});
+    if (GetParam() == Hang::kProxyConnect || GetParam() == Hang::kProxy) {
+      more.insert(more.end(), {"--upstream-proxy", "http://127.0.0.1:" + std::to_string(port)});
+      port = 443;
+    }
     StartGateway(port, std::move(more));
   }
   bool Hangs() {
@@ -184,7 +194,7 @@ TEST_P(StopTest, CallsUnderWayAreEndedAfterGrace) {
 
 INSTANTIATE_TEST_SUITE_P(Roads, StopTest,
                          testing::Values(Hang::kNames, Hang::kSystemNames, Hang::kConnect,
-                                         Hang::kHandshake),
+                                         Hang::kHandshake, Hang::kProxyConnect, Hang::kProxy),
                          NameOf);
 
 }  // namespace
