@@ -148,6 +148,17 @@ TEST_F(RoadsTest, IPv6WithoutARouteDoesNotHoldUpIPv4) {
   if (!problem.empty()) GTEST_SKIP() << problem;
 }
 
+// The addresses that come late join the race that is under way (RFC 8305, 3 and 5): each of these
+// calls has time enough.
+TEST_F(RoadsTest, LateIPv4IsWaitedForWhenIPv6IsDead) {
+  const Sandbox sandbox = StartSandbox("sandbox");
+  NameServer names(
+      R"({"api.provider.test": {"A": ["127.0.0.1"], "AAAA": ["::1"], "delay": {"A": 0.5}}})");
+  StartGateway(names, sandbox, {"--resolve-timeout", "60s"});
+  const auto status = List();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+}
+
 TEST_F(RoadsTest, ColdStartOfManyCallersIsOneLookup) {
   constexpr int kCallers = 64;
   const Sandbox sandbox = StartSandbox("sandbox");
