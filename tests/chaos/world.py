@@ -83,7 +83,7 @@ class Sandbox:
         for attempt in (0, 1):
             if not hasattr(self.local, "connection"):
                 self.local.connection = http.client.HTTPConnection(
-                    self.control.hostname, self.control.port, timeout=20)
+                    self.control.hostname, self.control.port, timeout=120)
                 self.local.connection.connect()
                 self.local.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
