@@ -47,9 +47,8 @@ class NginxBetweenTest : public GatewayProgram {
     StartGateway(port, std::move(gateway_options));
   }
   std::string Configuration(int port) const {
-    std::string text = geteuid() == 0 ? "user root;\n" : "";
-    text += "daemon off;\nworker_processes 1;\npid " + Path("pid") +
-            ";\nevents { worker_connections 64; }\nhttp {\naccess_log off;\n";
+    std::string text = "daemon off;\nmaster_process off;\npid " + Path("pid") +
+                       ";\nevents { worker_connections 64; }\nhttp {\naccess_log off;\n";
     for (const std::string kind : {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"}) {
       text += kind + "_temp_path " + Path(kind) + ";\n";
     }

@@ -148,8 +148,7 @@ TEST_F(RoadsTest, IPv6WithoutARouteDoesNotHoldUpIPv4) {
   if (!problem.empty()) GTEST_SKIP() << problem;
 }
 
-// The addresses that come late join the race that is under way (RFC 8305, 3 and 5): each of these
-// calls has time enough.
+// Those that come late are tried when none of the others works.
 TEST_F(RoadsTest, LateIPv4IsWaitedForWhenIPv6IsDead) {
   const Sandbox sandbox = StartSandbox("sandbox");
   NameServer names(

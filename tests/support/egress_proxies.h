@@ -124,9 +124,22 @@ class Squid : public EgressProxy {
       config += options.denies ? "http_access deny all\n" : "http_access allow all\n";
     }
     Write("squid.conf", config);
-    Start({"/usr/sbin/squid", "-N", "-f", folder() + "/squid.conf"});
+    Start({"/usr/sbin/squid", "-N", "-n", name_, "-f", folder() + "/squid.conf"});
   }
   Squid() : Squid(Options{}) {}
+  // What it shares with its helpers is named after it, and outlives one that is killed.
+  ~Squid() {
+    Kill();
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator("/dev/shm", ignored)) {
+      if (entry.path().filename().string().starts_with(name_ + "-")) {
+        std::filesystem::remove(entry.path(), ignored);
+      }
+    }
+  }
+
+ private:
+  const std::string name_ = "squid" + std::to_string(port());
 };
 
 // Debian's tinyproxy.

@@ -120,6 +120,25 @@ class HostAddressesTest : public testing::Test {
     }
     return texts;
   }
+  Addresses Others(const Addresses& known, milliseconds patience = seconds(20)) {
+    std::vector<boost::asio::ip::tcp::endpoint> endpoints;
+    for (const auto& text : known) {
+      endpoints.emplace_back(boost::asio::ip::make_address(text), options_.port);
+    }
+    std::optional<std::vector<boost::asio::ip::tcp::endpoint>> found;
+    auto asking = addresses_->Others(std::move(endpoints), Clock::now() + patience);
+    boost::asio::co_spawn(boost::asio::make_strand(io_), std::move(asking),
+                          [&found](std::exception_ptr, auto others) { found = others; });
+    const auto give_up = Clock::now() + seconds(30);
+    io_.restart();
+    while (!found && Clock::now() < give_up) io_.run_one_for(milliseconds(100));
+    EXPECT_TRUE(found);
+    Addresses texts;
+    for (const auto& endpoint : found.value_or(std::vector<boost::asio::ip::tcp::endpoint>())) {
+      texts.push_back(endpoint.address().to_string());
+    }
+    return texts;
+  }
   // With a family that came late, as it may on a busy machine.
   Addresses LookUpAll() {
     LookUp();

@@ -83,6 +83,30 @@ asio::awaitable<absl::StatusOr<std::vector<tcp::endpoint>>> HostAddresses::Looku
   co_return ResultLocked();
 }
 
+asio::awaitable<HostAddresses::Endpoints> HostAddresses::Others(Endpoints known,
+                                                                Clock::time_point give_up) {
+  const auto self = shared_from_this();
+  const auto executor = co_await asio::this_coro::executor;
+  for (bool gave_up = false;;) {
+    std::shared_ptr<Wakeup> waiter;
+    {
+      const std::lock_guard lock(mutex_);
+      Endpoints others;
+      for (const auto& endpoint : endpoints_) {
+        if (std::find(known.begin(), known.end(), endpoint) == known.end()) {
+          others.push_back(endpoint);
+        }
+      }
+      if (!others.empty() || !flying_ || gave_up) co_return others;
+      waiter = std::make_shared<Wakeup>(executor);
+      waiters_.push_back(waiter);
+    }
+    co_await waiter->WaitUntil(give_up);
+    const std::lock_guard lock(mutex_);
+    gave_up = std::erase(waiters_, waiter) > 0;
+  }
+}
+
 absl::StatusOr<HostAddresses::Endpoints> HostAddresses::ResultLocked() const {
   if (!endpoints_.empty()) return endpoints_;
   return FromTransport(Doing(), stopped_ ? "the gateway stops" : failure_, options_.why,

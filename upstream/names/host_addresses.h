@@ -58,6 +58,14 @@ class HostAddresses : public std::enable_shared_from_this<HostAddresses> {
   boost::asio::awaitable<absl::StatusOr<std::vector<boost::asio::ip::tcp::endpoint>>> Lookup(
       std::chrono::steady_clock::time_point give_up);
 
+  // Those beyond `known`: at once when there are any, else once the look-up under way has brought
+  // them, has ended, or has taken until `give_up`; a cancelled caller is woken at once. Empty:
+  // there are none. For whoever has tried all that Lookup returned, as the family that works may be
+  // the late one. Awaited on a strand.
+  boost::asio::awaitable<std::vector<boost::asio::ip::tcp::endpoint>> Others(
+      std::vector<boost::asio::ip::tcp::endpoint> known,
+      std::chrono::steady_clock::time_point give_up);
+
   // For good: the look-up under way ends at once, whoever waits for it is woken, and none begins.
   // What is known is still told. The owner calls it before it lets go.
   void Stop();

@@ -6,7 +6,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "upstream/cancellation.h"
-#include "upstream/transport/connect_race.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -18,11 +17,33 @@ using Clock = std::chrono::steady_clock;
 Dialer::Dialer(const asio::any_io_executor& executor, Options options)
     : executor_(executor), options_(std::move(options)) {}
 
+asio::awaitable<ConnectRaceResult> Dialer::Connect(std::vector<tcp::endpoint> addresses,
+                                                   Clock::time_point late,
+                                                   Clock::time_point deadline) {
+  std::vector<tcp::endpoint> tried;
+  std::string causes;
+  for (;;) {
+    auto racing =
+        RaceToConnect(executor_, addresses_.InOrder(addresses), options_.connect_timeout, deadline);
+    auto race = co_await std::move(racing);
+    for (const auto& address : race.unfit) addresses_.SetAside(address);
+    if (!race.causes.empty()) absl::StrAppend(&causes, causes.empty() ? "" : "; ", race.causes);
+    race.causes = causes;
+    const bool cancelled = co_await Cancelled();
+    if (race.socket || cancelled || Clock::now() >= deadline || !options_.late) co_return race;
+    tried.insert(tried.end(), addresses.begin(), addresses.end());
+    auto waiting = options_.late(tried, late);
+    addresses = co_await std::move(waiting);
+    if (addresses.empty()) co_return race;
+  }
+}
+
 asio::awaitable<absl::StatusOr<tcp::endpoint>> Dialer::Dial(DialedStream& stream,
                                                             Clock::time_point deadline) {
   co_await asio::this_coro::throw_if_cancelled(false);
   auto began = Clock::now();
-  auto looking_up = options_.lookup(std::min(deadline, began + options_.resolve_timeout));
+  const auto resolved = std::min(deadline, began + options_.resolve_timeout);
+  auto looking_up = options_.lookup(resolved);
   const auto found = co_await std::move(looking_up);
   options_.phases->Observe(Phase::kResolve, Clock::now() - began);
   if (co_await Cancelled()) co_return CancelledError("connecting to the provider");
@@ -32,11 +53,9 @@ asio::awaitable<absl::StatusOr<tcp::endpoint>> Dialer::Dial(DialedStream& stream
   }
 
   began = Clock::now();
-  auto racing =
-      RaceToConnect(executor_, addresses_.InOrder(*found), options_.connect_timeout, deadline);
-  auto race = co_await std::move(racing);
+  auto connecting = Connect(*found, resolved, deadline);
+  auto race = co_await std::move(connecting);
   options_.phases->Observe(Phase::kConnect, Clock::now() - began);
-  for (const auto& address : race.unfit) addresses_.SetAside(address);
   if (!race.socket) {
     if (co_await Cancelled()) co_return CancelledError("connecting to the provider");
     if (Clock::now() >= deadline) co_return DeadlineError("connecting to the provider");

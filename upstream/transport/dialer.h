@@ -13,6 +13,7 @@
 #include "absl/status/statusor.h"
 #include "upstream/phase_times.h"
 #include "upstream/transport/address_book.h"
+#include "upstream/transport/connect_race.h"
 #include "upstream/transport/dialed_stream.h"
 #include "upstream/transport/proxy_tunnel.h"
 
@@ -27,10 +28,16 @@ class Dialer {
   using Lookup = std::function<
       boost::asio::awaitable<absl::StatusOr<std::vector<boost::asio::ip::tcp::endpoint>>>(
           std::chrono::steady_clock::time_point give_up)>;
+  // Its addresses beyond those that are known, which may come by `give_up`; empty: there are none.
+  using LateAddresses =
+      std::function<boost::asio::awaitable<std::vector<boost::asio::ip::tcp::endpoint>>(
+          std::vector<boost::asio::ip::tcp::endpoint> known,
+          std::chrono::steady_clock::time_point give_up)>;
   struct Options {
     std::string host;                      // of the provider
     std::string port{};                    // the same; for a proxy, else `lookup` knows it
     Lookup lookup;                         // of `host`'s addresses, or of the proxy's
+    LateAddresses late{};                  // of the same; null: none come late
     std::shared_ptr<const Proxy> proxy{};  // null: straight
     std::chrono::milliseconds resolve_timeout{2'000};
     std::chrono::milliseconds connect_timeout{2'000};                     // an address
@@ -55,6 +62,12 @@ class Dialer {
   }
 
  private:
+  // Races to `addresses`, and when none can be connected to, to those that come until `late`, as
+  // one family's may when only the other's way out works (RFC 8305, section 3).
+  boost::asio::awaitable<ConnectRaceResult> Connect(
+      std::vector<boost::asio::ip::tcp::endpoint> addresses,
+      std::chrono::steady_clock::time_point late, std::chrono::steady_clock::time_point deadline);
+
   const boost::asio::any_io_executor executor_;
   const Options options_;
   AddressBook addresses_;

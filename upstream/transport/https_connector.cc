@@ -42,6 +42,10 @@ HttpsConnector::HttpsConnector(const asio::any_io_executor& executor,
       dialer_(executor, {.host = options_.host,
                          .port = options_.port,
                          .lookup = [this](Deadline give_up) { return addresses_->Lookup(give_up); },
+                         .late =
+                             [this](std::vector<asio::ip::tcp::endpoint> known, Deadline give_up) {
+                               return addresses_->Others(std::move(known), give_up);
+                             },
                          .proxy = options_.proxy,
                          .resolve_timeout = options_.resolve_timeout,
                          .connect_timeout = options_.connect_timeout,

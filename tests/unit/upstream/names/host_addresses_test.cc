@@ -105,6 +105,21 @@ TEST_F(HostAddressesTest, AFamilyThatIsLateJoins) {
   EXPECT_THAT(server.Asked("api.provider.test"), SizeIs(2));
 }
 
+TEST_F(HostAddressesTest, WhoHasTriedAllMayWaitForTheLateFamily) {
+  NameServer server(
+      R"({"api.provider.test": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"], "delay": {"A": 2}}})");
+  Use(server);
+  EXPECT_THAT(Others({}, milliseconds(0)), IsEmpty());  // no look-up is under way
+  ASSERT_THAT(LookUp(), ElementsAre("2001:db8::1"));
+  EXPECT_THAT(Others({"2001:db8::1"}, milliseconds(50)), IsEmpty());
+  EXPECT_THAT(Others({"2001:db8::1"}), ElementsAre("192.0.2.1"));
+  EXPECT_THAT(Others({"192.0.2.1"}), ElementsAre("2001:db8::1"));
+  Finish();
+  const auto began = Clock::now();
+  EXPECT_THAT(Others({"192.0.2.1", "2001:db8::1"}), IsEmpty());
+  EXPECT_LT(Clock::now() - began, seconds(10));
+}
+
 TEST_F(HostAddressesTest, AFamilyThatFailsKeepsItsLastAddresses) {
   NameServer server(kBoth);
   Use(server);

@@ -48,8 +48,7 @@ class NginxTest : public WireFixture {
     for (const std::string kind : {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"}) {
       temporary += kind + "_temp_path " + nginx_.Path(kind) + ";\n";
     }
-    const std::string user = geteuid() == 0 ? "user root;\n" : "";
-    return user + "daemon off;\nworker_processes 1;\npid " + nginx_.Path("pid") +
+    return "daemon off;\nmaster_process off;\npid " + nginx_.Path("pid") +
            ";\nevents { worker_connections 64; }\nhttp {\n" + temporary +
            "log_format wire '$status $sent_http_content_encoding;';\n"
            "access_log " +

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/support/https_client_fixture.h"
@@ -120,6 +121,34 @@ TEST_F(DialerTest, ErrorNamesEachAddress) {
                                                 std::to_string(port) + ": Connection refused");
   const auto nowhere = DialerTo({});
   EXPECT_THAT(std::string(Connect(*nowhere).message()), HasSubstr("no address"));
+}
+
+asio::awaitable<std::vector<tcp::endpoint>> Late(std::vector<tcp::endpoint> late) {
+  co_return late;
+}
+
+TEST_F(DialerTest, AddressesThatComeLateAreTriedOnceTheOthersHaveFailed) {
+  std::uint16_t port = 0;
+  {
+    const ManyConnectionsServer gone({.address = asio::ip::address_v6::loopback()});
+    port = gone.port();
+  }
+  const tcp::endpoint dead{asio::ip::address_v6::loopback(), port};
+  std::vector<std::vector<tcp::endpoint>> tried;
+  std::vector<tcp::endpoint> late{Of(v4_, false)};
+  Dialer dialer(io_.get_executor(), {.host = "localhost",
+                                     .lookup = [&](Deadline) { return Found({dead}); },
+                                     .late =
+                                         [&](std::vector<tcp::endpoint> known, Deadline) {
+                                           tried.push_back(std::move(known));
+                                           return Late(std::exchange(late, {}));
+                                         }});
+  EXPECT_TRUE(Connect(dialer).ok());
+  EXPECT_EQ(tried, std::vector<std::vector<tcp::endpoint>>{{dead}});
+  // Those were all.
+  const auto refused = Connect(dialer);
+  EXPECT_THAT(std::string(refused.message()), HasSubstr("Connection refused"));
+  EXPECT_EQ(tried.size(), 2);
 }
 
 TEST_F(DialerTest, ErrorOfTheLookupIsItsOwn) {
