@@ -77,7 +77,8 @@ std::vector<MetricDeclaration> UpstreamDeclarations() {
        kMetricHistogram,
        "seconds",
        {"phase"},
-       "Time of a part of an exchange: resolve, connect, tunnel, handshake, send, wait for the header, "
+       "Time of a part of an exchange: resolve, connect, tunnel, handshake, send, wait for the "
+       "header, "
        "read",
        [](const MetricSnapshot& s, MetricSamples& out) {
          for (std::size_t i = 0; s.upstream && i < kPhaseNames.size(); ++i) {
