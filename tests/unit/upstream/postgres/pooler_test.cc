@@ -21,22 +21,27 @@ class PoolerTest : public ::testing::Test {
  protected:
   PoolerTest() { server_.Query(name_, "CREATE TABLE item (id bigint PRIMARY KEY)"); }
 
+  // What connections need is awaited on their strand.
+  template <typename T>
+  T OnStrand(boost::asio::awaitable<T> call) {
+    return IoThreads::Get(boost::asio::co_spawn(strand_, std::move(call), boost::asio::use_future));
+  }
   std::shared_ptr<Connection> Connect(const std::shared_ptr<Connector>& connector) {
-    const auto strand = boost::asio::make_strand(io_.executor());
-    auto connected = IoThreads::Get(boost::asio::co_spawn(
-        strand, connector->Connect(std::make_shared<Wakeup>(strand)), boost::asio::use_future));
+    auto connected = OnStrand(connector->Connect(std::make_shared<Wakeup>(strand_)));
     if (!connected.ok()) throw std::runtime_error(std::string(connected.status().message()));
     return *std::move(connected);
   }
   Outcome Run(Connection& connection, const Statement& statement, std::int64_t value) {
     std::vector<Query> queries(1);
     queries.front() = {&statement, {value}};
-    return io_.Get(connection.Run(std::move(queries), Soon()));
+    return OnStrand(connection.Run(std::move(queries), Soon()));
   }
 
   PostgresServer& server_ = PostgresServer::Shared();
   const std::string name_ = server_.CreateDatabase();
   IoThreads io_;
+  const boost::asio::strand<boost::asio::any_io_executor> strand_ =
+      boost::asio::make_strand(io_.executor());
 };
 
 TEST_F(PoolerTest, EverythingWorksThroughItManyTimesOver) {
@@ -60,7 +65,7 @@ TEST_F(PoolerTest, ANameThatIsLostIsDoneWithout) {
   const auto first = Connect(connector);
   ASSERT_EQ(Run(*first, kAdd, 1).fate, Fate::kCommitted);
   const auto second = Connect(connector);
-  ASSERT_EQ(io_.Get(second->RunScript("DEALLOCATE ALL", Soon())).fate, Fate::kCommitted);
+  ASSERT_EQ(OnStrand(second->RunScript("DEALLOCATE ALL", Soon())).fate, Fate::kCommitted);
   const auto outcome = Run(*first, kAdd, 2);
   EXPECT_EQ(outcome.fate, Fate::kCommitted) << Describe(outcome.error);
   EXPECT_FALSE(first->prepares());
