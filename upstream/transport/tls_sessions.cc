@@ -63,12 +63,22 @@ bool IsTls13(const SSL_SESSION* session) {
   return SSL_SESSION_get_protocol_version(session) >= TLS1_3_VERSION;
 }
 
+// When it was made. From OpenSSL 3.3 on by the function that goes beyond 2038; the one before is
+// deprecated there.
+std::time_t TimeOf(const SSL_SESSION* session) {
+#if OPENSSL_VERSION_NUMBER >= 0x30300000L
+  return SSL_SESSION_get_time_ex(session);
+#else
+  return SSL_SESSION_get_time(session);
+#endif
+}
+
 // Whether a handshake may go on with it instead of verifying a certificate.
 bool MayResume(const TlsSessions::Entry& entry, SystemClock::time_point now) {
   if (now < entry.verified || now >= entry.verified + TlsSessions::kVerifyInterval) return false;
   const SSL_SESSION* const session = entry.session.get();
   std::time_t seconds = SystemClock::to_time_t(now);
-  const std::time_t made = SSL_SESSION_get_time(session);
+  const std::time_t made = TimeOf(session);
   if (SSL_SESSION_is_resumable(session) != 1 ||
       seconds >= made + SSL_SESSION_get_timeout(session)) {
     return false;
