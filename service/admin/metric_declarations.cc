@@ -137,7 +137,7 @@ const std::vector<MetricDeclaration>& MetricDeclarations() {
   static const auto* const declarations = [] {
     auto* const all = new std::vector<MetricDeclaration>;
     for (const auto& group :
-         {CallDeclarations, UpstreamDeclarations, CacheDeclarations, SharedListDeclarations,
+         {CallDeclarations, ConnectionDeclarations, UpstreamDeclarations, CacheDeclarations, SharedListDeclarations,
           LeasingDeclarations, JournalDeclarations, DatabaseDeclarations, ProcessDeclarations}) {
       for (MetricDeclaration& declared : group()) all->push_back(std::move(declared));
     }

@@ -8,6 +8,7 @@
 namespace leasegateway {
 
 // The tables that MetricDeclarations() puts together, by subject.
+std::vector<MetricDeclaration> ConnectionDeclarations();  // callers' connections
 std::vector<MetricDeclaration> UpstreamDeclarations();    // calls of the provider
 std::vector<MetricDeclaration> CacheDeclarations();       // memory
 std::vector<MetricDeclaration> SharedListDeclarations();  // that replicas share; else no samples

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "service/admin/process_stats.h"
+#include "service/guard/connection_guard.h"
 #include "service/rpc/call_metrics.h"
 #include "service/rpc/search.h"
 #include "upstream/availability/caching_lease_api.h"
@@ -36,6 +37,7 @@ struct MetricSources {
   std::function<CachingLeaseApi::Stats()> cache;
   std::function<AvailabilitySearch::Stats()> search;
   std::function<int()> watchers;
+  std::function<ConnectionGuard::Stats()> connections;
   std::function<RecordedLeaseApi::Stats()> leasing;
   // Null where purchases are written down in the other one.
   std::function<SqliteJournal::Stats()> journal;
@@ -60,6 +62,7 @@ struct MetricSnapshot {
   std::optional<SqliteJournal::Stats> journal;
   std::optional<DatabaseStats> database;
   std::optional<RecordedLeaseApi::Stats> leasing;
+  std::optional<ConnectionGuard::Stats> connections;
   int watchers = 0;
 };
 

@@ -16,6 +16,7 @@
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
 #include "service/config/error_text.h"
+#include "service/guard/networks.h"
 #include "service/process/read_file.h"
 #include "service/process/tls.h"
 #include "upstream/transport/egress.h"
@@ -115,6 +116,10 @@ std::string CheckDnsServers(absl::string_view value) {
              ? ""
              : "must be up to three of ADDRESS, ADDRESS:PORT or [IPv6 address]:PORT, separated by "
                "commas";
+}
+
+std::string CheckNetworks(absl::string_view value) {
+  return std::string(Networks::Parse(value).status().message());
 }
 
 std::string CheckProxy(absl::string_view value) {

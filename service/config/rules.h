@@ -16,7 +16,8 @@ std::string CheckUrl(absl::string_view value);     // of the provider
 std::string CheckPath(absl::string_view value);    // reads nothing
 // Name servers: ADDRESS[:PORT] or [IPv6]:PORT, comma-separated, three at most as glibc; or none.
 std::string CheckDnsServers(absl::string_view value);
-std::string CheckProxy(absl::string_view value);  // "", "direct" or a URL without credentials
+std::string CheckNetworks(absl::string_view value);  // ADDRESS[/LENGTH], comma-separated, or none
+std::string CheckProxy(absl::string_view value);     // "", "direct" or a URL without credentials
 // Reads the file. Expired certificates are no error here: bundles carry them, and the handshake
 // decides.
 std::string CheckCaFile(const std::string& path);

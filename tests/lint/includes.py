@@ -34,12 +34,14 @@ ROOMS = {
                                    "upstream/availability"],
     "upstream/sandbox": [],  # an emulator shares nothing with what is tried against it
     "service/process": [],
-    "service/config": ["service/process", "upstream/postgres", "upstream/transport/egress"],
+    "service/guard/networks": [],  # checked where the configuration is read
+    "service/guard": ["service/guard/networks"],
+    "service/config": ["service/process", "service/guard/networks", "upstream/postgres", "upstream/transport/egress"],
     "service/rpc": ["service/process", "upstream", "upstream/availability", "upstream/leasing"],
-    "service/admin": ["service/process", "service/rpc", "upstream", "upstream/availability",
+    "service/admin": ["service/process", "service/guard", "service/rpc", "upstream", "upstream/availability",
                       "upstream/leasing", "upstream/leasing/journal/sqlite",
                       "upstream/lease_api_factory"],
-    "service": ["service/process", "service/config", "service/rpc", "service/admin", "upstream",
+    "service": ["service/process", "service/guard", "service/config", "service/rpc", "service/admin", "upstream",
                 "upstream/leasing", "upstream/leasing/journal",
                 "upstream/leasing/journal/sqlite", "upstream/leasing/journal/postgres",
                 "upstream/cluster", "upstream/postgres", "upstream/lease_api_factory",

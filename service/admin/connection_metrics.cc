@@ -1,0 +1,52 @@
+#include <cstddef>
+
+#include "service/admin/metric_groups.h"
+#include "service/admin/metric_samples.h"
+#include "service/admin/metric_snapshot.h"
+
+namespace leasegateway {
+
+std::vector<MetricDeclaration> ConnectionDeclarations() {
+  return {
+      {"lease_gateway_connections",
+       kMetricGauge,
+       "1",
+       {},
+       "Callers' connections",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         if (s.connections) out.Add({}, static_cast<double>(s.connections->connections));
+       }},
+      {"lease_gateway_connections_accepted_total",
+       kMetricCounter,
+       "1",
+       {},
+       "Callers' connections that were taken",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         if (s.connections) out.Add({}, static_cast<double>(s.connections->accepted));
+       }},
+      {"lease_gateway_connections_refused_total",
+       kMetricCounter,
+       "1",
+       {"reason"},
+       "Those that were not, by why: max_connections, max_connections_per_peer, or the address "
+       "waits "
+       "as one of its connections was cut",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         for (std::size_t i = 0; s.connections && i < kRefusals; ++i) {
+           out.Add({kRefusalNames[i]}, static_cast<double>(s.connections->refused[i]));
+         }
+       }},
+      {"lease_gateway_connections_cut_total",
+       kMetricCounter,
+       "1",
+       {"reason"},
+       "Those that the guard cut, by why: they cost much and asked for little",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         for (std::size_t i = 0; s.connections && i < kCutReasons; ++i) {
+           out.Add({kCutReasonNames[i]}, static_cast<double>(s.connections->cut[i]));
+         }
+       }},
+  };
+}
+
+}  // namespace leasegateway

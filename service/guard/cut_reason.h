@@ -1,0 +1,25 @@
+#ifndef LEASE_GATEWAY_SERVICE_GUARD_CUT_REASON_H_
+#define LEASE_GATEWAY_SERVICE_GUARD_CUT_REASON_H_
+
+#include <cstddef>
+
+namespace leasegateway {
+
+// Why a caller's connection is cut, and its word in metrics and logs.
+enum class CutReason {
+  kIdleFrames,       // PING, SETTINGS, empty DATA and their like, with few calls
+  kHeaderBlock,      // a header in more bytes than any may have
+  kRapidResets,      // calls that are begun and taken back at once
+  kUnfinishedCalls,  // calls begun, and their requests not sent
+  kUnfinishedBytes,  // requests that are kept half-sent
+  kEmptyRecords,     // TLS that carries nothing
+  kMemory,           // it costs most of a memory that is nearly used up
+};
+inline constexpr std::size_t kCutReasons = 7;
+inline constexpr const char* kCutReasonNames[kCutReasons] = {
+    "idle_frames",      "header_block",  "rapid_resets", "unfinished_calls",
+    "unfinished_bytes", "empty_records", "memory"};
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_GUARD_CUT_REASON_H_
