@@ -43,7 +43,7 @@ GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpo
 GuardedConnection::~GuardedConnection() {
   together_->unfinished_calls -= counted_unfinished_;
   if (counted_unfinished_ > kManyUnfinished) --together_->suspects;
-  close(descriptor_);
+  if (descriptor_ >= 0) close(descriptor_);
 }
 
 bool GuardedConnection::OnWire(const iovec* parts, std::size_t size) {

@@ -30,7 +30,7 @@ class GuardedConnection {
   // The random of a TLS ClientHello (RFC 8446, 4.1.2), by which OpenSSL's object is known again.
   using Random = std::array<unsigned char, 32>;
 
-  // Owns `descriptor`.
+  // Owns `descriptor`; -1: none.
   GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer, bool tls,
                     std::shared_ptr<Together> together);
   ~GuardedConnection();
