@@ -1,5 +1,6 @@
 """What hostile and broken peers send, each as an opening and blocks that follow it for ever."""
 
+import collections
 import dataclasses
 import functools
 import itertools
@@ -162,28 +163,31 @@ def empty_data(wire):
 def half_sent(wire):
     """Keeps to the windows that it is given."""
     block = wire.header_block("GetNumber")
-    rest = {}  # by stream: bytes until it lacks only the last ones
-    left = {}  # by stream: its window
+    rest, left = {}, collections.Counter()  # by stream: bytes until it lacks only the last ones; its window
+    ready = []  # streams that have both
     begin = frames.message(bytes(CALL_BYTES))[:5]
     streams = iter(range(3, 3 + 2 * HALF_SENT, 2))
     while True:
         for stream in list(wire.windows):
-            left[stream] = left.get(stream, 0) + wire.windows.pop(stream)
-        ready = next((stream for stream, bytes_left in left.items() if bytes_left and rest.get(stream)), None)
-        size = min(wire.window, frames.MAX_FRAME)
-        if size == 0:
+            left[stream] += wire.windows.pop(stream)
+            if rest.get(stream) and stream not in ready:
+                ready.append(stream)
+        if wire.window < len(begin):
             yield b""
         elif ready:
-            size = min(size, left[ready], rest[ready])
-            left[ready] -= size
-            rest[ready] -= size
+            stream = ready[-1]
+            size = min(wire.window, left[stream], rest[stream], frames.MAX_FRAME)
+            left[stream] -= size
+            rest[stream] -= size
             wire.window -= size
-            yield frames.data(ready, bytes(size))
+            if not left[stream] or not rest[stream]:
+                ready.pop()
+            yield frames.data(stream, bytes(size))
         elif (stream := next(streams, None)) is not None:
-            size = min(size, len(begin))
-            rest[stream], left[stream] = CALL_BYTES - 10, frames.WINDOW - size
-            wire.window -= size
-            yield frames.headers(stream, block) + frames.data(stream, begin[:size])
+            rest[stream], left[stream] = CALL_BYTES - 10, frames.WINDOW - len(begin)
+            wire.window -= len(begin)
+            ready.append(stream)
+            yield frames.headers(stream, block) + frames.data(stream, begin)
         else:
             yield b""
 

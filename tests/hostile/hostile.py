@@ -75,8 +75,10 @@ class Run:
             steps += [(f"admin {kind}", lambda kind=kind: self.admin(kind)) for kind in ("half", "drip")]
             steps += [("one_address", self.one_address), ("behind_proxy", self.behind_proxy)]
         steps = [(name, step) for name, step in steps if self.wanted(name)]
+        failed = self.outcomes.failed
         for _, step in steps:
-            self.scenarios.ensure(mode)
+            self.scenarios.ensure(mode, fresh=self.outcomes.failed != failed)
+            failed = self.outcomes.failed
             step()
         for name in scenarios.STOPS if not self.options.long else attacks.ATTACKS:
             if self.wanted(f"stop {name}{suffix}") and mode != "mtls" and (

@@ -99,9 +99,9 @@ class Scenarios:
         return {reason: value for (name, reason), value in (self.gateway.metrics() or {}).items()
                 if name == "lease_gateway_connections_cut_total"}
 
-    def ensure(self, mode):
-        """A gateway that is as it should be: after an attack that ended one, another."""
-        if self.gateway and self.gateway.mode == mode and self.gateway.alive():
+    def ensure(self, mode, fresh):
+        """A gateway that is as it should be: another one, if it has missed a bar (`fresh`) or ended."""
+        if not fresh and self.gateway and self.gateway.mode == mode and self.gateway.alive():
             return
         self.stop()
         self.start(mode)
