@@ -68,6 +68,8 @@ absl::StatusOr<std::unique_ptr<GrpcPort>> GrpcPort::Listen(
       .max_connections_per_peer = static_cast<std::size_t>(config.max_connections_per_peer),
       .trusted_proxies = *std::move(networks)};
   options.max_memory = static_cast<std::uint64_t>(config.max_memory);
+  options.max_streams = static_cast<std::uint32_t>(config.max_streams);
+  options.max_metadata_bytes = static_cast<std::uint32_t>(config.max_metadata_bytes);
   options.tls = !config.tls_cert_file.empty();
   options.user_timeout = config.keepalive_timeout;
   auto guard = ConnectionGuard::Listen(config.listen, options);

@@ -136,6 +136,9 @@ class ConnectionGuard::Port {
   void Run();
 
   const Options options_;
+  const GuardedConnection::Options guarded_{.tls = options_.tls,
+                                            .max_streams = options_.max_streams,
+                                            .max_metadata_bytes = options_.max_metadata_bytes};
   std::function<void(int)> take_;
   int number_ = 0;
   const std::shared_ptr<GuardedConnection::Together> together_ =
@@ -275,7 +278,7 @@ void ConnectionGuard::Port::Take(int descriptor, const tcp::endpoint& peer) {
     return Refuse(descriptor, peer, *why);
   }
   const int own = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-  auto connection = std::make_shared<GuardedConnection>(own, peer, options_.tls, together_);
+  auto connection = std::make_shared<GuardedConnection>(own, peer, guarded_, together_);
   // Edge-triggered and without an event but the end, which epoll always tells: data wakes nobody.
   epoll_event event{};
   event.events = EPOLLET;

@@ -1,7 +1,7 @@
 #include "service/guard/guarded_connection.h"
 
+#include <linux/tcp.h>
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -26,19 +26,37 @@ constexpr std::uint64_t kWireAhead = 8 << 20;
 constexpr std::size_t kRandomAt = 5 + 4 + 2;
 constexpr unsigned char kHandshakeRecord = 22;
 
-// Whether this side has neither closed it nor shut it down.
-bool IsOpen(int descriptor) {
-  tcp_info info;
+// TCP's states (RFC 9293), as Linux numbers them.
+constexpr int kEstablished = 1;
+constexpr int kCloseWait = 8;
+
+// All zero when the kernel doesn't tell.
+tcp_info InfoOf(int descriptor) {
+  tcp_info info{};
   socklen_t size = sizeof(info);
-  return getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
-         info.tcpi_state == TCP_ESTABLISHED || info.tcpi_state == TCP_CLOSE_WAIT;
+  getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size);
+  return info;
+}
+
+std::uint64_t BytesSent(int descriptor) { return InfoOf(descriptor).tcpi_bytes_acked; }
+
+// Whether this side has neither closed it nor shut it down, as far as the kernel tells.
+bool IsOpen(int descriptor) {
+  const int state = InfoOf(descriptor).tcpi_state;
+  return state == 0 || state == kEstablished || state == kCloseWait;
 }
 
 }  // namespace
 
-GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer, bool tls,
-                                     std::shared_ptr<Together> together)
-    : descriptor_(descriptor), peer_(std::move(peer)), tls_(tls), together_(std::move(together)) {}
+GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer,
+                                     const Options& options, std::shared_ptr<Together> together)
+    : descriptor_(descriptor),
+      peer_(std::move(peer)),
+      tls_(options.tls),
+      together_(std::move(together)),
+      conduct_({.max_streams = options.max_streams,
+                .max_metadata_bytes = options.max_metadata_bytes,
+                .bytes_sent = [descriptor] { return BytesSent(descriptor); }}) {}
 
 GuardedConnection::~GuardedConnection() {
   together_->unfinished_calls -= counted_unfinished_;
@@ -59,11 +77,7 @@ bool GuardedConnection::OnWire(const iovec* parts, std::size_t size) {
     }
   }
   if (tls_) {
-    std::uint64_t plain = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      plain = plain_bytes_;
-    }
+    const std::uint64_t plain = plain_bytes_.load(std::memory_order_relaxed);
     if (before > kWireAhead + kWireOverhead * plain) Cut(CutReason::kEmptyRecords);
     return !cut();
   }
@@ -78,16 +92,10 @@ bool GuardedConnection::OnWire(const iovec* parts, std::size_t size) {
 bool GuardedConnection::OnPlain(std::string_view bytes) { return !cut() && Judge(bytes); }
 
 bool GuardedConnection::Judge(std::string_view bytes) {
-  std::optional<CutReason> reason;
-  bool many = false;
-  {
-    const std::lock_guard lock(mutex_);
-    plain_bytes_ += bytes.size();
-    reason = conduct_.Read(bytes, Conduct::Clock::now());
-    CountUnfinished();
-    many = counted_unfinished_ > kManyUnfinished;
-  }
-  if (!reason && many && together_->unfinished_calls > kMaxUnfinished) {
+  plain_bytes_.fetch_add(bytes.size(), std::memory_order_relaxed);
+  std::optional<CutReason> reason = conduct_.Read(bytes, Conduct::Clock::now());
+  CountUnfinished();
+  if (!reason && suspect() && together_->unfinished_calls > kMaxUnfinished) {
     reason = CutReason::kUnfinishedCalls;
   }
   if (reason) Cut(*reason);
@@ -95,12 +103,7 @@ bool GuardedConnection::Judge(std::string_view bytes) {
 }
 
 void GuardedConnection::Look() {
-  std::optional<CutReason> reason;
-  {
-    const std::lock_guard lock(mutex_);
-    reason = conduct_.Look(Conduct::Clock::now());
-  }
-  if (reason) Cut(*reason);
+  if (const auto reason = conduct_.Look(Conduct::Clock::now())) Cut(*reason);
 }
 
 bool GuardedConnection::suspect() const { return conduct_.unfinished_calls() > kManyUnfinished; }

@@ -30,8 +30,13 @@ class GuardedConnection {
   // The random of a TLS ClientHello (RFC 8446, 4.1.2), by which OpenSSL's object is known again.
   using Random = std::array<unsigned char, 32>;
 
+  struct Options {
+    bool tls = false;
+    std::uint32_t max_streams = 1'000;            // that gRPC announces
+    std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
+  };
   // Owns `descriptor`; -1: none.
-  GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer, bool tls,
+  GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer, const Options& options,
                     std::shared_ptr<Together> together);
   ~GuardedConnection();
   GuardedConnection(const GuardedConnection&) = delete;

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -54,6 +55,8 @@ class ConnectionGuardTest : public testing::Test {
     for (const int descriptor : handed_) End(descriptor);
     for (const int descriptor : dialled_) close(descriptor);
   }
+
+  ConnectionGuardTest() { signal(SIGPIPE, SIG_IGN); }
 
   void Listen(const ConnectionGuard::Options& options = {}) {
     auto listening = ConnectionGuard::Listen("127.0.0.1:0", options);
