@@ -29,7 +29,7 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using Clock = std::chrono::steady_clock;
 
-constexpr char kService[] = "/leasegateway.v1.LeaseService/";
+constexpr char kLeaseService[] = "/leasegateway.v1.LeaseService/";
 constexpr char kHealth[] = "/grpc.health.v1.Health/Check";
 constexpr char kReflection[] = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo";
 // HealthCheckRequest, and a response that says SERVING.
@@ -40,7 +40,7 @@ const std::string kListServices("\x3a\x00", 2);
 
 constexpr std::size_t kBomb = 300 << 20;
 
-struct Answer {
+struct RawAnswer {
   grpc::Status status;
   std::string bytes;
   std::string pushback;  // grpc-retry-pushback-ms; empty: none
@@ -86,8 +86,8 @@ class RequestLimits : public GatewayTest {
   }
 
   // Sends the bytes as they are. They are said to be compressed when `compression` says so.
-  Answer Raw(const std::string& method, const std::string& bytes,
-             grpc_compression_algorithm compression = GRPC_COMPRESS_NONE) {
+  RawAnswer Raw(const std::string& method, const std::string& bytes,
+                grpc_compression_algorithm compression = GRPC_COMPRESS_NONE) {
     grpc::TemplatedGenericStub<ByteBuffer, ByteBuffer> stub(channel_);
     grpc::ClientContext context;
     context.set_deadline(std::chrono::system_clock::now() + seconds(20));
@@ -97,7 +97,7 @@ class RequestLimits : public GatewayTest {
     std::promise<grpc::Status> done;
     stub.UnaryCall(&context, method, grpc::StubOptions(), &request, &response,
                    [&done](grpc::Status status) { done.set_value(std::move(status)); });
-    Answer answer;
+    RawAnswer answer;
     answer.status = done.get_future().get();
     if (answer.status.ok()) answer.bytes = BytesOf(response);
     const auto& trailers = context.GetServerTrailingMetadata();
@@ -141,7 +141,7 @@ TEST_F(RequestLimits, CompressedRequestsAreServed) {
     const auto watching = Context();
     watching->set_compression_algorithm(compression);
     v1::WatchAvailabilityRequest filtered;
-    filtered.mutable_filter()->set_country("US");
+    filtered.mutable_filter()->add_countries("US");
     const auto watch = stub_->WatchAvailability(watching.get(), filtered);
     EXPECT_TRUE(watch->Read(&state));
     watching->TryCancel();
@@ -153,18 +153,18 @@ TEST_F(RequestLimits, BombIsRefusedAndTakesNoMemory) {
   const std::pair<std::string, grpc_compression_algorithm> bombs[] = {
       {GzipBomb(kBomb), GRPC_COMPRESS_GZIP}, {ZlibBomb(kBomb), GRPC_COMPRESS_DEFLATE}};
   ASSERT_LT(bombs[0].first.size(), 400'000u);
-  Raw(absl::StrCat(kService, "GetNumber"), bombs[0].first, bombs[0].second);  // all is warm
+  Raw(absl::StrCat(kLeaseService, "GetNumber"), bombs[0].first, bombs[0].second);  // all is warm
   MemoryWatch watch;
-  std::vector<std::future<Answer>> answers;
+  std::vector<std::future<RawAnswer>> answers;
   for (const char* method : {"GetNumber", "ListAvailableNumbers", "CreateLease"}) {
     for (const auto& bomb : bombs) {
       answers.push_back(std::async(std::launch::async, [this, method, &bomb] {
-        return Raw(absl::StrCat(kService, method), bomb.first, bomb.second);
+        return Raw(absl::StrCat(kLeaseService, method), bomb.first, bomb.second);
       }));
     }
   }
   for (auto& each : answers) {
-    const Answer answer = each.get();
+    const RawAnswer answer = each.get();
     const Failure failure = Explain(answer.status);
     EXPECT_EQ(failure.code, StatusCode::RESOURCE_EXHAUSTED);
     EXPECT_EQ(failure.reason, "REQUEST_TOO_LARGE");
@@ -177,21 +177,21 @@ TEST_F(RequestLimits, BombIsRefusedAndTakesNoMemory) {
 
 TEST_F(RequestLimits, BombIsRefusedByAWatchAsWell) {
   StartGateway();
-  const Answer answer =
-      Raw(absl::StrCat(kService, "WatchAvailability"), GzipBomb(kBomb), GRPC_COMPRESS_GZIP);
+  const RawAnswer answer =
+      Raw(absl::StrCat(kLeaseService, "WatchAvailability"), GzipBomb(kBomb), GRPC_COMPRESS_GZIP);
   EXPECT_EQ(Explain(answer.status).reason, "REQUEST_TOO_LARGE");
 }
 
 TEST_F(RequestLimits, MaxRequestBytesIsTheLimitOfBoth) {
   StartGateway([](Config& config) { config.max_request_bytes = 4'096; });
-  const std::string method = absl::StrCat(kService, "BatchGetNumbers");
+  const std::string method = absl::StrCat(kLeaseService, "BatchGetNumbers");
   v1::BatchGetNumbersRequest request;
   for (int i = 0; i < 900; ++i) request.add_phone_numbers("+13055550100");
   const std::string large = request.SerializeAsString();
-  const Answer plain = Raw(method, large);
+  const RawAnswer plain = Raw(method, large);
   EXPECT_EQ(plain.status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(plain.status.error_message().substr(0, 32), "Received message larger than max");
-  const Answer compressed = Raw(method, Gzip(large), GRPC_COMPRESS_GZIP);
+  const RawAnswer compressed = Raw(method, Gzip(large), GRPC_COMPRESS_GZIP);
   EXPECT_EQ(compressed.status.error_code(), StatusCode::RESOURCE_EXHAUSTED);
   EXPECT_EQ(compressed.status.error_message(),
             "Received message larger than max (inflated, more than 4096)");
@@ -202,7 +202,7 @@ TEST_F(RequestLimits, BrokenCompressionIsAnInvalidRequest) {
   std::string bytes = Gzip("some text");
   bytes[bytes.size() - 6] ^= 1;
   for (const char* method : {"GetNumber", "CreateLease"}) {
-    const Answer answer = Raw(absl::StrCat(kService, method), bytes, GRPC_COMPRESS_GZIP);
+    const RawAnswer answer = Raw(absl::StrCat(kLeaseService, method), bytes, GRPC_COMPRESS_GZIP);
     const Failure failure = Explain(answer.status);
     EXPECT_EQ(failure.code, StatusCode::INVALID_ARGUMENT);
     EXPECT_EQ(failure.reason, "INVALID_REQUEST");
@@ -232,10 +232,10 @@ TEST_F(RequestLimits, OtherServicesRefuseABomb) {
   const std::string bomb = GzipBomb(kBomb);
   Raw(kHealth, bomb, GRPC_COMPRESS_GZIP);
   MemoryWatch watch;
-  const Answer health = Raw(kHealth, bomb, GRPC_COMPRESS_GZIP);
+  const RawAnswer health = Raw(kHealth, bomb, GRPC_COMPRESS_GZIP);
   EXPECT_EQ(health.status.error_code(), StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(health.status.error_message(), "could not parse request");
-  const Answer reflection = Raw(kReflection, bomb, GRPC_COMPRESS_GZIP);
+  const RawAnswer reflection = Raw(kReflection, bomb, GRPC_COMPRESS_GZIP);
   EXPECT_FALSE(reflection.status.ok()) << "no answer came: " << reflection.bytes;
   EXPECT_LT(watch.Stop(), 64u << 20);
 }
@@ -257,7 +257,8 @@ TEST_F(RequestLimits, CallsAboveTheMostAreOverloaded) {
   request.set_phone_number(number);
   request.mutable_max_staleness();
   const auto before = Clock::now();
-  const Answer refused = Raw(absl::StrCat(kService, "GetNumber"), request.SerializeAsString());
+  const RawAnswer refused =
+      Raw(absl::StrCat(kLeaseService, "GetNumber"), request.SerializeAsString());
   EXPECT_LT(Clock::now() - before, seconds(1));
   const Failure failure = Explain(refused.status);
   EXPECT_EQ(failure.code, StatusCode::RESOURCE_EXHAUSTED);

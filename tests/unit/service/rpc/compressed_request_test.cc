@@ -19,7 +19,7 @@ using grpc::internal::GrpcByteBufferPeer;
 
 constexpr std::size_t kLimit = 100'000;
 
-v1::BatchGetNumbersRequest Numbers(int count) {
+v1::BatchGetNumbersRequest RequestOf(int count) {
   v1::BatchGetNumbersRequest request;
   for (int i = 0; i < count; ++i) {
     request.add_phone_numbers("+1305" + std::to_string(5'550'000 + i * 37));
@@ -35,7 +35,7 @@ absl::Status StatusOf(const grpc::ByteBuffer& bytes, std::size_t limit = kLimit)
 
 TEST(CompressedRequest, IsReadAsThePlainOneIs) {
   for (const int count : {0, 1, 3'000}) {
-    const std::string plain = Numbers(count).SerializeAsString();
+    const std::string plain = RequestOf(count).SerializeAsString();
     const std::pair<std::string, grpc_compression_algorithm> forms[] = {
         {plain, GRPC_COMPRESS_NONE},
         {Gzip(plain), GRPC_COMPRESS_GZIP},
@@ -52,7 +52,7 @@ TEST(CompressedRequest, IsReadAsThePlainOneIs) {
 }
 
 TEST(CompressedRequest, LimitIsOfWhatComesOut) {
-  const std::string plain = Numbers(1'000).SerializeAsString();
+  const std::string plain = RequestOf(1'000).SerializeAsString();
   const auto compressed = RawMessage(Gzip(plain), GRPC_COMPRESS_GZIP);
   EXPECT_TRUE(StatusOf(compressed, plain.size()).ok());
   const absl::Status larger = StatusOf(compressed, plain.size() - 1);
@@ -64,8 +64,8 @@ TEST(CompressedRequest, LimitIsOfWhatComesOut) {
 }
 
 TEST(CompressedRequest, BrokenOneIsAnInvalidRequest) {
-  const std::string gzip = Gzip(Numbers(10).SerializeAsString());
-  const std::string zlib = Zlib(Numbers(10).SerializeAsString());
+  const std::string gzip = Gzip(RequestOf(10).SerializeAsString());
+  const std::string zlib = Zlib(RequestOf(10).SerializeAsString());
   std::string wrong_sum = gzip;
   wrong_sum[gzip.size() - 5] ^= 1;
   const std::pair<grpc::ByteBuffer, std::string> rows[] = {
