@@ -1,7 +1,7 @@
 #include "service/guard/guarded_connection.h"
 
-#include <linux/tcp.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -30,19 +30,27 @@ constexpr unsigned char kHandshakeRecord = 22;
 constexpr int kEstablished = 1;
 constexpr int kCloseWait = 8;
 
+// The beginning of Linux's tcp_info, of which the C library's has less.
+struct TcpInfo {
+  std::uint8_t state;
+  std::uint8_t others[103];
+  std::uint64_t pacing_rates[2];
+  std::uint64_t bytes_acked;
+};
+
 // All zero when the kernel doesn't tell.
-tcp_info InfoOf(int descriptor) {
-  tcp_info info{};
+TcpInfo InfoOf(int descriptor) {
+  TcpInfo info{};
   socklen_t size = sizeof(info);
   getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size);
   return info;
 }
 
-std::uint64_t BytesSent(int descriptor) { return InfoOf(descriptor).tcpi_bytes_acked; }
+std::uint64_t BytesSent(int descriptor) { return InfoOf(descriptor).bytes_acked; }
 
 // Whether this side has neither closed it nor shut it down, as far as the kernel tells.
 bool IsOpen(int descriptor) {
-  const int state = InfoOf(descriptor).tcpi_state;
+  const int state = InfoOf(descriptor).state;
   return state == 0 || state == kEstablished || state == kCloseWait;
 }
 

@@ -24,6 +24,8 @@
 
 namespace leasegateway {
 
+inline std::size_t IndexOf(CutReason reason) { return static_cast<std::size_t>(reason); }
+
 // As gRPC reads.
 inline ssize_t Receive(int descriptor, std::string& into) {
   pollfd wait{descriptor, POLLIN, 0};

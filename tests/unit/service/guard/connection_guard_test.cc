@@ -14,8 +14,6 @@
 namespace leasegateway {
 namespace {
 
-constexpr std::size_t kIdleFrames = static_cast<std::size_t>(CutReason::kIdleFrames);
-
 TEST_F(ConnectionGuardTest, HandsOverWhatIsSent) {
   Listen();
   const int peer = Dial();
@@ -47,7 +45,8 @@ TEST_F(ConnectionGuardTest, OffenceEndsTheConnectionBeforeItIsRead) {
   EXPECT_EQ(last, 0) << "gRPC reads the end";
   EXPECT_LT(all, flood.size() / 2);
   EXPECT_EQ(Receive(handed, got), 0) << "and nothing after it";
-  EXPECT_TRUE(Eventually([this] { return guard_->stats().cut[kIdleFrames] == 1; }));
+  EXPECT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kIdleFrames)] == 1; }));
   EXPECT_EQ(guard_->stats().connections, 0);
 }
 
@@ -62,7 +61,8 @@ TEST_F(ConnectionGuardTest, AddressOfWhoWasCutWaitsAndOthersDoNot) {
   std::string got;
   while (Receive(handed, got) > 0) {
   }
-  ASSERT_TRUE(Eventually([this] { return guard_->stats().cut[kIdleFrames] == 1; }));
+  ASSERT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kIdleFrames)] == 1; }));
   EXPECT_TRUE(SeesEnd(Dial()));
   EXPECT_EQ(guard_->stats().refused[static_cast<std::size_t>(Refusal::kWaits)], 1);
   Dial("127.0.0.2");
@@ -83,7 +83,8 @@ TEST_F(ConnectionGuardTest, TrustedProxyIsCutButDoesNotWait) {
   std::string got;
   while (Receive(handed, got) > 0) {
   }
-  ASSERT_TRUE(Eventually([this] { return guard_->stats().cut[kIdleFrames] == 1; }));
+  ASSERT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kIdleFrames)] == 1; }));
   Dial();
   EXPECT_GE(Handed(), 0);
 }
@@ -107,7 +108,7 @@ TEST_F(ConnectionGuardTest, AnotherSocketWithItsNumberIsLeftAlone) {
     all += static_cast<std::size_t>(size);
   }
   sender.join();
-  EXPECT_EQ(guard_->stats().cut[kIdleFrames], 0);
+  EXPECT_EQ(guard_->stats().cut[IndexOf(CutReason::kIdleFrames)], 0);
   close(handed);
   close(pair[0]);
   close(pair[1]);

@@ -14,9 +14,6 @@
 namespace leasegateway {
 namespace {
 
-constexpr std::size_t kIdleFrames = static_cast<std::size_t>(CutReason::kIdleFrames);
-constexpr std::size_t kEmptyRecords = static_cast<std::size_t>(CutReason::kEmptyRecords);
-
 // In place of gRPC: reads a descriptor by recvmsg into a BIO, and by SSL_read out of it.
 class Decrypting {
  public:
@@ -100,7 +97,7 @@ TEST_F(GuardedTlsTest, TextGoesThrough) {
   server.Read(text.size());
   client.join();
   EXPECT_EQ(server.text(), text);
-  EXPECT_EQ(guard_->stats().cut[kIdleFrames], 0);
+  EXPECT_EQ(guard_->stats().cut[IndexOf(CutReason::kIdleFrames)], 0);
 }
 
 TEST_F(GuardedTlsTest, OffenceInTlsEndsTheConnectionBeforeItIsRead) {
@@ -112,7 +109,8 @@ TEST_F(GuardedTlsTest, OffenceInTlsEndsTheConnectionBeforeItIsRead) {
   server.Read(text.size());
   EXPECT_TRUE(server.failed());
   EXPECT_LT(server.text().size(), text.size() / 2);
-  EXPECT_TRUE(Eventually([this] { return guard_->stats().cut[kIdleFrames] == 1; }));
+  EXPECT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kIdleFrames)] == 1; }));
   shutdown(peer, SHUT_RDWR);
   client.join();
 }
@@ -131,7 +129,8 @@ TEST_F(GuardedTlsTest, BytesThatAreNeverDecryptedEndTheConnection) {
   while ((last = Receive(handed, got)) > 0) all += static_cast<std::size_t>(last);
   EXPECT_EQ(last, 0);
   EXPECT_LT(all, std::size_t{9} << 20);
-  EXPECT_TRUE(Eventually([this] { return guard_->stats().cut[kEmptyRecords] == 1; }));
+  EXPECT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kEmptyRecords)] == 1; }));
   client.join();
 }
 
@@ -149,7 +148,8 @@ TEST_F(GuardedTlsTest, ClientHelloOfAnotherConnectionIsCut) {
   const int second_handed = Handed();
   send(second, hello.data(), hello.size(), MSG_NOSIGNAL);
   Receive(second_handed, got);
-  EXPECT_TRUE(Eventually([this] { return guard_->stats().cut[kEmptyRecords] == 1; }));
+  EXPECT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kEmptyRecords)] == 1; }));
   EXPECT_EQ(guard_->stats().connections, 1);
 }
 
