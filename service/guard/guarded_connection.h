@@ -77,10 +77,10 @@ class GuardedConnection {
   const std::shared_ptr<Together> together_;
   std::atomic<int> cut_{-1};  // a CutReason
   std::atomic<std::uint64_t> wire_bytes_{0};
-  mutable std::mutex mutex_;  // of what follows, held briefly and hardly ever waited for
+  std::atomic<std::uint64_t> plain_bytes_{0};
   Conduct conduct_;
-  std::uint64_t plain_bytes_ = 0;
-  std::uint32_t counted_unfinished_ = 0;   // in together_
+  std::uint32_t counted_unfinished_ = 0;   // in together_; the reading thread's
+  mutable std::mutex mutex_;               // of what follows
   std::array<unsigned char, 43> hello_{};  // the beginning of the wire
   std::size_t hello_size_ = 0;
 };
