@@ -149,7 +149,7 @@ class Connection:
                 self.pending = memoryview(next(self.blocks))
                 if not self.pending:
                     # Nothing until the other side has said something.
-                    self.interest(select.EPOLLIN)
+                    self.interest(select.EPOLLIN if self.attack.reads or self.attack.windows else 0)
                     return
                 if not self.events & select.EPOLLOUT:
                     self.sending()

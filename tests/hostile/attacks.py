@@ -11,7 +11,7 @@ from hpack import Encoder
 import frames
 
 OPEN_WINDOW = (1 << 31) - 1
-HALF_SENT = 900  # calls at a time of one that keeps to max_streams
+CALLS_AT_ONCE = 900  # calls at a time of one that keeps to max_streams
 CALL_BYTES = (1 << 20) - 5  # of one that keeps to max_request_bytes
 LARGE_HEADER = 16000
 BOMB = 300 << 20
@@ -56,7 +56,8 @@ class Attack:
     what: str
     opening: typing.Callable  # of a Wire: bytes
     blocks: typing.Callable  # of a Wire: bytes without end, of which b"" waits
-    reasons: tuple = ()  # why it may be cut, as metrics have it; none: it need not be
+    reasons: tuple = ()  # why it is to be cut, as metrics have it
+    ends: bool = False  # it has to be cut, but for any reason, also by gRPC
     right: bool = False  # today's gateway stands it, and is to go on so
     reads: bool = True
     windows: bool = False  # the attack needs to know of them
@@ -166,7 +167,7 @@ def half_sent(wire):
     rest, left = {}, collections.Counter()  # by stream: bytes until it lacks only the last ones; its window
     ready = []  # streams that have both
     begin = frames.message(bytes(CALL_BYTES))[:5]
-    streams = iter(range(3, 3 + 2 * HALF_SENT, 2))
+    streams = iter(range(3, 3 + 2 * CALLS_AT_ONCE, 2))
     while True:
         for stream in list(wire.windows):
             left[stream] += wire.windows.pop(stream)
@@ -232,21 +233,42 @@ def tiny_records(wire):
     return forever(frames.ping())
 
 
-@attack("never_read", "asks for lists and never reads", right=True, reads=False,
-        opening=lambda wire: frames.preface(OPEN_WINDOW) + frames.settings_ack() +
-        frames.window_update(0, OPEN_WINDOW - frames.WINDOW) + wire.whole_call(1, "ListAvailableNumbers", b""))
-def never_read(wire):
+def all_at_once(wire, calls=CALLS_AT_ONCE):
+    """So many calls of lists, and then nothing."""
+    block = wire.header_block("ListAvailableNumbers")
+    body = frames.message(b"")
+    yield b"".join(frames.headers(stream, block) + frames.data(stream, body, end=True)
+                   for stream in range(3, 3 + 2 * calls, 2))
+    while True:
+        yield b""
+
+
+def open_window(wire):
+    return (frames.preface(OPEN_WINDOW) + frames.settings_ack() +
+            frames.window_update(0, OPEN_WINDOW - frames.WINDOW) + wire.whole_call(1, "ListAvailableNumbers", b""))
+
+
+def closed_window(wire):
+    return frames.preface(0) + frames.settings_ack() + wire.whole_call(1, "ListAvailableNumbers", b"")
+
+
+@attack("endless_calls", "asks for lists without end, and gives the answers no window", reads=False, ends=True,
+        opening=closed_window)
+def endless_calls(wire):
     block = wire.header_block("ListAvailableNumbers")
     body = frames.message(b"")
     return frames.NewStreams(lambda stream: frames.headers(stream, block) + frames.data(stream, body, end=True),
                              wire.streams)
 
 
-@attack("no_window", "asks for lists and gives them no window", right=True,
-        opening=lambda wire: frames.preface(0) + frames.settings_ack() +
-        wire.whole_call(1, "ListAvailableNumbers", b""))
+@attack("never_read", "asks for 900 lists at once and never reads", right=True, reads=False, opening=open_window)
+def never_read(wire):
+    return all_at_once(wire)
+
+
+@attack("no_window", "asks for 900 lists at once and gives them no window", right=True, opening=closed_window)
 def no_window(wire):
-    return never_read(wire)
+    return all_at_once(wire)
 
 
 @attack("priority", "PRIORITY without end", right=True)

@@ -120,9 +120,7 @@ class Scenarios:
         first = 66 + self.count % 120
         before, start = self.cuts(), time.monotonic()
         seen = judge.Seen(idle_mib=self.idle, reasons=attack.reasons if reasons is None else reasons)
-        seen.must_be_cut = bool(attack.reasons) if cut is None else cut
-        if name == "bombs":
-            seen.must_be_cut = False
+        seen.must_be_cut = bool(attack.reasons or attack.ends) if cut is None else cut
 
         def run(sources, **more):
             return self.attackers(name, sources, with_certificate=with_certificate, **more).report(
