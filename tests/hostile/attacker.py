@@ -174,7 +174,8 @@ class Connection:
     def gone(self, how):
         now = time.monotonic()
         self.lives.append((self.since, now, how))
-        self.poller.unregister(self.socket)
+        if self.socket.fileno() >= 0:  # a wrap that fails has closed it
+            self.poller.unregister(self.socket)
         self.socket.close()
         self.socket = None
         self.again_at = now + (PAUSE if now - self.since < TURNED_AWAY else 0.0)
