@@ -6,6 +6,7 @@
 #include <grpc/slice.h>
 #include <grpc/slice_buffer.h>
 
+#include <string>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
@@ -67,7 +68,7 @@ absl::Status TooLarge(std::size_t limit) {
       absl::StrCat("Received message larger than max (inflated, more than ", limit, ")"));
 }
 
-absl::Status Broken(std::string_view what) {
+absl::Status Broken(const std::string& what) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidRequest,
                    absl::StrCat("the request's compression is broken: ", what));
 }

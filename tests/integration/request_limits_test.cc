@@ -76,6 +76,27 @@ class MemoryWatch {
   }};
 };
 
+// A frame of HTTP/2 (RFC 9113, 4.1).
+std::string FrameOf(char type, char flags, char stream, const std::string& payload) {
+  const auto size = payload.size();
+  std::string frame{static_cast<char>(size >> 16),
+                    static_cast<char>(size >> 8),
+                    static_cast<char>(size),
+                    type,
+                    flags,
+                    0,
+                    0,
+                    0,
+                    stream};
+  return frame + payload;
+}
+
+// A field of HPACK as it is (RFC 7541, 6.2.2). Both shorter than 127 bytes.
+std::string FieldOf(const std::string& name, const std::string& value) {
+  return std::string(1, '\0') + static_cast<char>(name.size()) + name +
+         static_cast<char>(value.size()) + value;
+}
+
 class RequestLimits : public GatewayTest {
  protected:
   void StartWithAdmin(const std::function<void(Config&)>& adjust = nullptr) {
@@ -336,6 +357,29 @@ TEST_F(RequestLimits, MaxMetadataBytesIsOfACall) {
   EXPECT_NE(refused.error_message().find("metadata size exceeds"), std::string::npos)
       << refused.error_message();
   EXPECT_TRUE(call_with(1).ok());
+}
+
+// What the gateway says of itself on the wire, to whichever client.
+TEST_F(RequestLimits, SettingsHaveTheLimitsAndRepliesTheCompressions) {
+  StartGateway([](Config& config) {
+    config.max_streams = 0x1234;
+    config.max_metadata_bytes = 0x5678;
+  });
+  FirstAvailable();
+  HttpClient client(server_->port());
+  client.Send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + FrameOf(4, 0, 0, ""));
+  client.Send(FrameOf(1, 4, 1,
+                      FieldOf(":method", "POST") + FieldOf(":scheme", "http") +
+                          FieldOf(":path", absl::StrCat(kLeaseService, "ListAvailableNumbers")) +
+                          FieldOf(":authority", "test") + FieldOf("te", "trailers") +
+                          FieldOf("content-type", "application/grpc")) +
+              FrameOf(0, 1, 1, std::string(5, '\0')));
+  const std::string accepted = "identity, deflate, gzip";
+  const std::string all = client.ReadUntil(
+      [&](const std::string& sofar) { return sofar.find(accepted) != sofar.npos; });
+  EXPECT_NE(all.find("grpc-accept-encoding"), all.npos);
+  EXPECT_NE(all.find(std::string("\0\3\0\0\x12\x34", 6)), all.npos) << "MAX_CONCURRENT_STREAMS";
+  EXPECT_NE(all.find(std::string("\0\6\0\0\x56\x78", 6)), all.npos) << "MAX_HEADER_LIST_SIZE";
 }
 
 // Each call of reflection has a thread of its own to its end.
