@@ -1,0 +1,227 @@
+#include "service/guard/conduct.h"
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "tests/support/conduct_fixture.h"
+
+namespace leasegateway::conduct_test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+// --- calls --------------------------------------------------------------------------------------
+
+TEST_F(ConductTest, CountsCallsAsTheirRequestsComeWhole) {
+  Read(Frame(kHeaders, kEndHeaders | kEnd, 1, 60));
+  EXPECT_EQ(conduct_->calls(), 1);
+  Read(Begun(3) + Begun(5) + Begun(7));
+  Read(Frame(kData, kNone, 3, 300) + Frame(kData, kNone, 5, 400));
+  EXPECT_EQ(conduct_->calls(), 1);
+  EXPECT_EQ(conduct_->unfinished_calls(), 3);
+  EXPECT_EQ(conduct_->unfinished_bytes(), 700);
+  Read(Frame(kData, kEnd, 3, 10));
+  EXPECT_EQ(conduct_->calls(), 2);
+  EXPECT_EQ(conduct_->unfinished_bytes(), 400);
+  Read(Frame(kHeaders, kEndHeaders | kEnd, 5, 10));  // trailers
+  EXPECT_EQ(conduct_->calls(), 3);
+  EXPECT_EQ(conduct_->unfinished_bytes(), 0);
+  Read(Reset(7));
+  EXPECT_EQ(conduct_->calls(), 3);
+  EXPECT_EQ(conduct_->unfinished_calls(), 0);
+}
+
+TEST_F(ConductTest, WhatBreaksTheProtocolCountsAsNoCall) {
+  Read(Frame(kHeaders, kEndHeaders, 0) + Frame(kHeaders, kEndHeaders, 2) + Begun(9) + Begun(9));
+  Read(Begun(7) + Frame(kHeaders, kEndHeaders | kEnd, 5) + Frame(kData, kEnd, 11));
+  EXPECT_EQ(conduct_->calls(), 0);
+  EXPECT_EQ(conduct_->unfinished_calls(), 1);
+  Read(Frame(kData, kEnd, 9) + Frame(kData, kEnd, 9) + Frame(kData, kNone, 9, 1'000));
+  EXPECT_EQ(conduct_->calls(), 1);
+  EXPECT_EQ(conduct_->unfinished_calls(), 0);
+  EXPECT_EQ(conduct_->unfinished_bytes(), 0);
+}
+
+TEST_F(ConductTest, TheReservedBitOfAStreamIsIgnored) {
+  Read(Begun(1) + Frame(kData, kEnd, 0x8000'0001));
+  EXPECT_EQ(conduct_->calls(), 1);
+}
+
+TEST_F(ConductTest, AnotherProtocolIsNotJudged) {
+  conduct_.emplace(Conduct::Options());
+  EXPECT_EQ(Read("GET / HTTP/1.1\r\n\r\n"), Reason());
+  EXPECT_EQ(Repeat(Ping(), 10'000), NotCut(10'000));
+  EXPECT_EQ(Read(Begun(1)), Reason());
+  EXPECT_EQ(conduct_->unfinished_calls(), 0);
+}
+
+// --- frames that bring no call ------------------------------------------------------------------
+
+TEST_F(ConductTest, FramesWithoutCallsAreCut) {
+  const auto cut = CutAfter(2'000, CutReason::kIdleFrames);
+  for (const std::string& frame :
+       {Ping(), Frame(kPing, kAck, 0, 8), Frame(kPriority, kNone, 1, 5),
+        Frame(kGoaway, kNone, 0, 8), Frame(kUnknown, kNone, 1, 20), Reset(2), Reset(0),
+        Reset(1'001), Frame(kData, kNone, 8), Frame(kData, kEnd, 1'001),
+        Frame(kHeaders, kEndHeaders | kEnd, 4, 10)}) {
+    Open({});
+    EXPECT_EQ(Repeat(frame), cut) << int{frame[3]};
+  }
+}
+
+TEST_F(ConductTest, SettingsCostMore) {
+  EXPECT_EQ(Repeat(Frame(kSettings, kNone, 0, 12)), CutAfter(250, CutReason::kIdleFrames));
+  Open({});
+  EXPECT_EQ(Repeat(Frame(kSettings, kAck, 0)), CutAfter(250, CutReason::kIdleFrames));
+}
+
+TEST_F(ConductTest, LongPayloadsCostMore) {
+  EXPECT_EQ(Repeat(Frame(kUnknown, kNone, 0, 16'384)), CutAfter(117, CutReason::kIdleFrames));
+  Open({});
+  EXPECT_EQ(Repeat(Frame(kSettings, kNone, 0, 16'380)), CutAfter(83, CutReason::kIdleFrames));
+}
+
+TEST_F(ConductTest, DataThatBringsNothingIsCut) {
+  const auto cut = CutAfter(2'000, CutReason::kIdleFrames);
+  const std::string padding(256, '\xff');
+  for (const std::string& frame :
+       {Frame(kData, kNone, 1), Frame(kData, kPadded, 1), Frame(kData, kPadded, 1, padding),
+        Frame(kData, kPadded, 1, std::string(1, '\0')), Frame(kData, kPadded, 1, "\xff"),
+        Frame(kData, kNone, 1, 15)}) {
+    Open({});
+    Read(Begun(1));
+    EXPECT_EQ(Repeat(frame), cut) << frame.size();
+  }
+}
+
+TEST_F(ConductTest, SmallDataCostsByWhatItLacks) {
+  Read(Begun(1));
+  EXPECT_EQ(Repeat(Frame(kData, kNone, 1, 128)), CutAfter(4'000, CutReason::kIdleFrames));
+  Open({});
+  Read(Begun(1));
+  EXPECT_EQ(Repeat(Frame(kData, kNone, 1, 255)), CutAfter(32'000, CutReason::kIdleFrames));
+  Open({});
+  Read(Begun(1));
+  EXPECT_EQ(Repeat(Frame(kData, kNone, 1, 256), 40'000), NotCut(40'000));
+}
+
+TEST_F(ConductTest, FramesHaveFiveHundredASecond) {
+  const std::string frame = Frame(kUnknown, kNone, 0);
+  EXPECT_EQ(Repeat(frame), CutAfter(2'000, CutReason::kIdleFrames));
+  now_ += milliseconds(1);
+  EXPECT_EQ(Repeat(frame), CutAfter(0, CutReason::kIdleFrames));
+  now_ += milliseconds(1);
+  EXPECT_EQ(Repeat(frame), CutAfter(1, CutReason::kIdleFrames));
+  now_ += seconds(1);
+  EXPECT_EQ(Repeat(frame), CutAfter(500, CutReason::kIdleFrames));
+  now_ += std::chrono::hours(100);
+  EXPECT_EQ(Repeat(frame), CutAfter(2'000, CutReason::kIdleFrames));
+}
+
+TEST_F(ConductTest, FourFramesACallAreFree) {
+  Read(Frame(kSettings, kAck, 0));
+  for (int i = 0; i < 10'000; ++i) {
+    ASSERT_EQ(Read(Call(NextStream()) + Ping() + Ping() + Ping() + Ping()), Reason()) << i;
+  }
+  int cut_after = 0;
+  while (!Read(Call(NextStream()) + Ping() + Ping() + Ping() + Ping() + Ping())) ++cut_after;
+  EXPECT_NEAR(cut_after, 2'000, 10);
+}
+
+// As grpc-go measures its link: a PING for each message that a watcher gets.
+TEST_F(ConductTest, FramesForWhatIsSentAreFree) {
+  OpenWithBytesSent();
+  for (int i = 0; i < 100'000; ++i) {
+    sent_ += 64;
+    ASSERT_EQ(Read(Ping()), Reason()) << i;
+  }
+  EXPECT_EQ(asked_, 49);  // only when nothing was left
+  EXPECT_EQ(Repeat(Ping()).second, Reason(CutReason::kIdleFrames));
+}
+
+TEST_F(ConductTest, TheirOwnAnswersDontPayForPings) {
+  OpenWithBytesSent();
+  int pings = 0;
+  while (pings < 100'000 && !Read(Ping())) {
+    ++pings;
+    sent_ += 39;  // of PING in a record of TLS 1.3
+  }
+  EXPECT_LT(pings, 6'000);
+}
+
+TEST_F(ConductTest, WindowUpdatesFollowWhatIsSent) {
+  const std::string update = Frame(kWindowUpdate, kNone, 0, 4);
+  EXPECT_EQ(Repeat(update, 200'000), NotCut(200'000));  // it isn't known what is sent
+  OpenWithBytesSent();
+  for (int i = 0; i < 200'000; ++i) {
+    sent_ += 20;  // DATA with the shortest message in TLS is more
+    ASSERT_EQ(Read(update + update), Reason()) << i;
+  }
+  OpenWithBytesSent();
+  sent_ = 0;
+  EXPECT_EQ(Repeat(update), CutAfter(32'000, CutReason::kIdleFrames));
+}
+
+// --- header blocks ------------------------------------------------------------------------------
+
+TEST_F(ConductTest, LongHeaderBlocksAreCut) {
+  EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders | kEnd, 1, 64 << 10)), Reason());
+  EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders | kEnd, 3, (64 << 10) + 1)),
+            Reason(CutReason::kHeaderBlock));
+}
+
+TEST_F(ConductTest, ContinuationsAreOfTheirBlock) {
+  for (int i = 0; i < 100; ++i) {  // each block anew
+    EXPECT_EQ(Read(Frame(kHeaders, kEnd, NextStream(), 16'384) +
+                   Frame(kContinuation, kNone, stream_, 16'384) +
+                   Frame(kContinuation, kNone, stream_, 16'384) +
+                   Frame(kContinuation, kEndHeaders, stream_, 16'384)),
+              Reason());
+  }
+  EXPECT_EQ(Read(Frame(kContinuation, kNone, 1, 1)), Reason(CutReason::kHeaderBlock));
+}
+
+TEST_F(ConductTest, TheSeventeenthContinuationIsCut) {
+  Read(Frame(kHeaders, kNone, 1, 100));
+  EXPECT_EQ(Repeat(Frame(kContinuation, kNone, 1)), CutAfter(16, CutReason::kHeaderBlock));
+}
+
+TEST_F(ConductTest, ContinuationsCostAsFrames) {
+  const auto [blocks, reason] = [&]() -> std::pair<int, Reason> {
+    for (int i = 0;; ++i) {
+      std::string block = Frame(kHeaders, kNone, 2, 1);
+      for (int j = 0; j < 16; ++j) block += Frame(kContinuation, kNone, 2, 1);
+      if (const Reason cut = Read(block)) return {i, cut};
+    }
+  }();
+  EXPECT_EQ(blocks, 2'000 / 17);
+  EXPECT_EQ(reason, Reason(CutReason::kIdleFrames));
+}
+
+TEST_F(ConductTest, HeaderBlocksMayBeTwiceWhatMetadataMay) {
+  Conduct::Options options;
+  options.max_metadata_bytes = 100'000;
+  Open(std::move(options));
+  EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders | kEnd, 1, 200'000)), Reason());
+  EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders | kEnd, 3, 200'001)), Reason(CutReason::kHeaderBlock));
+}
+
+// A length of 16 MiB that is never sent holds nothing up but itself.
+TEST_F(ConductTest, FramesMayBeLongerThanWhatComes) {
+  Read(Begun(1));
+  Read(std::string("\xff\xff\xff\x00\x00\x00\x00\x00\x01", 9));
+  EXPECT_EQ(conduct_->unfinished_bytes(), 0xffffff);
+  for (int i = 0; i < 1'000; ++i) EXPECT_EQ(Read(Ping()), Reason());
+  EXPECT_EQ(Read(std::string(0xffffff - 17'000, 'x')), Reason());
+  EXPECT_EQ(Read(Call(3)), Reason());
+  EXPECT_EQ(conduct_->calls(), 1);
+}
+
+}  // namespace
+}  // namespace leasegateway::conduct_test
