@@ -76,7 +76,8 @@ class Run:
             steps += [("one_address", self.one_address), ("behind_proxy", self.behind_proxy)]
         if mode != "mtls":
             # The last ones: callers with a deadline don't outlive it.
-            steps += [(f"frozen {name}{suffix}", lambda name=name: self.frozen(name, suffix)) for name in scenarios.FROZEN]
+            steps += [(f"frozen {name}{suffix}", lambda name=name: self.frozen(name, suffix))
+                      for name in scenarios.FROZEN]
         steps = [(name, step) for name, step in steps if self.wanted(name)]
         failed = self.outcomes.failed
         for _, step in steps:

@@ -176,8 +176,9 @@ class Scenarios:
         seen = self.attack("empty_data", sources=PROXY)
         found = judge.missed(seen, self.bars, self.knows_reasons)
         try:
-            with contextlib.closing(odd_caller.Client(callers.Target(self.gateway.grpc_port, self.number), PROXY)) as who:
-                status = who.call(frames.field(1, self.number.encode()), large=False)
+            target = callers.Target(self.gateway.grpc_port, self.number)
+            with contextlib.closing(odd_caller.Client(target, PROXY)) as client:
+                status = client.call(frames.field(1, self.number.encode()), large=False)
         except (OSError, h2.exceptions.ProtocolError) as error:
             status = str(error)
         if status != "0":

@@ -179,7 +179,8 @@ class Callers:
             if gone or time.monotonic() > end:
                 why = [self.records[who][what][-1][1] for who in missing for what in ("failed", "lost")
                        if self.records[who][what]]
-                raise programs.BenchError(f"callers don't call: {', '.join(missing + gone) or 'watcher'} {' '.join(why)}")
+                who = ", ".join(missing + gone) or "watcher"
+                raise programs.BenchError(f"callers don't call: {who} {' '.join(why)}")
             time.sleep(0.02)
 
     def missing(self):
