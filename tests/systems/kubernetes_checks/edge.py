@@ -121,7 +121,7 @@ def rule_side_car(r):
 
 
 def rule_memory(r):
-    """Up to four fifths of the container's memory the guard cuts nobody for what it holds: idle, the lists, their history,
+    """Below 80 % of the container's memory the guard cuts nobody for it. That holds what is idle, the lists, their history,
     the most callers' connections, and what attacks may take."""
     config = r.config
     if "max_connections" not in config:
