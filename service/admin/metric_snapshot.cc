@@ -12,6 +12,7 @@ MetricSnapshot TakeSnapshot(const CallMetrics& calls, const std::optional<Metric
   snapshot.cache = sources->cache();
   snapshot.search = sources->search();
   snapshot.watchers = sources->watchers();
+  snapshot.admin = sources->admin;
   if (sources->connections) snapshot.connections = sources->connections();
   snapshot.leasing = sources->leasing();
   if (sources->journal) snapshot.journal = sources->journal();
