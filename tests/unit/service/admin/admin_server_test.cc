@@ -132,6 +132,20 @@ TEST_F(AdminServerTest, ProbesAreAnsweredWhileSlowClientsHoldThePort) {
   EXPECT_GE(Lost(AdminLoss::kMadeRoom), 130U);
 }
 
+TEST_F(AdminServerTest, WhoDoesNotReadTheAnswerMakesRoom) {
+  metrics_ = std::string(8 << 20, 'x');
+  Start({.max_connections = 2, .write_timeout = kLong});
+  std::list<HttpClient> held;
+  for (int i = 0; i < 2; ++i) {
+    HttpClient& client = held.emplace_back(admin_->port());
+    client.Send("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n");
+    EXPECT_THAT(client.ReadUntil("\r\n\r\n"), HasSubstr("HTTP/1.1 200 "));
+  }
+  EXPECT_EQ(Ask("GET", "/readyz").status, 200);
+  EXPECT_EQ(Lost(AdminLoss::kMadeRoom), 1U);
+  EXPECT_LT(held.front().ReadAll().size(), metrics_.size());
+}
+
 TEST_F(AdminServerTest, APeerHasItsShareAndOthersTheirs) {
   Start({.max_connections_per_peer = 2, .header_timeout = kLong});
   std::list<HttpClient> held;

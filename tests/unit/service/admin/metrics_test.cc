@@ -63,6 +63,11 @@ MetricSources Sources() {
     return AvailabilitySearch::Stats{.snapshots = 8, .bytes = 9, .evicted = 10};
   };
   sources.watchers = [] { return 7; };
+  sources.connections = [] { return ConnectionGuard::Stats(); };
+  const auto admin = std::make_shared<AdminStats>();
+  admin->connections = 35;
+  admin->Note(AdminLoss::kUnreadAnswer, {}, {});
+  sources.admin = admin;
   sources.journal = [] { return SqliteJournal::Stats(); };
   sources.leasing = [] {
     return RecordedLeaseApi::Stats{
@@ -114,6 +119,9 @@ TEST(MetricsTest, EveryDeclaredMetricIsInTheText) {
                          "(\\{[^\n]*\\})? [0-9.e+-]+\n")))
         << metric.name << " has no sample";
   }
+  EXPECT_THAT(text, HasSubstr("lease_gateway_admin_connections 35\n"));
+  EXPECT_THAT(
+      text, HasSubstr("lease_gateway_admin_connections_lost_total{reason=\"unread_answer\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_connections{state=\"used\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"full\"} 16\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"resumed\"} 17\n"));
