@@ -22,6 +22,7 @@ using std::chrono::milliseconds;
 
 namespace {
 
+constexpr milliseconds kBetweenMetrics{20};
 constexpr char kMetricsText[] = "text/plain; version=0.0.4; charset=utf-8";
 constexpr char kIndex[] =
     "lease-gateway: the admin port\n"
@@ -59,7 +60,7 @@ AdminAnswer AdminFailure(http::status status, std::string_view words) {
 
 AdminAnswers::AdminAnswers(asio::any_io_executor executor, const AdminPages& pages,
                            const AdminOptions& options)
-    : executor_(std::move(executor)), pages_(pages), options_(options) {}
+    : executor_(std::move(executor)), pages_(pages), options_(options), next_metrics_(executor_) {}
 
 asio::awaitable<AdminAnswer> AdminAnswers::Make(http::request<http::string_body> request) {
   const std::string target(request.target().data(), request.target().size());
@@ -122,7 +123,7 @@ asio::awaitable<std::shared_ptr<const std::string>> AdminAnswers::Metrics() {
   if (!metrics_) {
     metrics_ = std::make_shared<Making>(executor_);
     metrics_->done.expires_at(asio::steady_timer::time_point::max());
-    asio::post(executor_, [this] { MakeMetrics(); });
+    next_metrics_.async_wait([this](const boost::system::error_code&) { MakeMetrics(); });
   }
   const std::shared_ptr<Making> making = metrics_;
   while (!making->text) {
@@ -142,6 +143,7 @@ void AdminAnswers::MakeMetrics() {
   }
   making->text = std::make_shared<const std::string>(std::move(text));
   making->done.cancel();
+  next_metrics_.expires_after(kBetweenMetrics);
 }
 
 }  // namespace leasegateway

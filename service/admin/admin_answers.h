@@ -44,15 +44,16 @@ class AdminAnswers {
   };
 
   boost::asio::awaitable<AdminAnswer> Live();
-  // Those who ask before it is made share one text, so that a crowd costs no more than one: it is
-  // made after what is already there from all connections has been read.
+  // Those who ask before it is made share one text, and it is made every so often at most: a crowd
+  // costs a small share of the thread. Nobody gets one that was made before it asked.
   boost::asio::awaitable<std::shared_ptr<const std::string>> Metrics();
   void MakeMetrics();
 
   const boost::asio::any_io_executor executor_;
   const AdminPages& pages_;
   const AdminOptions& options_;
-  std::shared_ptr<Making> metrics_;  // null: nobody waits
+  std::shared_ptr<Making> metrics_;         // null: nobody waits
+  boost::asio::steady_timer next_metrics_;  // expires when the next text may be made
 };
 
 }  // namespace leasegateway

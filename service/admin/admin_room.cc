@@ -41,9 +41,8 @@ AdminRoom::AdminRoom(std::size_t max_connections, std::size_t max_connections_pe
 
 std::unique_ptr<AdminRoom::Place> AdminRoom::Enter(const ip::address& address, Guest& guest) {
   const ip::address peer = AdminPeerOf(address);
-  const auto held = static_cast<std::size_t>(std::count_if(
-      places_.begin(), places_.end(), [&](const Place* place) { return place->peer_ == peer; }));
-  if (held >= max_connections_per_peer_ && !MakeRoom(&peer)) {
+  const auto held = held_.find(peer);
+  if (held != held_.end() && held->second >= max_connections_per_peer_ && !MakeRoom(&peer)) {
     stats_.Note(AdminLoss::kPeerShare, peer, AdminStats::TimePoint::clock::now());
     return nullptr;
   }
@@ -53,6 +52,8 @@ std::unique_ptr<AdminRoom::Place> AdminRoom::Enter(const ip::address& address, G
   }
   std::unique_ptr<Place> place(new Place(*this, peer, guest));
   places_.push_back(place.get());
+  place->held_ = &held_[peer];
+  ++*place->held_;
   stats_.connections = static_cast<int>(places_.size());
   return place;
 }
@@ -77,8 +78,8 @@ AdminRoom::Place* AdminRoom::Victim(const ip::address* peer) const {
   Place* victim = nullptr;
   for (Place* const place : places_) {
     if (place->stage_ == Stage::kAnswer || (peer != nullptr && place->peer_ != *peer)) continue;
-    if (victim == nullptr ||
-        std::tie(place->stage_, place->since_) < std::tie(victim->stage_, victim->since_)) {
+    if (victim == nullptr || std::tie(place->stage_, *victim->held_, place->since_) <
+                                 std::tie(victim->stage_, *place->held_, victim->since_)) {
       victim = place;
     }
   }
@@ -87,6 +88,7 @@ AdminRoom::Place* AdminRoom::Victim(const ip::address* peer) const {
 
 void AdminRoom::Leave(Place& place) {
   place.room_ = nullptr;
+  if (--*place.held_ == 0) held_.erase(place.peer_);
   *std::find(places_.begin(), places_.end(), &place) = places_.back();
   places_.pop_back();
   stats_.connections = static_cast<int>(places_.size());

@@ -4,6 +4,7 @@
 #include <boost/asio/ip/address.hpp>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -19,7 +20,8 @@ boost::asio::ip::address AdminPeerOf(const boost::asio::ip::address& address);
 // probe sends its whole request at once, so those that didn't are the first to go. On one thread.
 class AdminRoom {
  public:
-  // In the order in which they make room; within each the one goes that is in it longest.
+  // In the order in which they make room. Within each it is one of the peer that has most places,
+  // so that a crowd of newcomers displaces itself, and of these the one that is in it longest.
   enum class Stage {
     kIdle,     // between two requests, or answered
     kRequest,  // its request is not there as a whole
@@ -51,6 +53,7 @@ class AdminRoom {
 
     AdminRoom* room_;  // null once it made room
     const boost::asio::ip::address peer_;
+    std::size_t* held_ = nullptr;  // by the peer
     Guest& guest_;
     Stage stage_ = Stage::kRequest;
     std::uint64_t since_;  // of the stage, by the room's count
@@ -75,7 +78,8 @@ class AdminRoom {
   const std::size_t max_connections_per_peer_;
   AdminStats& stats_;
   std::vector<Place*> places_;
-  std::uint64_t stages_ = 0;  // that were ever entered
+  std::map<boost::asio::ip::address, std::size_t> held_;  // by each peer that has any
+  std::uint64_t stages_ = 0;                              // that were ever entered
 };
 
 }  // namespace leasegateway

@@ -28,6 +28,8 @@ namespace {
 // Half of what a peer may have: what came with a connection is read before it has to make room.
 constexpr int kAcceptsATurn = 8;
 constexpr std::size_t kSpareDescriptors = 8;
+// The system's memory for what a peer does not read. A scrape has room, a heap of answers has not.
+constexpr int kSendBuffer = 64 << 10;
 constexpr milliseconds kPause{20};  // where none can be taken, for want of descriptors say
 
 bool IsWantOfDescriptors(const error_code& error) {
@@ -126,6 +128,8 @@ error_code AdminServer::AcceptOne() {
 }
 
 void AdminServer::Serve(tcp::socket socket, const asio::ip::address& peer) {
+  error_code ignored;
+  socket.set_option(tcp::socket::send_buffer_size(kSendBuffer), ignored);
   const auto connection = std::make_shared<AdminConnection>(
       std::move(socket), peer, AdminConnection::Port{options_, room_, answers_, *stats_});
   if (!connection->Enter()) return;  // closes it

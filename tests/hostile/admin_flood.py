@@ -113,17 +113,19 @@ def crowd(port, count, stop, cuts):
 def probe(port, page):
     """The status and how long it took."""
     began = time.monotonic()
-    status = b"none"
+    status, where = b"none", "connecting"
     try:
         with socket.create_connection(("127.0.0.1", port), timeout=10) as peer:
+            where = "asking"
             peer.sendall(b"GET " + page + b" HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
             answer = b""
+            where = "reading"
             while part := peer.recv(65536):
                 answer += part
             if answer:
                 status = answer.split()[1]
     except OSError as error:
-        status = str(error).encode()
+        status = f"{where}: {error}".encode()
     return status, time.monotonic() - began
 
 
@@ -132,9 +134,16 @@ def resident(pid):
         return int(file.read().split()[1]) * 4 // 1024
 
 
+def cpu(pid):
+    """Seconds that the process has computed."""
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def run(port, pid, arguments):
     stop, cuts = threading.Event(), [0]
-    idle = resident(pid)
+    idle, computed = resident(pid), cpu(pid)
     # Of its own, so that the probes don't wait for Python's lock.
     child = os.fork()
     if child == 0:
@@ -155,13 +164,14 @@ def run(port, pid, arguments):
                 failed += 1
                 print(f"{page.decode()}: {status.decode()} after {seconds * 1000:.0f} ms")
         time.sleep(0.02)
-    memory = resident(pid)
+    memory, computed = resident(pid), cpu(pid) - computed
     os.waitpid(child, 0)
     for page, taken in times.items():
         taken.sort()
         print(f"{page.decode():9} {len(taken)} probes: p50 {taken[len(taken) // 2] * 1000:.1f} ms, "
               f"p99 {taken[len(taken) * 99 // 100] * 1000:.1f} ms, slowest {taken[-1] * 1000:.1f} ms")
-    print(f"memory: {idle} MiB idle, {memory} MiB then; {failed} probes failed")
+    print(f"memory: {idle} MiB idle, {memory} MiB then; {computed:.2f} s of CPU; "
+          f"{failed} probes failed")
     return failed == 0 and max(taken[-1] for taken in times.values()) <= arguments.bar
 
 

@@ -60,6 +60,8 @@ class AdminServerTest : public testing::Test {
     return so();
   }
 
+  static constexpr std::chrono::hours kLong{1};
+
   boost::asio::io_context io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
       io_.get_executor()};

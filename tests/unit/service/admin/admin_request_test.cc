@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sstream>
 #include <string>
 
 #include "service/process/logging.h"
@@ -90,7 +91,8 @@ TEST_F(AdminRequestTest, WhatIsRightIsTaken) {
   // A folded line is a space to the parser.
   EXPECT_THAT(Sent("GET /readyz HTTP/1.1\r\nhost: x\r\nx: y\r\n z\r\nconnection: close\r\n\r\n"),
               StartsWith("HTTP/1.1 200 "));
-  const std::string level = LogLevel();
+  std::ostringstream log;
+  InitLoggingTo(log, "info", "text");
   const std::string body = "3\r\nlev\r\n4;a=b\r\nel=w\r\n3\r\narn\r\n0\r\nx: y\r\n\r\n";
   const std::string answers =
       Sent(Put("Transfer-Encoding: Chunked", body) + Put("content-length: 3", "abc") + kSmuggled);
@@ -99,7 +101,7 @@ TEST_F(AdminRequestTest, WhatIsRightIsTaken) {
   EXPECT_THAT(answers, HasSubstr("HTTP/1.1 400 "));    // abc is no level
   EXPECT_THAT(answers, HasSubstr("listen: \"x\"\n"));  // and the connection goes on
   EXPECT_EQ(Lost(AdminLoss::kBadRequest), 0U);
-  SetLogLevel(level);
+  ShutdownLogging();
 }
 
 TEST_F(AdminRequestTest, WhoExpectsContinueIsToldSoAndNothingElseMayBeExpected) {

@@ -53,13 +53,14 @@ TEST_F(AdminRoomTest, ThePeerIsAnAddressOfIPv4OrANetworkOfIPv6) {
 
 TEST_F(AdminRoomTest, AFullPeersOldestMakesRoomAndNobodyElses) {
   Guest* other = Enter("10.0.0.2");
+  Enter("10.0.0.2");
   Guest* first = Enter("10.0.0.1");
   Guest* second = Enter("::ffff:10.0.0.1");
   ASSERT_NE(Enter("10.0.0.1"), nullptr);
   EXPECT_TRUE(first->gone);
   EXPECT_FALSE(second->gone);
   EXPECT_FALSE(other->gone);
-  EXPECT_EQ(stats_.connections, 3);
+  EXPECT_EQ(stats_.connections, 4);
   EXPECT_EQ(Lost(AdminLoss::kMadeRoom), 1U);
 }
 
@@ -92,6 +93,20 @@ TEST_F(AdminRoomTest, OfAFullRoomTheIdleGoFirstThenWhoSentNoWholeRequestThenWhoD
   EXPECT_FALSE(room_.MakeRoom());
   EXPECT_EQ(Lost(AdminLoss::kMaxConnections), 1U);
   EXPECT_EQ(stats_.connections, 4);
+}
+
+TEST_F(AdminRoomTest, APeerThatHasMostMakesRoomBeforeAnOlderOneOfAnother) {
+  Guest* older = Enter("10.0.0.1");
+  Guest* first = Enter("10.0.0.2");
+  Guest* second = Enter("10.0.0.2");
+  Guest* newer = Enter("10.0.0.3");
+  Enter("10.0.0.4");
+  EXPECT_TRUE(first->gone);
+  EXPECT_FALSE(older->gone);
+  Enter("10.0.0.5");
+  EXPECT_TRUE(older->gone) << "each has one now";
+  EXPECT_FALSE(second->gone);
+  EXPECT_FALSE(newer->gone);
 }
 
 TEST_F(AdminRoomTest, TheOldestIsTheOneThatIsInItsStageLongest) {

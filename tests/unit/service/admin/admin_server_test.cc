@@ -23,8 +23,6 @@ namespace {
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 
-constexpr std::chrono::hours kLong{1};
-
 TEST_F(AdminServerTest, ServesItsPages) {
   const HttpAnswer metrics = Ask("GET", "/metrics?x=1");
   EXPECT_EQ(metrics.status, 200);
@@ -134,6 +132,20 @@ TEST_F(AdminServerTest, ProbesAreAnsweredWhileSlowClientsHoldThePort) {
   EXPECT_GE(Lost(AdminLoss::kMadeRoom), 130U);
 }
 
+TEST_F(AdminServerTest, WhoDoesNotReadTheAnswerMakesRoom) {
+  metrics_ = std::string(8 << 20, 'x');
+  Start({.max_connections = 2, .write_timeout = kLong});
+  std::list<HttpClient> held;
+  for (int i = 0; i < 2; ++i) {
+    HttpClient& client = held.emplace_back(admin_->port());
+    client.Send("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n");
+    EXPECT_THAT(client.ReadUntil("\r\n\r\n"), HasSubstr("HTTP/1.1 200 "));
+  }
+  EXPECT_EQ(Ask("GET", "/readyz").status, 200);
+  EXPECT_EQ(Lost(AdminLoss::kMadeRoom), 1U);
+  EXPECT_LT(held.front().ReadAll().size(), metrics_.size());
+}
+
 TEST_F(AdminServerTest, APeerHasItsShareAndOthersTheirs) {
   Start({.max_connections_per_peer = 2, .header_timeout = kLong});
   std::list<HttpClient> held;
@@ -170,6 +182,16 @@ TEST_F(AdminServerTest, ThoseWhoAskTogetherShareOneTextOfTheMetrics) {
   asked.set_value();
   for (HttpClient& client : all) EXPECT_THAT(client.ReadAll(), HasSubstr("HTTP/1.0 200"));
   EXPECT_LE(scrapes_, 16);
+}
+
+TEST_F(AdminServerTest, MetricsAreMadeEverySoOftenAtMostAndAtOnceForTheFirst) {
+  HttpClient client(admin_->port());
+  const auto began = std::chrono::steady_clock::now();
+  for (int i = 0; i < 10; ++i) client.Send("GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n");
+  client.Send("GET / HTTP/1.0\r\n\r\n");
+  EXPECT_THAT(client.ReadAll(), HasSubstr("the admin port\n"));
+  EXPECT_GE(std::chrono::steady_clock::now() - began, 9 * milliseconds(20));
+  EXPECT_EQ(scrapes_, 10);
 }
 
 TEST_F(AdminServerTest, ServesWhenThereIsNoDescriptor) {

@@ -65,6 +65,10 @@ MetricSources Sources() {
   sources.calls = [] { return CallLimit::Stats{.calls = 35, .refused = 36}; };
   sources.connections = [] { return ConnectionGuard::Stats(); };
   sources.watchers = [] { return 7; };
+  const auto admin = std::make_shared<AdminStats>();
+  admin->connections = 35;
+  admin->Note(AdminLoss::kUnreadAnswer, {}, {});
+  sources.admin = admin;
   sources.journal = [] { return SqliteJournal::Stats(); };
   sources.leasing = [] {
     return RecordedLeaseApi::Stats{
@@ -118,6 +122,9 @@ TEST(MetricsTest, EveryDeclaredMetricIsInTheText) {
   }
   EXPECT_THAT(text, HasSubstr("lease_gateway_calls 35\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_calls_refused_total 36\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_admin_connections 35\n"));
+  EXPECT_THAT(
+      text, HasSubstr("lease_gateway_admin_connections_lost_total{reason=\"unread_answer\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_connections{state=\"used\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"full\"} 16\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"resumed\"} 17\n"));
