@@ -109,6 +109,7 @@ TEST_F(MemoryGaugeTest, APathThatIsNotMountedLeadsToTheMountItself) {
   for (const char* path : {"/kubepods/pod1/container1", "/../container1", "/..", "nonsense"}) {
     Cgroup(std::string("0::") + path + "\n");
     V2("", "1000", 700, 200);
+    V2("/../container1", "600", 599, 0);
     EXPECT_THAT(Read(), IsReading(500, 1000)) << path;
   }
 }
@@ -165,7 +166,7 @@ TEST_F(MemoryGaugeTest, NonsenseIsNoLimit) {
 TEST_F(MemoryGaugeTest, WithoutWhatCanBeDroppedAllCounts) {
   V2("", "1000", 700, 200);
   for (const char* stat : {"", "inactive_file\n", "inactive_file many\n", "inactive_files 200\n",
-                           "total_inactive_file 200\n"}) {
+                           "inactive_files200\n", "total_inactive_file 200\n"}) {
     Write("/sys/fs/cgroup/memory.stat", stat);
     EXPECT_THAT(Read(), IsReading(700, 1000)) << stat;
   }
