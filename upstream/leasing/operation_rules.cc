@@ -23,7 +23,7 @@ template <typename Request>
 std::string FingerprintOf(Request request) {
   request.clear_request_id();
   if constexpr (requires { request.clear_validate_only(); }) request.clear_validate_only();
-  std::string text = request.GetTypeName();
+  std::string text(request.GetTypeName());
   {
     google::protobuf::io::StringOutputStream stream(&text);
     google::protobuf::io::CodedOutputStream coded(&stream);
