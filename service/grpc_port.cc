@@ -32,8 +32,6 @@ int Milliseconds(std::chrono::milliseconds value) { return static_cast<int>(valu
 void SetOptions(const Config& config, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(config.max_request_bytes);
   builder.SetMaxSendMessageSize(config.max_response_bytes);
-  // Otherwise a second gateway on the same port would start and take a share of the calls.
-  builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, config.channelz ? 1 : 0);
   // Pings that measure the bandwidth would cost hits a tenth of their throughput.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
@@ -62,25 +60,41 @@ absl::StatusOr<std::unique_ptr<GrpcPort>> GrpcPort::Listen(
     if (config.reflection) grpc::reflection::InitProtoReflectionServerBuilderPlugin();
     if (config.channelz) grpc::channelz::experimental::InitChannelzService();
   });
+  auto networks = Networks::Parse(config.trusted_proxies);
+  if (!networks.ok()) return networks.status();
+  ConnectionGuard::Options options;
+  options.peers = {
+      .max_connections = static_cast<std::size_t>(config.max_connections),
+      .max_connections_per_peer = static_cast<std::size_t>(config.max_connections_per_peer),
+      .trusted_proxies = *std::move(networks)};
+  options.max_memory = static_cast<std::uint64_t>(config.max_memory);
+  options.tls = !config.tls_cert_file.empty();
+  options.user_timeout = config.keepalive_timeout;
+  auto guard = ConnectionGuard::Listen(config.listen, options);
+  if (!guard.ok()) return guard.status();
   grpc::ServerBuilder builder;
-  int number = 0;
-  builder.AddListeningPort(config.listen, credentials, &number);
+  auto acceptor = builder.experimental().AddExternalConnectionAcceptor(
+      grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD, credentials);
   builder.RegisterService(&service);
   SetOptions(config, builder);
   std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
-  if (!server || number == 0) {
-    return absl::FailedPreconditionError(
-        absl::StrCat("listen: \"", config.listen, "\": can't listen there: is the port taken?"));
-  }
+  if (!server) return absl::FailedPreconditionError("gRPC's server could not be started");
   auto* const health = server->GetHealthCheckService();
   health->SetServingStatus(v1::LeaseService::service_full_name(), true);
   health->SetServingStatus(kLiveness, true);
   health->SetServingStatus("", true);
-  return std::unique_ptr<GrpcPort>(new GrpcPort(std::move(server), number));
+  (*guard)->Start([raw = acceptor.get()](int descriptor) {
+    Acceptor::NewConnectionParameters connection;
+    connection.fd = descriptor;
+    raw->HandleNewConnection(&connection);
+  });
+  return std::unique_ptr<GrpcPort>(
+      new GrpcPort(*std::move(guard), std::move(acceptor), std::move(server)));
 }
 
-GrpcPort::GrpcPort(std::unique_ptr<grpc::Server> server, int number)
-    : server_(std::move(server)), number_(number) {}
+GrpcPort::GrpcPort(std::unique_ptr<ConnectionGuard> guard, std::unique_ptr<Acceptor> acceptor,
+                   std::unique_ptr<grpc::Server> server)
+    : guard_(std::move(guard)), acceptor_(std::move(acceptor)), server_(std::move(server)) {}
 
 void GrpcPort::SayNotServing() {
   auto* const health = server_->GetHealthCheckService();
@@ -90,8 +104,9 @@ void GrpcPort::SayNotServing() {
 
 void GrpcPort::Close(std::chrono::milliseconds grace) {
   const auto end_of_grace = std::chrono::system_clock::now() + grace;
+  guard_->StopListening();
   DrainConnections(
-      *server_, number_,
+      *server_, [this] { return guard_->stats().connections; },
       std::chrono::steady_clock::now() + std::min<std::chrono::milliseconds>(grace, kGoodbye));
   server_->Shutdown(end_of_grace);
 }

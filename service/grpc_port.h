@@ -8,19 +8,21 @@
 
 #include "absl/status/statusor.h"
 #include "service/config/config.h"
+#include "service/guard/connection_guard.h"
 
 namespace leasegateway {
 
 // The port that callers use: the service, with health, reflection and channelz. One thread but for
-// number().
+// what says otherwise.
 class GrpcPort {
  public:
   // Serves from now on. `service` outlives it. FAILED_PRECONDITION when the address can't be
-  // listened on.
+  // listened on, INVALID_ARGUMENT for networks that are none.
   static absl::StatusOr<std::unique_ptr<GrpcPort>> Listen(
       const Config& config, const std::shared_ptr<grpc::ServerCredentials>& credentials,
       grpc::Service& service);
-  int number() const { return number_; }  // as bound
+  int number() const { return guard_->port(); }                           // as bound
+  ConnectionGuard::Stats connections() const { return guard_->stats(); }  // on any thread
 
   // Health says NOT_SERVING, but for "liveness"; calls are served on.
   void SayNotServing();
@@ -31,10 +33,13 @@ class GrpcPort {
   void Wait() { server_->Wait(); }
 
  private:
-  GrpcPort(std::unique_ptr<grpc::Server> server, int number);
+  using Acceptor = grpc::experimental::ExternalConnectionAcceptor;
+  GrpcPort(std::unique_ptr<ConnectionGuard> guard, std::unique_ptr<Acceptor> acceptor,
+           std::unique_ptr<grpc::Server> server);
 
+  const std::unique_ptr<ConnectionGuard> guard_;  // outlives what it hands connections to
+  const std::unique_ptr<Acceptor> acceptor_;
   const std::unique_ptr<grpc::Server> server_;
-  const int number_;
 };
 
 }  // namespace leasegateway

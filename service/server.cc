@@ -202,6 +202,7 @@ void Server::AttachAdmin() {
   sources.upstream = upstream_stats_;
   sources.cache = [this] { return api_->stats(); };
   sources.search = [this] { return search_->stats(); };
+  sources.connections = [this] { return port_->connections(); };
   sources.watchers = [this] { return watches_->watchers(); };
   sources.leasing = [this] { return recorded_->stats(); };
   journal_->Describe(sources);

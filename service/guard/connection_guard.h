@@ -2,13 +2,12 @@
 #define LEASE_GATEWAY_SERVICE_GUARD_CONNECTION_GUARD_H_
 
 #include <array>
-#include <boost/asio/ip/tcp.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
 
-#include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "service/guard/cut_reason.h"
 #include "service/guard/peer_ledger.h"
@@ -16,14 +15,16 @@
 namespace leasegateway {
 
 // Stands before gRPC's port: listens in its place, takes connections or not, sees what each sends
-// before gRPC does, and cuts those that cost much and ask for little. Thread-safe; it has a thread
-// of its own.
+// before gRPC does, and cuts those that cost much and ask for little. It has a thread of its own.
+// Thread-safe.
 class ConnectionGuard {
  public:
   struct Options {
     PeerLedger::Options peers;
     std::uint64_t max_memory = 0;  // bytes; 0: the container's limit
-    bool tls = false;              // what comes is TLS, and gRPC's OpenSSL sees the frames
+    bool tls = false;              // gRPC decrypts what comes
+    // What has been sent and not been confirmed for so long ends a connection.
+    std::chrono::milliseconds user_timeout{20'000};
   };
   struct Stats {
     std::uint64_t connections = 0;
@@ -32,17 +33,28 @@ class ConnectionGuard {
     std::array<std::uint64_t, kCutReasons> cut{};
   };
 
-  // Listens on HOST:PORT, all addresses that the name has. FAILED_PRECONDITION when it can't.
+  // Listens on HOST:PORT, on all addresses that the name has. Connections wait until Start.
+  // FAILED_PRECONDITION: it can't.
   static absl::StatusOr<std::unique_ptr<ConnectionGuard>> Listen(const std::string& listen,
-                                                                 Options options);
+                                                                 const Options& options);
+  // To be called when what took the connections has closed them.
   ~ConnectionGuard();
+  ConnectionGuard(const ConnectionGuard&) = delete;
+  ConnectionGuard& operator=(const ConnectionGuard&) = delete;
 
   int port() const;  // as bound
-  // Hands each connection from now on to `take`, which owns the descriptor then.
+  // Hands each connection to `take`, on the guard's thread; the descriptor is its own then.
   void Start(std::function<void(int descriptor)> take);
-  // Takes no more connections. Returns when none is handed over any more.
+  // Takes no more connections: the kernel refuses them, and resets those that are not taken yet.
+  // Returns when none is handed over any more.
   void StopListening();
   Stats stats() const;
+
+ private:
+  class Port;
+  explicit ConnectionGuard(std::unique_ptr<Port> port);
+
+  const std::unique_ptr<Port> port_;
 };
 
 }  // namespace leasegateway

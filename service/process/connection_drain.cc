@@ -4,18 +4,11 @@
 #include <grpc/byte_buffer.h>
 #include <grpc/slice.h>
 #include <grpcpp/grpcpp.h>
-#include <netinet/in.h>
 #include <spdlog/spdlog.h>
-#include <sys/socket.h>
 
-#include <boost/asio/ip/tcp.hpp>
-#include <filesystem>
-#include <string>
-#include <system_error>
 #include <thread>
 
 #include "absl/strings/match.h"
-#include "absl/strings/numbers.h"
 
 namespace leasegateway {
 namespace {
@@ -52,54 +45,9 @@ void SendToEach(SendGoaways send, grpc_server* server) {
   grpc_byte_buffer_destroy(buffer);
 }
 
-// Calls visit(descriptor) for the TCP sockets of this process that are bound to `port`.
-template <class Visit>
-void ForEachSocket(int port, Visit visit) {
-  std::error_code error;
-  for (std::filesystem::directory_iterator entry("/proc/self/fd", error), end;
-       !error && entry != end; entry.increment(error)) {
-    int descriptor = -1;
-    if (!absl::SimpleAtoi(entry->path().filename().string(), &descriptor)) continue;
-    int protocol = 0;
-    socklen_t size = sizeof(protocol);
-    if (getsockopt(descriptor, SOL_SOCKET, SO_PROTOCOL, &protocol, &size) != 0 ||
-        protocol != IPPROTO_TCP) {
-      continue;
-    }
-    boost::asio::ip::tcp::endpoint local;
-    size = static_cast<socklen_t>(local.capacity());
-    if (getsockname(descriptor, local.data(), &size) == 0 && local.port() == port) {
-      visit(descriptor);
-    }
-  }
-}
-
-// The kernel refuses connections from now on, and resets those that gRPC has not accepted yet;
-// their clients have sent no call, as they wait for the server's SETTINGS. gRPC logs that its
-// accept4 fails and listens no more.
-void StopListening(int port) {
-  ForEachSocket(port, [](int descriptor) {
-    int listens = 0;
-    socklen_t size = sizeof(listens);
-    getsockopt(descriptor, SOL_SOCKET, SO_ACCEPTCONN, &listens, &size);
-    if (listens != 0) shutdown(descriptor, SHUT_RDWR);
-  });
-}
-
-// Those in their TLS handshake count.
-int CountConnections(int port) {
-  int count = 0;
-  ForEachSocket(port, [&count](int descriptor) {
-    sockaddr_storage peer;
-    socklen_t size = sizeof(peer);
-    if (getpeername(descriptor, reinterpret_cast<sockaddr*>(&peer), &size) == 0) ++count;
-  });
-  return count;
-}
-
 }  // namespace
 
-void DrainConnections(grpc::Server& server, int port,
+void DrainConnections(grpc::Server& server, const std::function<std::uint64_t()>& connections,
                       std::chrono::steady_clock::time_point deadline) {
   const SendGoaways send = FindSendGoaways();
   if (send == nullptr) {
@@ -107,8 +55,7 @@ void DrainConnections(grpc::Server& server, int port,
                  grpc::Version());
     return;
   }
-  StopListening(port);
-  while (CountConnections(port) > 0 && std::chrono::steady_clock::now() < deadline) {
+  while (connections() > 0 && std::chrono::steady_clock::now() < deadline) {
     // Each time, for those that were in their handshake the time before.
     SendToEach(send, server.c_server());
     std::this_thread::sleep_for(kPoll);

@@ -4,18 +4,20 @@
 #include <grpcpp/server.h>
 
 #include <chrono>
+#include <cstdint>
+#include <functional>
 
 namespace leasegateway {
 
-// Ends the connections to `server`, which listens on the TCP port `port`, without losing a call. To
-// be called before Shutdown of gRPC 1.51, which from its first moment kills the calls that arrive,
+// Ends the connections to `server`, which gets no new ones any more, without losing a call. To be
+// called before Shutdown of gRPC 1.51, which from its first moment kills the calls that arrive,
 // also on connections whose clients can't have read its GOAWAY yet: to them the call is CANCELLED,
-// which no client retries. Here the port takes no more connections, each open one gets a GOAWAY,
-// and the server answers what comes until the client has confirmed it and the calls have ended.
+// which no client retries. Here each open connection gets a GOAWAY, and the server answers what
+// comes until the client has confirmed it and the calls have ended.
 //
-// Returns when no connection is left, at the latest at `deadline`. Threads may use the server
-// meanwhile. With another gRPC than 1.51 it does nothing and says so in the log.
-void DrainConnections(grpc::Server& server, int port,
+// Returns when `connections` says that none is left, at the latest at `deadline`. Threads may use
+// the server meanwhile. With another gRPC than 1.51 it does nothing and says so in the log.
+void DrainConnections(grpc::Server& server, const std::function<std::uint64_t()>& connections,
                       std::chrono::steady_clock::time_point deadline);
 
 }  // namespace leasegateway

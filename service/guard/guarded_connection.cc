@@ -1,0 +1,142 @@
+#include "service/guard/guarded_connection.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace leasegateway {
+namespace {
+
+// Of a connection, at which it is looked at until there are fewer.
+constexpr std::uint32_t kManyUnfinished = 128;
+// Of all connections together. Above, none may have many.
+constexpr std::int64_t kMaxUnfinished = 10'000;
+
+// A TLS record carries up to 16 KiB in a few bytes more. Who sends records for their own sake is an
+// expense too: an eighth of the wire, beside what gRPC may read before it decrypts, is to carry
+// something.
+constexpr std::uint64_t kWireOverhead = 8;
+constexpr std::uint64_t kWireAhead = 8 << 20;
+
+// A record's header, the handshake message's header and its version are before the random.
+constexpr std::size_t kRandomAt = 5 + 4 + 2;
+constexpr unsigned char kHandshakeRecord = 22;
+
+// Whether this side has neither closed it nor shut it down.
+bool IsOpen(int descriptor) {
+  tcp_info info;
+  socklen_t size = sizeof(info);
+  return getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
+         info.tcpi_state == TCP_ESTABLISHED || info.tcpi_state == TCP_CLOSE_WAIT;
+}
+
+}  // namespace
+
+GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer, bool tls,
+                                     std::shared_ptr<Together> together)
+    : descriptor_(descriptor), peer_(std::move(peer)), tls_(tls), together_(std::move(together)) {}
+
+GuardedConnection::~GuardedConnection() {
+  together_->unfinished_calls -= counted_unfinished_;
+  if (counted_unfinished_ > kManyUnfinished) --together_->suspects;
+  close(descriptor_);
+}
+
+bool GuardedConnection::OnWire(const iovec* parts, std::size_t size) {
+  if (cut()) return false;
+  const std::uint64_t before = wire_bytes_.fetch_add(size, std::memory_order_relaxed);
+  if (tls_ && before < hello_.size()) {
+    const std::lock_guard lock(mutex_);
+    std::size_t left = size;
+    for (const iovec* part = parts; left > 0; ++part) {
+      const std::size_t length = std::min(left, part->iov_len);
+      ReadHello({static_cast<const char*>(part->iov_base), length});
+      left -= length;
+    }
+  }
+  if (tls_) {
+    std::uint64_t plain = 0;
+    {
+      const std::lock_guard lock(mutex_);
+      plain = plain_bytes_;
+    }
+    if (before > kWireAhead + kWireOverhead * plain) Cut(CutReason::kEmptyRecords);
+    return !cut();
+  }
+  for (const iovec* part = parts; size > 0; ++part) {
+    const std::size_t length = std::min(size, part->iov_len);
+    if (!Judge({static_cast<const char*>(part->iov_base), length})) return false;
+    size -= length;
+  }
+  return true;
+}
+
+bool GuardedConnection::OnPlain(std::string_view bytes) { return !cut() && Judge(bytes); }
+
+bool GuardedConnection::Judge(std::string_view bytes) {
+  std::optional<CutReason> reason;
+  bool many = false;
+  {
+    const std::lock_guard lock(mutex_);
+    plain_bytes_ += bytes.size();
+    reason = conduct_.Read(bytes, Conduct::Clock::now());
+    CountUnfinished();
+    many = counted_unfinished_ > kManyUnfinished;
+  }
+  if (!reason && many && together_->unfinished_calls > kMaxUnfinished) {
+    reason = CutReason::kUnfinishedCalls;
+  }
+  if (reason) Cut(*reason);
+  return !cut();
+}
+
+void GuardedConnection::Look() {
+  std::optional<CutReason> reason;
+  {
+    const std::lock_guard lock(mutex_);
+    reason = conduct_.Look(Conduct::Clock::now());
+  }
+  if (reason) Cut(*reason);
+}
+
+bool GuardedConnection::suspect() const { return conduct_.unfinished_calls() > kManyUnfinished; }
+
+void GuardedConnection::CountUnfinished() {
+  const std::uint32_t before = std::exchange(counted_unfinished_, conduct_.unfinished_calls());
+  if (counted_unfinished_ == before) return;
+  together_->unfinished_calls += static_cast<std::int64_t>(counted_unfinished_) - before;
+  together_->suspects += (counted_unfinished_ > kManyUnfinished) - (before > kManyUnfinished);
+}
+
+void GuardedConnection::Cut(CutReason reason) {
+  if (!IsOpen(descriptor_)) return;
+  int none = -1;
+  if (!cut_.compare_exchange_strong(none, static_cast<int>(reason))) return;
+  shutdown(descriptor_, SHUT_RDWR);
+}
+
+std::optional<CutReason> GuardedConnection::cut() const {
+  const int reason = cut_.load(std::memory_order_acquire);
+  if (reason < 0) return std::nullopt;
+  return static_cast<CutReason>(reason);
+}
+
+void GuardedConnection::ReadHello(std::string_view bytes) {
+  const std::size_t length = std::min(bytes.size(), hello_.size() - hello_size_);
+  std::copy_n(bytes.begin(), length, hello_.begin() + static_cast<std::ptrdiff_t>(hello_size_));
+  hello_size_ += length;
+}
+
+std::optional<GuardedConnection::Random> GuardedConnection::random() const {
+  const std::lock_guard lock(mutex_);
+  if (hello_size_ < hello_.size() || hello_[0] != kHandshakeRecord) return std::nullopt;
+  Random random;
+  std::copy_n(hello_.begin() + kRandomAt, random.size(), random.begin());
+  return random;
+}
+
+}  // namespace leasegateway

@@ -1,0 +1,85 @@
+#ifndef LEASE_GATEWAY_SERVICE_GUARD_GUARDED_CONNECTION_H_
+#define LEASE_GATEWAY_SERVICE_GUARD_GUARDED_CONNECTION_H_
+
+#include <sys/uio.h>
+
+#include <array>
+#include <atomic>
+#include <boost/asio/ip/tcp.hpp>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string_view>
+
+#include "service/guard/conduct.h"
+#include "service/guard/cut_reason.h"
+
+namespace leasegateway {
+
+// A caller's connection, as the guard has it: a descriptor of its own, which stays when gRPC has
+// closed the one that it was handed, and what has come over it. Thread-safe.
+class GuardedConnection {
+ public:
+  // What connections have together.
+  struct Together {
+    std::atomic<std::int64_t> unfinished_calls{0};
+    std::atomic<int> suspects{0};  // connections with many of them, which are to be looked at
+  };
+  // The random of a TLS ClientHello (RFC 8446, 4.1.2), by which OpenSSL's object is known again.
+  using Random = std::array<unsigned char, 32>;
+
+  // Owns `descriptor`.
+  GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer, bool tls,
+                    std::shared_ptr<Together> together);
+  ~GuardedConnection();
+  GuardedConnection(const GuardedConnection&) = delete;
+  GuardedConnection& operator=(const GuardedConnection&) = delete;
+
+  // `size` bytes in `parts`, as they came over the wire and before gRPC has them. False: gRPC is to
+  // have none of them, nor any later ones.
+  bool OnWire(const iovec* parts, std::size_t size);
+  // The same, of bytes that OpenSSL has decrypted.
+  bool OnPlain(std::string_view bytes);
+  // What only time makes an offence.
+  void Look();
+  // Ends the connection at once: gRPC reads its end, and so does the peer. Nothing when it has
+  // ended already: its descriptor may be another one's by now, and the bytes that offend as well.
+  void Cut(CutReason reason);
+
+  std::optional<CutReason> cut() const;
+  // Whether there is no ClientHello to come any more.
+  bool greeted() const { return !tls_ || wire_bytes() >= hello_.size(); }
+  // Of the ClientHello, when that has come.
+  std::optional<Random> random() const;
+
+  int descriptor() const { return descriptor_; }
+  const boost::asio::ip::tcp::endpoint& peer() const { return peer_; }
+  bool tls() const { return tls_; }
+  std::uint64_t wire_bytes() const { return wire_bytes_.load(std::memory_order_relaxed); }
+  const Conduct& conduct() const { return conduct_; }  // what may be read from any thread
+  bool suspect() const;
+
+ private:
+  bool Judge(std::string_view bytes);
+  void CountUnfinished();
+  void ReadHello(std::string_view bytes);
+
+  const int descriptor_;
+  const boost::asio::ip::tcp::endpoint peer_;
+  const bool tls_;
+  const std::shared_ptr<Together> together_;
+  std::atomic<int> cut_{-1};  // a CutReason
+  std::atomic<std::uint64_t> wire_bytes_{0};
+  mutable std::mutex mutex_;  // of what follows, held briefly and hardly ever waited for
+  Conduct conduct_;
+  std::uint64_t plain_bytes_ = 0;
+  std::uint32_t counted_unfinished_ = 0;   // in together_
+  std::array<unsigned char, 43> hello_{};  // the beginning of the wire
+  std::size_t hello_size_ = 0;
+};
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_GUARD_GUARDED_CONNECTION_H_

@@ -1,0 +1,167 @@
+#include "service/guard/intercepted_reads.h"
+
+#include <dlfcn.h>
+#include <openssl/ssl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+#include <atomic>
+#include <cstddef>
+#include <cstring>
+#include <mutex>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+#include "absl/container/flat_hash_map.h"
+
+namespace leasegateway {
+namespace {
+
+using Connection = std::shared_ptr<GuardedConnection>;
+
+// A descriptor's. Who reads counts itself in `readers` before it looks at `connection`; who takes
+// that away waits until nobody is counted.
+struct Slot {
+  std::atomic<const Connection*> connection{nullptr};  // owned
+  std::atomic<int> readers{0};
+};
+
+// Pages of it that no descriptor has reached take no memory.
+Slot slots[kMaxDescriptors];
+
+void Replace(Slot& slot, const Connection* by) {
+  const Connection* const old = slot.connection.exchange(by);
+  if (old == nullptr) return;
+  while (slot.readers != 0) std::this_thread::yield();
+  delete old;
+}
+
+// TLS connections whose ClientHello has come and that OpenSSL's object is not yet known of.
+class Hellos {
+ public:
+  // Another connection with the same random is cut: none has it by chance, and only one of them
+  // would be found.
+  void Add(const GuardedConnection::Random& random, const Connection& connection) {
+    const std::lock_guard lock(mutex_);
+    if (!connections_.emplace(random, connection).second) {
+      connection->Cut(CutReason::kEmptyRecords);
+    }
+  }
+  // Of a connection that ends before its handshake has.
+  void Forget(const GuardedConnection::Random& random, const Connection& connection) {
+    const std::lock_guard lock(mutex_);
+    const auto found = connections_.find(random);
+    if (found != connections_.end() && found->second.lock() == connection)
+      connections_.erase(found);
+  }
+  Connection Take(const GuardedConnection::Random& random) {
+    const std::lock_guard lock(mutex_);
+    const auto found = connections_.find(random);
+    if (found == connections_.end()) return nullptr;
+    Connection connection = found->second.lock();
+    connections_.erase(found);
+    return connection;
+  }
+
+ private:
+  std::mutex mutex_;
+  absl::flat_hash_map<GuardedConnection::Random, std::weak_ptr<GuardedConnection>> connections_;
+};
+
+Hellos& AllHellos() {
+  static auto* const hellos = new Hellos;
+  return *hellos;
+}
+
+// An SSL's own data: a Connection*, which may hold null; freed with the SSL.
+int ConnectionIndex() {
+  static const int index = SSL_get_ex_new_index(
+      0, nullptr, nullptr, nullptr,
+      [](void*, void* data, CRYPTO_EX_DATA*, int, long, void*) {  // NOLINT(runtime/int): OpenSSL's
+        delete static_cast<Connection*>(data);
+      });
+  return index;
+}
+
+const Connection& ConnectionOf(SSL* ssl) {
+  const int index = ConnectionIndex();
+  auto* found = static_cast<Connection*>(SSL_get_ex_data(ssl, index));
+  if (found == nullptr) {
+    found = new Connection;
+    GuardedConnection::Random random;
+    if (SSL_is_server(ssl) == 1 &&
+        SSL_get_client_random(ssl, random.data(), random.size()) == random.size()) {
+      *found = AllHellos().Take(random);
+    }
+    SSL_set_ex_data(ssl, index, found);
+  }
+  return *found;
+}
+
+// Descriptors of one socket are of one inode.
+bool IsOneSocket(int a, int b) {
+  struct stat of_a;
+  struct stat of_b;
+  return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_ino == of_b.st_ino;
+}
+
+template <typename Function>
+Function* Next(const char* name) {
+  return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
+}
+
+}  // namespace
+
+void Intercept(int descriptor, Connection connection) {
+  Replace(slots[descriptor], new Connection(std::move(connection)));
+}
+
+void StopIntercepting(int descriptor, const Connection& connection) {
+  Slot& slot = slots[descriptor];
+  const Connection* const registered = slot.connection;
+  if (registered != nullptr && *registered == connection) Replace(slot, nullptr);
+  if (const auto random = connection->tls() ? connection->random() : std::nullopt) {
+    AllHellos().Forget(*random, connection);
+  }
+}
+
+}  // namespace leasegateway
+
+extern "C" ssize_t recvmsg(int descriptor, msghdr* message, int flags) {
+  using leasegateway::Connection;
+  static auto* const next = leasegateway::Next<ssize_t(int, msghdr*, int)>("recvmsg");
+  const ssize_t received = next(descriptor, message, flags);
+  if (received <= 0 || descriptor >= leasegateway::kMaxDescriptors) return received;
+  leasegateway::Slot& slot = leasegateway::slots[descriptor];
+  if (slot.connection.load(std::memory_order_relaxed) == nullptr) return received;
+  ++slot.readers;
+  bool goes_on = true;
+  if (const Connection* const connection = slot.connection) {
+    const bool greeted = (*connection)->greeted();
+    goes_on = (*connection)->OnWire(message->msg_iov, static_cast<std::size_t>(received));
+    if (!greeted && (*connection)->greeted()) {
+      if (const auto random = (*connection)->random()) {
+        leasegateway::AllHellos().Add(*random, *connection);
+      }
+    }
+    // gRPC may have closed it, and another of the process's sockets have the number.
+    if (!goes_on) {
+      goes_on = !leasegateway::IsOneSocket(descriptor, (*connection)->descriptor());
+    }
+  }
+  --slot.readers;
+  return goes_on ? received : 0;
+}
+
+extern "C" int SSL_read(SSL* ssl, void* buffer, int size) {
+  static auto* const next = leasegateway::Next<int(SSL*, void*, int)>("SSL_read");
+  const int read = next(ssl, buffer, size);
+  if (read <= 0) return read;
+  const leasegateway::Connection& connection = leasegateway::ConnectionOf(ssl);
+  if (connection == nullptr ||
+      connection->OnPlain({static_cast<const char*>(buffer), static_cast<std::size_t>(read)})) {
+    return read;
+  }
+  return -1;  // which OpenSSL takes for an error that it knows nothing of
+}
