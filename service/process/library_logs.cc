@@ -31,9 +31,7 @@ void LogForProtobuf(std::string_view message) { spdlog::debug("protobuf: {}", me
 
 // Such as why a TLS handshake failed.
 void LogForGrpc(bool is_error, std::string_view message) {
-  // EINVAL is how gRPC learns that a drain has closed its port.
-  const bool amiss = is_error && message != "Failed accept4: Invalid argument";
-  spdlog::log(amiss ? spdlog::level::warn : spdlog::level::debug, "grpc: {}", message);
+  spdlog::log(is_error ? spdlog::level::warn : spdlog::level::debug, "grpc: {}", message);
 }
 
 }  // namespace

@@ -25,7 +25,7 @@ std::uint64_t Fingerprint(const v1::AvailabilityFilter& filter, std::string_view
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream coded(&stream);
     coded.SetSerializationDeterministic(true);
-    filter.SerializeToCodedStream(&coded);
+    static_cast<void>(filter.SerializeToCodedStream(&coded));  // a string takes all
   }
   AppendInteger(bytes.size(), &bytes);
   bytes += order_by;
