@@ -22,6 +22,8 @@ from world import programs
 
 CROWD = 64  # connections at once
 SLOW_CLIENTS = 2000
+FROZEN_SECONDS = 2.0
+FROZEN = ("unended_streams", "rapid_reset", "ping")
 PROBE_EVERY = 0.05
 MILD_SECONDS = 1.2  # over its bar: then it counts as never cut
 PROXIES = "127.200.0.0/16"
@@ -121,15 +123,13 @@ class Scenarios:
         before, start = self.cuts(), time.monotonic()
         seen = judge.Seen(idle_mib=self.idle, reasons=attack.reasons if reasons is None else reasons)
         seen.must_be_cut = bool(attack.reasons) if cut is None else cut
-        if name == "bombs":
-            seen.must_be_cut = False
 
         def run(sources, **more):
             return self.attackers(name, sources, with_certificate=with_certificate, **more).report(
-                more["seconds"] + 30)
+                more["seconds"] + 60)
 
         two = run(sources or addresses(first, 0, 2), connections=2, seconds=seconds)
-        crowd = run(sources or addresses(first, 1, CROWD), connections=CROWD, seconds=seconds)
+        run(sources or addresses(first, 1, CROWD), connections=CROWD, seconds=seconds)
         if seen.must_be_cut:
             mild = run(sources or addresses(first, 2, 1), connections=1, mild=True, once=True,
                        seconds=self.bars.mild_s + MILD_SECONDS)
@@ -138,8 +138,9 @@ class Scenarios:
         self.settle(end + judge.SETTLE_SECONDS)
         time.sleep(0.3)  # until callers have said how their calls ended
         over = time.monotonic()
-        seen.uncut = two["uncut"] + crowd["uncut"]
-        seen.lived_s = max(two["longest"], crowd["longest"])
+        if not attack.patient:
+            # Of a crowd each is as slow as a mild one.
+            seen.uncut, seen.lived_s = two["uncut"], two["longest"]
         seen.settled_mib, seen.peak_mib = self.memory.now(), self.memory.peak(start, over)
         seen.alive, seen.killed = self.gateway.alive(), self.memory.killed_at is not None
         seen.others = self.callers.between(start, over)
@@ -147,7 +148,6 @@ class Scenarios:
                       if two["start"] <= when and when - ms / 1000 <= two["end"]]
         after = self.cuts()
         seen.cuts = {reason: value - before.get(reason, 0) for reason, value in after.items()}
-        self.last = two, crowd
         return seen
 
     def settle(self, end):
@@ -176,8 +176,9 @@ class Scenarios:
         seen = self.attack("empty_data", sources=PROXY)
         found = judge.missed(seen, self.bars, self.knows_reasons)
         try:
-            with contextlib.closing(odd_caller.Client(callers.Target(self.gateway.grpc_port, self.number), PROXY)) as who:
-                status = who.call(frames.field(1, self.number.encode()), large=False)
+            target = callers.Target(self.gateway.grpc_port, self.number)
+            with contextlib.closing(odd_caller.Client(target, PROXY)) as client:
+                status = client.call(frames.field(1, self.number.encode()), large=False)
         except (OSError, h2.exceptions.ProtocolError) as error:
             status = str(error)
         if status != "0":
@@ -188,6 +189,32 @@ class Scenarios:
         """(what was tried, what is wrong) for each."""
         scheme = "http" if self.gateway.mode == "plain" else "https"
         return nghttp2_tools.check(self.gateway.grpc_port, self.work, self.number, scheme)
+
+    def frozen(self, name):
+        """What has come while the gateway stood still, of peers that are gone by then: (MiB over idle at most, later,
+        what was missed)."""
+        self.count += 1
+        accepted = ("lease_gateway_connections_accepted_total", "")
+        start = time.monotonic()
+        before = (self.gateway.metrics() or {}).get(accepted, 0)
+        attackers = self.attackers(name, addresses(66 + self.count % 120, 4, CROWD), connections=CROWD, once=True,
+                                   mild=True, seconds=FROZEN_SECONDS)
+        # Most have sent something then, and not yet too much.
+        end = time.monotonic() + 2
+        while (self.gateway.metrics() or {}).get(accepted, 0) < before + CROWD / 2 and time.monotonic() < end:
+            time.sleep(0.01)
+        self.gateway.popen.send_signal(signal.SIGSTOP)
+        try:
+            attackers.report(FROZEN_SECONDS + 30)
+        finally:
+            self.gateway.popen.send_signal(signal.SIGCONT)
+        woken = time.monotonic()
+        time.sleep(2)
+        self.settle(woken + judge.SETTLE_SECONDS)
+        seen = judge.Seen(idle_mib=self.idle, peak_mib=self.memory.peak(start, time.monotonic()),
+                          settled_mib=self.memory.now(), alive=self.gateway.alive(),
+                          killed=self.memory.killed_at is not None)
+        return seen, judge.missed(seen, self.bars)
 
     def stop_under(self, name, mode):
         """SIGTERM while a crowd attacks: (seconds that it took, what was missed)."""
