@@ -3,7 +3,6 @@
 #include <dlfcn.h>
 #include <openssl/ssl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <atomic>
 #include <cstddef>
@@ -99,13 +98,6 @@ const Connection& ConnectionOf(SSL* ssl) {
   return *found;
 }
 
-// Descriptors of one socket are of one inode.
-bool IsOneSocket(int a, int b) {
-  struct stat of_a;
-  struct stat of_b;
-  return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_ino == of_b.st_ino;
-}
-
 template <typename Function>
 Function* Next(const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
@@ -139,15 +131,12 @@ extern "C" ssize_t recvmsg(int descriptor, msghdr* message, int flags) {
   bool goes_on = true;
   if (const Connection* const connection = slot.connection) {
     const bool greeted = (*connection)->greeted();
-    goes_on = (*connection)->OnWire(message->msg_iov, static_cast<std::size_t>(received));
+    goes_on =
+        (*connection)->OnWire(descriptor, message->msg_iov, static_cast<std::size_t>(received));
     if (!greeted && (*connection)->greeted()) {
       if (const auto random = (*connection)->random()) {
         leasegateway::AllHellos().Add(*random, *connection);
       }
-    }
-    // gRPC may have closed it, and another of the process's sockets have the number.
-    if (!goes_on) {
-      goes_on = !leasegateway::IsOneSocket(descriptor, (*connection)->descriptor());
     }
   }
   --slot.readers;

@@ -191,8 +191,9 @@ def main():
     finally:
         if run:
             run.scenarios.close()
-    print()
-    print("\n".join(judge.table(run.outcomes.rows)))
+    if run.outcomes.rows:
+        print()
+        print("\n".join(judge.table(run.outcomes.rows)))
     print(f"\nTook {time.monotonic() - started:.0f} s; logs in {world.ROOT / 'build/hostile/logs'}.")
     print(f"{run.outcomes.passed} passed, {run.outcomes.failed} failed")
     return 1 if run.outcomes.failed else 0

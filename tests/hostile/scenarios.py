@@ -160,7 +160,14 @@ class Scenarios:
         before, start = self.cuts(), time.monotonic()
         time.sleep(seconds)
         found = []
-        for who, record in sorted(self.callers.between(start, time.monotonic()).items()):
+        heard = self.callers.between(start, time.monotonic())
+        for who in judge.MEASURED if self.options.js else judge.MEASURED[:1]:
+            if not heard[who]["calls"]:
+                found.append(f"{who}: no call ended")
+        # Each watcher has a heartbeat a second.
+        if len(heard["watcher"]["calls"]) < callers.WATCHERS * (seconds - 1) / 2:
+            found.append(f"watchers: {len(heard['watcher']['calls'])} messages in {seconds:.0f} s")
+        for who, record in sorted(heard.items()):
             for what in ("failed", "lost"):
                 if record[what]:
                     found.append(f"{who}: {len(record[what])} {what}, such as {record[what][0][1]}")
