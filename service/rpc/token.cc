@@ -37,9 +37,7 @@ std::uint64_t Fingerprint(const v1::AvailabilityFilter& filter, std::string_view
 std::string EncodeToken(const std::vector<std::uint64_t>& values) {
   std::string bytes;
   for (const std::uint64_t value : values) AppendInteger(value, &bytes);
-  std::string text;
-  absl::WebSafeBase64Escape(bytes, &text);
-  return text;
+  return absl::WebSafeBase64Escape(bytes);
 }
 
 std::optional<std::vector<std::uint64_t>> DecodeToken(std::string_view text, std::size_t count) {
