@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs from Debian what building needs, and only what is missing. Debian 12 and 13.
+# Installs from Debian what building needs, and only what is missing. Debian 12 and 13, and unstable, which
+# tests/systems/next-debian.sh tries.
 #   deploy/install.sh                to build and run
 #   deploy/install.sh --tests        and to test
 #   deploy/install.sh --postgres     and a PostgreSQL server, a client and a pooler for trying it out; none is started
@@ -15,6 +16,7 @@ step "Check the Debian packages"
 case "${ID:-}:${VERSION_ID:-}" in
   debian:12) boost=1.81 ;;
   debian:13) boost=1.83 ;;
+  debian: | debian:14) boost= ;; # unstable, testing and what they become: the Boost that is the default there
   *) fail "needs Debian 12 or 13, this is ${PRETTY_NAME:-unknown}" ;;
 esac
 
@@ -30,7 +32,7 @@ bench="nghttp2-client zstd"
 hostile="python3-h2 python3-hpack python3-hyperframe nghttp2-client"
 kubernetes="prometheus python3-yaml"
 # Debian 12's own kubectl is too old for the manifests: tests/systems/kubernetes.sh says so and goes on without.
-if [ "$VERSION_ID" = 13 ] && ! command -v kubectl >/dev/null; then kubernetes="$kubernetes kubernetes-client"; fi
+if [ "${VERSION_ID:-}" != 12 ] && ! command -v kubectl >/dev/null; then kubernetes="$kubernetes kubernetes-client"; fi
 ci="clang clang-format debootstrap"
 case "${1:-}" in
   "") ;;

@@ -51,6 +51,16 @@ bool Connect(grpc::Channel& channel, absl::Time deadline) {
   return state == GRPC_CHANNEL_READY;
 }
 
+// As Protobuf calls it up to 25, and since then.
+template <class Options>
+void PrintUnsetFields(Options& how) {
+  if constexpr (requires { how.always_print_primitive_fields; }) {
+    how.always_print_primitive_fields = true;
+  } else {
+    how.always_print_fields_with_no_presence = true;
+  }
+}
+
 }  // namespace
 
 void PrintError(const std::string& text) { std::fwrite(text.data(), 1, text.size(), stderr); }
@@ -80,7 +90,7 @@ std::optional<std::string> ToJson(const google::protobuf::Message& message, Json
   google::protobuf::util::JsonPrintOptions how;
   how.add_whitespace = layout == JsonLayout::kIndented;
   how.preserve_proto_field_names = true;
-  how.always_print_primitive_fields = true;
+  PrintUnsetFields(how);
   std::string json;
   const auto status = google::protobuf::util::MessageToJsonString(message, &json, how);
   if (status.ok()) return json;

@@ -1,5 +1,7 @@
 #include "service/leasectl/errors.h"
 
+#include <utility>
+
 #include "absl/strings/str_cat.h"
 #include "absl/time/time.h"
 #include "google/rpc/error_details.pb.h"
@@ -167,8 +169,8 @@ ErrorDetails ReadDetails(const grpc::Status& status) {
       }
     } else if (detail.UnpackTo(&retry)) {
       read.retry_after = DurationWords(retry.retry_delay());
-    } else {
-      detail.UnpackTo(&read.info);
+    } else if (google::rpc::ErrorInfo info; detail.UnpackTo(&info)) {
+      read.info = std::move(info);
     }
   }
   return read;

@@ -115,10 +115,11 @@ TlsFailure ExplainClientCertificate(SSL* ssl, const std::string& words) {
     return {"the gateway wants a client certificate", "--cert-file and --key-file take it"};
   }
   constexpr char kRefused[] = "the gateway refused the client certificate: ";
-  if (X509_cmp_current_time(X509_get0_notAfter(leaf)) < 0) {
+  const std::time_t now = std::time(nullptr);
+  if (ASN1_TIME_cmp_time_t(X509_get0_notAfter(leaf), now) == -1) {
     return {absl::StrCat(kRefused, "it has expired"), "--cert-file needs a new one"};
   }
-  if (X509_cmp_current_time(X509_get0_notBefore(leaf)) > 0) {
+  if (ASN1_TIME_cmp_time_t(X509_get0_notBefore(leaf), now) == 1) {
     return {absl::StrCat(kRefused, "it is not yet valid"), "is this machine's clock right?"};
   }
   if (X509_check_purpose(leaf, X509_PURPOSE_SSL_CLIENT, 0) != 1) {
@@ -194,7 +195,7 @@ std::optional<TlsFailure> ExplainTls(const GlobalOptions& options, absl::Duratio
   SSL* const ssl = session.get();
   if (X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) != 1) {
     SSL_set_tlsext_host_name(ssl, name.c_str());
-    SSL_set1_host(ssl, name.c_str());
+    X509_VERIFY_PARAM_set1_host(SSL_get0_param(ssl), name.c_str(), 0);
   }
   ERR_clear_error();  // a name is no address
   BIO* const wire = connection.release();

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <grpc/grpc.h>
 #include <grpc/grpc_security.h>
+#include <grpcpp/version_info.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -190,6 +191,26 @@ std::optional<TlsProblem> Load(const TlsOptions& options, absl::Time now, TlsIde
                    ") ", CheckValidity(authorities->front().get(), now)));
 }
 
+// Credentials of gRPC's C interface, which it owns. After 1.51 gRPC has this itself.
+#if GRPC_CPP_VERSION_MINOR <= 51
+class CoreCredentials : public grpc::ServerCredentials {
+ public:
+  explicit CoreCredentials(grpc_server_credentials* credentials) : credentials_(credentials) {}
+  ~CoreCredentials() override { grpc_server_credentials_release(credentials_); }
+
+  void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
+
+ private:
+  int AddPortToServer(const std::string& address, grpc_server* server) override {
+    return grpc_server_add_http2_port(server, address.c_str(), credentials_);
+  }
+
+  grpc_server_credentials* const credentials_;
+};
+#else
+using CoreCredentials = grpc::ServerCredentials;
+#endif
+
 }  // namespace
 
 absl::StatusOr<int> ReadCertificates(const std::string& pem) {
@@ -229,22 +250,17 @@ absl::StatusOr<TlsIdentity> ReadTls(const TlsOptions& options, absl::Time now) {
 
 // gRPC's C++ interface has no certificates that are fetched for each handshake, its C interface
 // has.
-class ServingCertificates::GrpcCredentials final : public grpc::ServerCredentials {
+class ServingCertificates::GrpcCredentials final : public CoreCredentials {
  public:
-  explicit GrpcCredentials(ServingCertificates* owner) {
+  explicit GrpcCredentials(ServingCertificates* owner) : CoreCredentials(Create(owner)) {}
+
+ private:
+  static grpc_server_credentials* Create(ServingCertificates* owner) {
     const auto request = owner->options_.tls_client_ca_file.empty()
                              ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
                              : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
-    credentials_ = grpc_ssl_server_credentials_create_with_options(
+    return grpc_ssl_server_credentials_create_with_options(
         grpc_ssl_server_credentials_create_options_using_config_fetcher(request, Fetch, owner));
-  }
-  ~GrpcCredentials() override { grpc_server_credentials_release(credentials_); }
-
-  void SetAuthMetadataProcessor(const std::shared_ptr<grpc::AuthMetadataProcessor>&) override {}
-
- private:
-  int AddPortToServer(const std::string& address, grpc_server* server) override {
-    return grpc_server_add_http2_port(server, address.c_str(), credentials_);
   }
 
   // Called by gRPC before each handshake, one call at a time.
@@ -262,8 +278,6 @@ class ServingCertificates::GrpcCredentials final : public grpc::ServerCredential
     owner.fetched_ = true;
     return GRPC_SSL_CERTIFICATE_CONFIG_RELOAD_NEW;
   }
-
-  grpc_server_credentials* credentials_;
 };
 
 absl::StatusOr<std::unique_ptr<ServingCertificates>> ServingCertificates::Open(

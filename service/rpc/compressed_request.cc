@@ -2,7 +2,7 @@
 
 #include <dlfcn.h>
 #include <grpc/byte_buffer_reader.h>
-#include <grpc/impl/codegen/compression_types.h>
+#include <grpc/compression.h>
 #include <grpc/slice.h>
 #include <grpc/slice_buffer.h>
 

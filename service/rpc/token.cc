@@ -25,7 +25,7 @@ std::uint64_t Fingerprint(const v1::AvailabilityFilter& filter, std::string_view
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream coded(&stream);
     coded.SetSerializationDeterministic(true);
-    filter.SerializeToCodedStream(&coded);
+    static_cast<void>(filter.SerializeToCodedStream(&coded));  // a string takes all
   }
   AppendInteger(bytes.size(), &bytes);
   bytes += order_by;
@@ -37,9 +37,7 @@ std::uint64_t Fingerprint(const v1::AvailabilityFilter& filter, std::string_view
 std::string EncodeToken(const std::vector<std::uint64_t>& values) {
   std::string bytes;
   for (const std::uint64_t value : values) AppendInteger(value, &bytes);
-  std::string text;
-  absl::WebSafeBase64Escape(bytes, &text);
-  return text;
+  return absl::WebSafeBase64Escape(bytes);
 }
 
 std::optional<std::vector<std::uint64_t>> DecodeToken(std::string_view text, std::size_t count) {

@@ -73,8 +73,7 @@ struct Bench {
   }
   std::string NextToken(const std::string& reply) {
     v1::ListAvailableNumbersResponse page;
-    page.ParseFromString(reply);
-    return page.next_page_token();
+    return page.ParseFromString(reply) ? page.next_page_token() : "";
   }
 
   Clock::time_point now = Clock::now();

@@ -35,7 +35,9 @@ TEST_F(AvailabilityTest, BatchAnswersEachNumberInOrder) {
   EXPECT_EQ(response.results(0).number().SerializeAsString(), all.numbers(3).SerializeAsString());
   const auto reason_of = [&](int i) {
     google::rpc::ErrorInfo info;
-    for (const auto& detail : response.results(i).error().details()) detail.UnpackTo(&info);
+    for (const auto& detail : response.results(i).error().details()) {
+      static_cast<void>(detail.UnpackTo(&info));
+    }
     EXPECT_FALSE(response.results(i).has_metadata());
     return std::pair(response.results(i).error().code(), info.reason());
   };

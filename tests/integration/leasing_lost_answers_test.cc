@@ -185,7 +185,9 @@ TEST_F(LeasingTest, WithoutBudgetNothingIsSentAgainUntilTheNextRequest) {
   EXPECT_EQ(operation.state(), v1::OPERATION_STATE_FAILED);
   EXPECT_EQ(operation.settlement(), v1::OPERATION_SETTLEMENT_RECONCILED);
   google::rpc::ErrorInfo info;
-  for (const auto& detail : operation.error().details()) detail.UnpackTo(&info);
+  for (const auto& detail : operation.error().details()) {
+    static_cast<void>(detail.UnpackTo(&info));
+  }
   EXPECT_EQ(info.reason(), "NOT_APPLIED");
   EXPECT_EQ(Asked("POST /lease/{number}"), 1);
   EXPECT_EQ(CountInLedger("lease", number), 0);

@@ -2,7 +2,6 @@
 // while calls run, and who a caller is. The peers are OpenSSL itself, gRPC's client and leasectl.
 #include <arpa/inet.h>
 #include <gmock/gmock.h>
-#include <grpc/support/log.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/ssl.h>
@@ -14,10 +13,12 @@
 
 #include <atomic>
 #include <cstdio>
-#include <mutex>
+#include <memory>
 #include <sstream>
 #include <thread>
+#include <utility>
 
+#include "service/process/library_logs.h"
 #include "service/process/logging.h"
 #include "tests/support/gateway_fixture.h"
 #include "tests/support/tls_peers.h"
@@ -34,37 +35,41 @@ void LimitWaits(int handle) {
   setsockopt(handle, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
 }
 
-// What gRPC has logged, safe to share.
-class SharedText {
+// What is logged, by gRPC as well. To be made before the gateway starts, and to end after it.
+class CapturedLog {
  public:
-  void operator=(const std::string& text) {
-    const std::lock_guard lock(mutex_);
-    text_ = text;
+  CapturedLog() {
+    auto logger = std::make_shared<spdlog::logger>("test", sink_);
+    logger->set_level(spdlog::level::debug);
+    spdlog::set_default_logger(std::move(logger));
+    LogForLibraries();
   }
-  void Append(const std::string& text) {
-    const std::lock_guard lock(mutex_);
-    text_ += text + "\n";
+  ~CapturedLog() { spdlog::set_default_logger(before_); }
+
+  std::string Text() const {
+    std::string text;
+    for (const std::string& line : sink_->last_formatted()) text += line;
+    return text;
   }
-  operator std::string() const {  // NOLINT(google-explicit-constructor)
-    const std::lock_guard lock(mutex_);
-    return text_;
+  // False: it isn't there after 10 s.
+  bool WaitFor(const std::string& text) const {
+    for (int i = 0; i < 1000; ++i) {
+      if (Text().find(text) != std::string::npos) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
   }
 
  private:
-  mutable std::mutex mutex_;
-  std::string text_;
+  const std::shared_ptr<spdlog::logger> before_ = spdlog::default_logger();
+  const std::shared_ptr<spdlog::sinks::ringbuffer_sink_mt> sink_ =
+      std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(10'000);
 };
-
-SharedText& GrpcLog() {
-  static auto* const log = new SharedText;
-  return *log;
-}
 
 class TlsTest : public GatewayTest {
  protected:
   TlsTest() {
     ::signal(SIGPIPE, SIG_IGN);  // of OpenSSL, which writes to sockets that are closed
-    gpr_set_log_function([](gpr_log_func_args* line) { GrpcLog().Append(line->message); });
     std::string pattern = testing::TempDir() + "tls_testXXXXXX";
     folder_ = mkdtemp(pattern.data());
   }
@@ -170,6 +175,7 @@ class TlsTest : public GatewayTest {
 };
 
 TEST_F(TlsTest, CallersWithoutAGoodCertificateAreRefused) {
+  const CapturedLog log;
   StartTlsGateway(gateways_.WithIntermediate(true), true);
   const int port = server_->port();
   const auto good = callers_.WithIntermediate(true);
@@ -199,17 +205,17 @@ TEST_F(TlsTest, CallersWithoutAGoodCertificateAreRefused) {
   for (const auto& [what, identity, said, logged] : cases) {
     SCOPED_TRACE(what);
     const auto* const shown = identity ? &*identity : nullptr;
-    GrpcLog() = "";
+    const std::size_t before = log.Text().size();
     EXPECT_NE(Greet(port, shown), "");
-    EXPECT_THAT(std::string(GrpcLog()), HasSubstr(logged));
+    EXPECT_THAT(log.Text().substr(before), HasSubstr(logged));
     EXPECT_EQ(Call(Channel(shown, port)).error_code(), grpc::StatusCode::UNAVAILABLE);
     EXPECT_THAT(Leasectl(port, identity ? CallerFlags(*identity) : "", status), HasSubstr(said));
     EXPECT_EQ(status, 6);
   }
-  GrpcLog() = "";
   EXPECT_NE(Greet(port, &good, true), "");
-  EXPECT_THAT(std::string(GrpcLog()), HasSubstr("unsupported protocol"));
+  EXPECT_THAT(log.Text(), HasSubstr("unsupported protocol"));
   EXPECT_TRUE(Call(Channel(&good, port)).ok());
+  server_.reset();
 }
 
 TEST_F(TlsTest, CallersRefuseABadGateway) {
@@ -302,18 +308,7 @@ TEST_F(TlsTest, GatewayRefusesABadProvider) {
 }
 
 TEST_F(TlsTest, CertificatesChangeUnderRunningCalls) {
-  auto log = std::make_shared<spdlog::sinks::ringbuffer_sink_mt>(1000);
-  const auto before = spdlog::default_logger();
-  spdlog::set_default_logger(std::make_shared<spdlog::logger>("test", log));
-  const auto logged = [&log](const std::string& text) {
-    for (int i = 0; i < 1000; ++i) {
-      for (const auto& line : log->last_formatted()) {
-        if (line.find(text) != line.npos) return true;
-      }
-      std::this_thread::sleep_for(std::chrono::milliseconds(10));
-    }
-    return false;
-  };
+  const CapturedLog log;
   const auto caller = callers_.Good();
   StartTlsGateway(gateways_.Good(), true);
   const int port = server_->port();
@@ -339,10 +334,10 @@ TEST_F(TlsTest, CertificatesChangeUnderRunningCalls) {
   const auto next = gateways_.Good();
   // The key alone first, as a careless script would: the old pair stays until both fit.
   Write("key.pem", next.key);
-  EXPECT_TRUE(logged("is not the key of the certificate"));
+  EXPECT_TRUE(log.WaitFor("is not the key of the certificate"));
   Write("cert.pem", next.certificate);
-  EXPECT_TRUE(logged("the TLS files have changed"));
-  EXPECT_TRUE(logged("within 1 day"));  // of a certificate that lives for one
+  EXPECT_TRUE(log.WaitFor("the TLS files have changed"));
+  EXPECT_TRUE(log.WaitFor("within 1 day"));  // of a certificate that lives for one
   EXPECT_EQ(Greet(port, &caller, false, &second), "");
   EXPECT_NE(first, second);
 
@@ -350,7 +345,7 @@ TEST_F(TlsTest, CertificatesChangeUnderRunningCalls) {
   const auto expired = gateways_.Expired();
   Write("key.pem", expired.key);
   Write("cert.pem", expired.certificate);
-  EXPECT_TRUE(logged("expired on "));
+  EXPECT_TRUE(log.WaitFor("expired on "));
   EXPECT_EQ(Greet(port, &caller, false, &third), "");
   EXPECT_EQ(second, third);
   const int so_far = calls;
@@ -378,7 +373,6 @@ TEST_F(TlsTest, CertificatesChangeUnderRunningCalls) {
   EXPECT_EQ(refused, "");
   EXPECT_THAT(Greet(port, &caller), testing::Ne(""));
   server_.reset();
-  spdlog::set_default_logger(before);
 }
 
 TEST_F(TlsTest, JournalAndAccessLogHaveTheCallersIdentity) {

@@ -41,12 +41,12 @@ inline Failure Explain(const grpc::Status& status) {
   Failure failure;
   failure.code = status.error_code();
   google::rpc::Status details;
-  details.ParseFromString(status.error_details());
+  EXPECT_TRUE(details.ParseFromString(status.error_details()));
   for (const auto& detail : details.details()) {
     failure.detail_types.insert(detail.type_url().substr(detail.type_url().rfind('.') + 1));
-    detail.UnpackTo(&failure.info);
-    detail.UnpackTo(&failure.bad_request);
-    detail.UnpackTo(&failure.help);
+    // At most one of them it is.
+    static_cast<void>(detail.UnpackTo(&failure.info) || detail.UnpackTo(&failure.bad_request) ||
+                      detail.UnpackTo(&failure.help));
   }
   failure.reason = failure.info.reason();
   return failure;

@@ -33,7 +33,7 @@ struct Seen {
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream coded(&stream);
     coded.SetSerializationDeterministic(true);
-    number.SerializeToCodedStream(&coded);
+    static_cast<void>(number.SerializeToCodedStream(&coded));  // a string takes all
     coded.Trim();
     return bytes;
   }

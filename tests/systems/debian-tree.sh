@@ -25,28 +25,33 @@ find_mirrors() {
   [ -n "$mirror" ] || fail "found no mirror in apt's sources; set DEBIAN_MIRROR"
 }
 
-# make_tree SUITE TREE: a minimal Debian in the empty folder TREE, which reaches the mirror as this machine does.
-make_tree() {
+# base_system SUITE TREE: in the empty folder TREE; cached, but for sid, which is another one every few hours.
+base_system() {
   local suite=$1 tree=$2 cache=${XDG_CACHE_HOME:-$HOME/.cache}/lease-gateway
   local base=$cache/base-$suite.tar
-  if [ -f "$base" ]; then
+  if [ "$suite" != sid ] && [ -f "$base" ]; then
     step "Unpack the cached base system"
-  else
-    step "Make the base system of $suite" "$root/build/debootstrap-$suite.log"
-    mkdir -p "$cache"
-    logged timeout 600 debootstrap --variant=minbase "$suite" "$tree" "$mirror"
-    rm -rf "$tree"/var/lib/apt/lists/* "$tree"/var/cache/apt/archives/*.deb
-    tar -C "$tree" -cf "$base.part" . && mv "$base.part" "$base"
-    rm -rf --one-file-system "$tree"
-    mkdir "$tree"
+    tar -C "$tree" -xf "$base"
+    return
   fi
-  tar -C "$tree" -xf "$base"
-  chmod 755 "$tree" # the archive has it as private as the folder that it was made in
-  {
-    echo "deb $mirror $suite main"
-    echo "deb $mirror $suite-updates main"
-    if [ -n "$security" ]; then echo "deb $security $suite-security main"; fi
-  } >"$tree/etc/apt/sources.list"
+  step "Make the base system of $suite" "$root/build/debootstrap-$suite.log"
+  logged timeout 600 debootstrap --variant=minbase "$suite" "$tree" "$mirror"
+  rm -rf "$tree"/var/lib/apt/lists/* "$tree"/var/cache/apt/archives/*.deb
+  [ "$suite" != sid ] || return 0
+  mkdir -p "$cache"
+  tar -C "$tree" -cf "$base.part" . && mv "$base.part" "$base"
+}
+
+# make_tree SUITE TREE: a minimal Debian in the empty folder TREE, which reaches the mirror as this machine does.
+make_tree() {
+  local suite=$1 tree=$2
+  base_system "$suite" "$tree"
+  chmod 755 "$tree" # the folder was made, and its archive keeps it, as private as mktemp makes them
+  echo "deb $mirror $suite main" >"$tree/etc/apt/sources.list"
+  if [ "$suite" != sid ]; then # which has neither
+    echo "deb $mirror $suite-updates main" >>"$tree/etc/apt/sources.list"
+    [ -z "$security" ] || echo "deb $security $suite-security main" >>"$tree/etc/apt/sources.list"
+  fi
   # How this machine reaches its mirror: proxies, certificates, checks of dates.
   apt-config dump | grep -E '^Acquire::(https?::|Check-|Retries)' >"$tree/etc/apt/apt.conf.d/90machine" || true
   # As in Debian's own images: nobody needs these trees after a crash.

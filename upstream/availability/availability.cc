@@ -224,9 +224,7 @@ std::vector<std::uint32_t> Availability::AllRows() const {
 }
 
 v1::Number Availability::NumberAt(std::uint32_t row) const {
-  const std::string_view entry = table_->Entry(row);
-  v1::GetNumberResponse reply;
-  reply.ParseFromArray(entry.data(), static_cast<int>(entry.size()));
+  auto reply = ParseBytes<v1::GetNumberResponse>(table_->Entry(row));
   return std::move(*reply.mutable_number());
 }
 

@@ -18,13 +18,8 @@ std::size_t LeasesSize(std::string_view bytes) {
 
 // All but the leases.
 v1::ListLeasesResponse RestOf(const ReplyBytes& reply) {
-  const std::string_view rest = reply.view().substr(LeasesSize(reply.view()));
-  v1::ListLeasesResponse message;
-  message.ParseFromArray(rest.data(), static_cast<int>(rest.size()));
-  if (!reply.end) return message;
-  v1::ListLeasesResponse end;
-  end.ParseFromArray(reply.end->view().data(), static_cast<int>(reply.end->view().size()));
-  message.MergeFrom(end);
+  auto message = ParseBytes<v1::ListLeasesResponse>(reply.view().substr(LeasesSize(reply.view())));
+  if (reply.end) message.MergeFrom(ParseBytes<v1::ListLeasesResponse>(reply.end->view()));
   return message;
 }
 

@@ -64,7 +64,7 @@ std::string SerializeInOrder(const google::protobuf::MessageLite& message) {
     google::protobuf::io::StringOutputStream stream(&bytes);
     google::protobuf::io::CodedOutputStream out(&stream);
     out.SetSerializationDeterministic(true);
-    message.SerializeToCodedStream(&out);
+    static_cast<void>(message.SerializeToCodedStream(&out));  // a string takes all
   }
   return bytes;
 }

@@ -13,13 +13,6 @@ namespace {
 // After so many entries a list is stored as a whole again, however small they are.
 constexpr std::size_t kMostEntriesSinceWhole = 256;
 
-template <typename Message>
-Message ParseList(std::string_view bytes) {
-  Message message;
-  message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
-  return message;
-}
-
 // A list that entries are applied to, one after the other.
 class Draft {
  public:
@@ -71,7 +64,7 @@ void Draft::ApplyWrite(const LogEntry& entry) {
   if (list_ == SharedList::kLeases) {
     if (!write->changes_leases()) return;
     metadata_ = MetadataBefore();
-    auto leases = ParseList<v1::ListLeasesResponse>(reply());
+    auto leases = ParseBytes<v1::ListLeasesResponse>(reply());
     ApplyTo(leases, *write);
     leases.clear_metadata();
     leases.clear_total_size();
@@ -96,7 +89,7 @@ void Draft::TakeFromBytes(const Write& write, std::uint64_t sequence) {
   for (const std::string_view entry : *entries) {
     const bool is_it =
         entry.find(write.phone_number) != std::string_view::npos &&
-        ParseList<v1::ListAvailableNumbersResponse>(entry).numbers(0).phone_number() ==
+        ParseBytes<v1::ListAvailableNumbersResponse>(entry).numbers(0).phone_number() ==
             write.phone_number;
     if (!is_it) rest.append(entry);
   }
@@ -137,10 +130,10 @@ LoggedLists::List Draft::Finish(const SharedFetch* fetch) {
       now_.leases = RenewedLeases(now_.leases, std::move(metadata), pin_);
     }
   } else if (list_ == SharedList::kNumbers) {
-    const auto numbers = ParseList<v1::ListAvailableNumbersResponse>(reply());
+    const auto numbers = ParseBytes<v1::ListAvailableNumbersResponse>(reply());
     now_.numbers = Availability::Build(numbers.numbers(), metadata, pin_);
   } else {
-    auto leases = ParseList<v1::ListLeasesResponse>(reply());
+    auto leases = ParseBytes<v1::ListLeasesResponse>(reply());
     leases.set_total_size(leases.leases_size());
     *leases.mutable_metadata() = std::move(metadata);
     now_.leases = WholeReply(pin_(SerializeInOrder(leases)));

@@ -43,16 +43,18 @@ inline ReplyBytes WholeReply(std::shared_ptr<const SharedBytes> bytes) {
   const std::size_t size = bytes->view().size();
   return {std::move(bytes), {0, size}};
 }
+// The message that a gateway has serialised; of other bytes, what can be read of them.
+template <typename Message>
+Message ParseBytes(std::string_view bytes) {
+  Message message;
+  static_cast<void>(message.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())));
+  return message;
+}
 // The message that a reply is.
 template <typename Message>
 Message ParseReply(const ReplyBytes& reply) {
-  const auto parse = [](std::string_view part) {
-    Message message;
-    message.ParseFromArray(part.data(), static_cast<int>(part.size()));
-    return message;
-  };
-  Message message = parse(reply.view());
-  if (reply.end) message.MergeFrom(parse(reply.end->view()));
+  Message message = ParseBytes<Message>(reply.view());
+  if (reply.end) message.MergeFrom(ParseBytes<Message>(reply.end->view()));
   return message;
 }
 

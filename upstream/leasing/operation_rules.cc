@@ -23,12 +23,12 @@ template <typename Request>
 std::string FingerprintOf(Request request) {
   request.clear_request_id();
   if constexpr (requires { request.clear_validate_only(); }) request.clear_validate_only();
-  std::string text = request.GetTypeName();
+  std::string text(request.GetTypeName());
   {
     google::protobuf::io::StringOutputStream stream(&text);
     google::protobuf::io::CodedOutputStream coded(&stream);
     coded.SetSerializationDeterministic(true);
-    request.SerializeToCodedStream(&coded);
+    static_cast<void>(request.SerializeToCodedStream(&coded));  // a string takes all
   }
   std::string digest(SHA256_DIGEST_LENGTH, '\0');
   SHA256(reinterpret_cast<const unsigned char*>(text.data()), text.size(),

@@ -27,6 +27,7 @@ using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
 using Memory = std::unique_ptr<BIO, Deleter<BIO_free_all>>;
 using Names = std::unique_ptr<GENERAL_NAMES, Deleter<GENERAL_NAMES_free>>;
 using Number = std::unique_ptr<BIGNUM, Deleter<BN_free>>;
+using Name = std::unique_ptr<X509_NAME, Deleter<X509_NAME_free>>;
 
 bool AddExtension(X509* certificate, X509* issuer, int nid, const char* value) {
   X509V3_CTX context;
@@ -67,10 +68,13 @@ bool AddNames(X509* certificate, const std::vector<std::string>& names) {
          1;
 }
 
-bool SetCommonName(X509_NAME* name, const char* common_name) {
-  return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+bool SetCommonName(X509* certificate, const char* common_name) {
+  const Name name(X509_NAME_new());
+  return name != nullptr &&
+         X509_NAME_add_entry_by_txt(name.get(), "CN", MBSTRING_UTF8,
                                     reinterpret_cast<const unsigned char*>(common_name), -1, -1,
-                                    0) == 1;
+                                    0) == 1 &&
+         X509_set_subject_name(certificate, name.get()) == 1;
 }
 
 Certificate NewCertificate(const CertificateRequest& request, EVP_PKEY* key) {
@@ -84,7 +88,7 @@ Certificate NewCertificate(const CertificateRequest& request, EVP_PKEY* key) {
                     X509_gmtime_adj(X509_getm_notBefore(x509), request.not_before.count()) &&
                     X509_gmtime_adj(X509_getm_notAfter(x509), request.not_after.count()) &&
                     X509_set_pubkey(x509, key) == 1 &&
-                    SetCommonName(X509_get_subject_name(x509), request.common_name.c_str());
+                    SetCommonName(x509, request.common_name.c_str());
   return made ? std::move(certificate) : nullptr;
 }
 

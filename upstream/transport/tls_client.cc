@@ -45,7 +45,7 @@ void ExpectHost(SSL* ssl, const std::string& host) {
   } else {
     SSL_set_tlsext_host_name(ssl, host.c_str());
     SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
-    SSL_set1_host(ssl, host.c_str());
+    X509_VERIFY_PARAM_set1_host(SSL_get0_param(ssl), host.c_str(), 0);
   }
 }
 

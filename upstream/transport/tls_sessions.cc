@@ -77,14 +77,15 @@ std::time_t TimeOf(const SSL_SESSION* session) {
 bool MayResume(const TlsSessions::Entry& entry, SystemClock::time_point now) {
   if (now < entry.verified || now >= entry.verified + TlsSessions::kVerifyInterval) return false;
   const SSL_SESSION* const session = entry.session.get();
-  std::time_t seconds = SystemClock::to_time_t(now);
+  const std::time_t seconds = SystemClock::to_time_t(now);
   const std::time_t made = TimeOf(session);
   if (SSL_SESSION_is_resumable(session) != 1 ||
       seconds >= made + SSL_SESSION_get_timeout(session)) {
     return false;
   }
   const X509* const certificate = SSL_SESSION_get0_peer(entry.session.get());
-  return certificate != nullptr && X509_cmp_time(X509_get0_notAfter(certificate), &seconds) > 0;
+  return certificate != nullptr &&
+         ASN1_TIME_cmp_time_t(X509_get0_notAfter(certificate), seconds) == 1;
 }
 
 }  // namespace

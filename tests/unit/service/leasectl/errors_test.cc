@@ -18,7 +18,7 @@ grpc::Status Error(grpc::StatusCode code, const std::string& reason) {
   status.set_code(code);
   google::rpc::ErrorInfo info;
   info.set_reason(reason);
-  if (!reason.empty()) status.add_details()->PackFrom(info);
+  EXPECT_TRUE(reason.empty() || status.add_details()->PackFrom(info));
   return {code, "what happened", status.SerializeAsString()};
 }
 

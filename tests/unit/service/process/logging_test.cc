@@ -43,7 +43,7 @@ class LoggingTest : public ::testing::Test {
 
   // The line as JSON; null when it is not an object.
   boost::json::object Json() {
-    boost::json::error_code error;
+    boost::system::error_code error;
     const boost::json::value value = boost::json::parse(Line(), error);
     EXPECT_FALSE(error) << out_.str();
     return value.is_object() ? value.as_object() : boost::json::object();
@@ -283,7 +283,7 @@ TEST_F(LoggingTest, ThreadsDoNotMixLines) {
   const std::vector<std::string> lines = Lines();
   EXPECT_THAT(lines, SizeIs(kThreads * (kMessages + kMessages / 100)));
   for (const std::string& line : lines) {
-    boost::json::error_code error;
+    boost::system::error_code error;
     boost::json::parse(line, error);
     ASSERT_FALSE(error) << line;
   }

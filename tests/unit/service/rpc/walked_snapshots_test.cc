@@ -350,7 +350,8 @@ TEST(SearchThreadsTest, PagesAreAnsweredWhileListsGoIntoTheHistory) {
         for (int offset = 0; offset < 3; ++offset) {
           const auto query = search.Prepare(Request(1, token));
           if (!query.ok()) break;  // made place for others
-          page.ParseFromString(search.Answer(*query, query->numbers ? query->numbers : list));
+          const auto reply = search.Answer(*query, query->numbers ? query->numbers : list);
+          if (!page.ParseFromString(reply)) ++wrong;
           token = page.next_page_token();
           ++pages;
           if (page.total_size() != static_cast<int>(list->size()) ||
