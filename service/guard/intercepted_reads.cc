@@ -1,11 +1,14 @@
 #include "service/guard/intercepted_reads.h"
 
 #include <dlfcn.h>
+#include <netinet/tcp.h>
 #include <openssl/ssl.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
 #include <atomic>
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
 #include <mutex>
@@ -14,28 +17,66 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "service/guard/read_turn.h"
 
 namespace leasegateway {
 namespace {
 
 using Connection = std::shared_ptr<GuardedConnection>;
 
-// A descriptor's. Who reads counts itself in `readers` before it looks at `connection`; who takes
+// How gRPC waits for a descriptor: the set, and what it has registered there. The set is written
+// last.
+struct Waiting {
+  std::atomic<int> set{-1};
+  std::atomic<std::uint32_t> events{0};
+  std::atomic<std::uint64_t> data{0};
+};
+
+struct Registered {
+  const Connection connection;
+  Waiting waiting;
+  ReadTurn turn;  // of who reads: gRPC reads a connection on one thread at a time
+};
+
+// A descriptor's. Who reads counts itself in `readers` before it looks at `registered`; who takes
 // that away waits until nobody is counted.
 struct Slot {
-  std::atomic<const Connection*> connection{nullptr};  // owned
+  std::atomic<Registered*> registered{nullptr};  // owned
   std::atomic<int> readers{0};
 };
 
 // Pages of it that no descriptor has reached take no memory.
 Slot slots[kMaxDescriptors];
 
-void Replace(Slot& slot, const Connection* by) {
-  const Connection* const old = slot.connection.exchange(by);
+void Replace(Slot& slot, Registered* by) {
+  Registered* const old = slot.registered.exchange(by);
   if (old == nullptr) return;
   while (slot.readers != 0) std::this_thread::yield();
   delete old;
 }
+
+// While it lives what is registered of `descriptor` stays. Costs a load where nothing is.
+class Reader {
+ public:
+  explicit Reader(int descriptor) {
+    if (descriptor < 0 || descriptor >= kMaxDescriptors) return;
+    Slot& slot = slots[descriptor];
+    if (slot.registered.load(std::memory_order_relaxed) == nullptr) return;
+    slot_ = &slot;
+    ++slot.readers;
+    registered_ = slot.registered;
+  }
+  ~Reader() {
+    if (slot_ != nullptr) --slot_->readers;
+  }
+  Reader(const Reader&) = delete;
+  Reader& operator=(const Reader&) = delete;
+  Registered* registered() const { return registered_; }
+
+ private:
+  Slot* slot_ = nullptr;
+  Registered* registered_ = nullptr;
+};
 
 // TLS connections whose ClientHello has come and that OpenSSL's object is not yet known of.
 class Hellos {
@@ -111,16 +152,92 @@ Function* Next(const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
 }
 
+ssize_t NextRecvmsg(int descriptor, msghdr* message, int flags) {
+  static auto* const next = Next<ssize_t(int, msghdr*, int)>("recvmsg");
+  return next(descriptor, message, flags);
+}
+
+int NextEpollCtl(int set, int operation, int descriptor, epoll_event* event) {
+  static auto* const next = Next<int(int, int, int, epoll_event*)>("epoll_ctl");
+  return next(set, operation, descriptor, event);
+}
+
+// Has who waits for `descriptor` told anew that it is readable, if it still is, after those that
+// are already: gRPC waits for edges, and a read that says "nothing there" waits for one. False:
+// nobody would tell.
+bool TellAgain(int descriptor, const Waiting& waiting) {
+  const int set = waiting.set.load(std::memory_order_acquire);
+  if (set < 0) return false;
+  epoll_event event{};
+  event.events = waiting.events.load(std::memory_order_relaxed);
+  event.data.u64 = waiting.data.load(std::memory_order_relaxed);
+  return NextEpollCtl(set, EPOLL_CTL_MOD, descriptor, &event) == 0;
+}
+
+std::size_t Room(const msghdr& message) {
+  std::size_t room = 0;
+  for (std::size_t i = 0; i < message.msg_iovlen; ++i) room += message.msg_iov[i].iov_len;
+  return room;
+}
+
+// Whether a read left something, as the kernel says when it is asked to (TCP_INQ).
+bool LeftMore(msghdr& message, bool filled) {
+  for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
+       part = CMSG_NXTHDR(&message, part)) {
+    if (part->cmsg_level == SOL_TCP && part->cmsg_type == TCP_CM_INQ) {
+      int left = 0;
+      std::memcpy(&left, CMSG_DATA(part), sizeof(left));
+      return left > 0;
+    }
+  }
+  return filled;
+}
+
+// Whether gRPC is to have what was read.
+bool Judge(int descriptor, const Connection& connection, const msghdr& message,
+           std::size_t received) {
+  const bool greeted = connection->greeted();
+  const bool goes_on = connection->OnWire(message.msg_iov, received);
+  if (!greeted && connection->greeted()) {
+    if (const auto random = connection->random()) AllHellos().Add(*random, connection);
+  }
+  // gRPC may have closed it, and another of the process's sockets have the number.
+  return goes_on || !IsOneSocket(descriptor, connection->descriptor());
+}
+
+ssize_t Read(int descriptor, Registered& registered, msghdr* message, int flags) {
+  ReadTurn& turn = registered.turn;
+  if (turn.goes_on() && turn.IsOver(ReadTurn::Clock::now()) &&
+      TellAgain(descriptor, registered.waiting)) {
+    errno = EAGAIN;
+    return -1;
+  }
+  const std::size_t room = Room(*message);
+  const ssize_t received = NextRecvmsg(descriptor, message, flags);
+  if (received <= 0) {
+    turn.Ended();
+    return received;
+  }
+  const auto size = static_cast<std::size_t>(received);
+  const bool filled = size == room;
+  if (LeftMore(*message, filled)) {
+    turn.Read(filled, ReadTurn::Clock::now());
+  } else {
+    turn.Ended();
+  }
+  return Judge(descriptor, registered.connection, *message, size) ? received : 0;
+}
+
 }  // namespace
 
 void Intercept(int descriptor, Connection connection) {
-  Replace(slots[descriptor], new Connection(std::move(connection)));
+  Replace(slots[descriptor], new Registered{.connection = std::move(connection)});
 }
 
 void StopIntercepting(int descriptor, const Connection& connection) {
   Slot& slot = slots[descriptor];
-  const Connection* const registered = slot.connection;
-  if (registered != nullptr && *registered == connection) Replace(slot, nullptr);
+  const Registered* const registered = slot.registered;
+  if (registered != nullptr && registered->connection == connection) Replace(slot, nullptr);
   if (const auto random = connection->tls() ? connection->random() : std::nullopt) {
     AllHellos().Forget(*random, connection);
   }
@@ -129,29 +246,22 @@ void StopIntercepting(int descriptor, const Connection& connection) {
 }  // namespace leasegateway
 
 extern "C" ssize_t recvmsg(int descriptor, msghdr* message, int flags) {
-  using leasegateway::Connection;
-  static auto* const next = leasegateway::Next<ssize_t(int, msghdr*, int)>("recvmsg");
-  const ssize_t received = next(descriptor, message, flags);
-  if (received <= 0 || descriptor >= leasegateway::kMaxDescriptors) return received;
-  leasegateway::Slot& slot = leasegateway::slots[descriptor];
-  if (slot.connection.load(std::memory_order_relaxed) == nullptr) return received;
-  ++slot.readers;
-  bool goes_on = true;
-  if (const Connection* const connection = slot.connection) {
-    const bool greeted = (*connection)->greeted();
-    goes_on = (*connection)->OnWire(message->msg_iov, static_cast<std::size_t>(received));
-    if (!greeted && (*connection)->greeted()) {
-      if (const auto random = (*connection)->random()) {
-        leasegateway::AllHellos().Add(*random, *connection);
-      }
-    }
-    // gRPC may have closed it, and another of the process's sockets have the number.
-    if (!goes_on) {
-      goes_on = !leasegateway::IsOneSocket(descriptor, (*connection)->descriptor());
-    }
+  const leasegateway::Reader reader(descriptor);
+  return reader.registered() == nullptr
+             ? leasegateway::NextRecvmsg(descriptor, message, flags)
+             : leasegateway::Read(descriptor, *reader.registered(), message, flags);
+}
+
+extern "C" int epoll_ctl(int set, int operation, int descriptor, epoll_event* event) noexcept {
+  const int result = leasegateway::NextEpollCtl(set, operation, descriptor, event);
+  if (operation != EPOLL_CTL_ADD || result != 0) return result;
+  const leasegateway::Reader reader(descriptor);
+  if (leasegateway::Registered* const registered = reader.registered()) {
+    registered->waiting.events.store(event->events, std::memory_order_relaxed);
+    registered->waiting.data.store(event->data.u64, std::memory_order_relaxed);
+    registered->waiting.set.store(set, std::memory_order_release);
   }
-  --slot.readers;
-  return goes_on ? received : 0;
+  return result;
 }
 
 extern "C" int SSL_read(SSL* ssl, void* buffer, int size) {
