@@ -4,6 +4,7 @@
 #   deploy/install.sh --tests        and to test
 #   deploy/install.sh --postgres     and a PostgreSQL server, a client and a pooler for trying it out; none is started
 #   deploy/install.sh --bench        and to measure
+#   deploy/install.sh --hostile      and for tests/hostile/run.sh
 #   deploy/install.sh --kubernetes   and for tests/systems/kubernetes.sh
 #   deploy/install.sh --ci           and for .ci/run
 script_name=deploy/install.sh
@@ -26,6 +27,7 @@ postgres="postgresql postgresql-client pgbouncer python3-psycopg2"
 tests="libgtest-dev libgmock-dev python3 python3-grpcio python3-protobuf openssl procps nginx python3-dnslib dnsmasq-base
   squid tinyproxy-bin $postgres"
 bench="nghttp2-client zstd"
+hostile="python3-h2 python3-hpack python3-hyperframe nghttp2-client"
 kubernetes="prometheus python3-yaml"
 # Debian 12's own kubectl is too old for the manifests: tests/systems/kubernetes.sh says so and goes on without.
 if [ "$VERSION_ID" = 13 ] && ! command -v kubectl >/dev/null; then kubernetes="$kubernetes kubernetes-client"; fi
@@ -35,13 +37,14 @@ case "${1:-}" in
   --tests) packages="$packages $tests" ;;
   --postgres) packages="$packages $postgres" ;;
   --bench) packages="$packages $tests $bench" ;;
+  --hostile) packages="$packages $tests $hostile" ;;
   --kubernetes) packages="$packages $tests $kubernetes" ;;
-  --ci) packages="$packages $tests $kubernetes $ci" ;;
-  *) fail "unknown option $1; known: --tests, --postgres, --bench, --kubernetes, --ci" ;;
+  --ci) packages="$packages $tests $hostile $kubernetes $ci" ;;
+  *) fail "unknown option $1; known: --tests, --postgres, --bench, --hostile, --kubernetes, --ci" ;;
 esac
 case "${1:-}" in
   # Some other package than Debian's may bring npm.
-  --bench | --ci) command -v npm >/dev/null || packages="$packages nodejs npm" ;;
+  --bench | --hostile | --ci) command -v npm >/dev/null || packages="$packages nodejs npm" ;;
 esac
 # shellcheck disable=SC2086  # a list of names
 installed=$(dpkg-query -W -f '${Package} ${db:Status-Status}\n' $packages 2>/dev/null || true)

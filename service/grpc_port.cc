@@ -27,15 +27,43 @@ constexpr char kLiveness[] = "liveness";
 // under way look at theirs every 5 s. Calls have until the end of `grace`.
 constexpr std::chrono::seconds kGoodbye{7};
 
+// From a connection's beginning until TLS and the first frame of HTTP/2 have to be there.
+constexpr std::chrono::seconds kHandshakeTimeout{10};
+
+// For calls of reflection and channelz, each of which has a thread to its end; more are refused.
+constexpr int kMaxThreadsOfOwnServices = 64;
+
+// What is read from a connection at once. gRPC's 4 MiB would let one that sends much hold as much,
+// and keep its thread from the others meanwhile.
+constexpr int kMaxReadBytes = 64 << 10;
+
 int Milliseconds(std::chrono::milliseconds value) { return static_cast<int>(value.count()); }
 
-void SetOptions(const Config& config, grpc::ServerBuilder& builder) {
+// What bounds one connection's share of memory. Those of HTTP/2 (streams, metadata) are settings:
+// gRPC 1.51 holds a peer to them once it has acknowledged them, so they bind only who means well;
+// against the others there is the guard.
+void SetLimits(const Config& config, grpc::ServerBuilder& builder) {
   builder.SetMaxReceiveMessageSize(config.max_request_bytes);
   builder.SetMaxSendMessageSize(config.max_response_bytes);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, config.max_streams);
+  builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, config.max_metadata_bytes);
+#ifdef GRPC_ARG_ABSOLUTE_MAX_METADATA_SIZE  // later than 1.51, where the first one is the limit
+  builder.AddChannelArgument(GRPC_ARG_ABSOLUTE_MAX_METADATA_SIZE, config.max_metadata_bytes);
+#endif
+  builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, Milliseconds(kHandshakeTimeout));
+  builder.AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, kMaxReadBytes);
+  // It has no limit: service/rpc/compressed_request.h inflates.
+  builder.AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
+  grpc::ResourceQuota quota("lease-gateway");
+  quota.Resize(kMaxTransportBytes).SetMaxThreads(kMaxThreadsOfOwnServices);
+  builder.SetResourceQuota(quota);
+}
+
+void SetOptions(const Config& config, grpc::ServerBuilder& builder) {
+  SetLimits(config, builder);
   builder.AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, config.channelz ? 1 : 0);
   // Pings that measure the bandwidth would cost hits a tenth of their throughput.
   builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-  builder.SetResourceQuota(grpc::ResourceQuota("lease-gateway").Resize(kMaxTransportBytes));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, Milliseconds(config.keepalive_time));
   builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, Milliseconds(config.keepalive_timeout));
   // Clients behind load balancers ping idle connections; 10 s is the least that gRPC recommends.
@@ -68,6 +96,8 @@ absl::StatusOr<std::unique_ptr<GrpcPort>> GrpcPort::Listen(
       .max_connections_per_peer = static_cast<std::size_t>(config.max_connections_per_peer),
       .trusted_proxies = *std::move(networks)};
   options.max_memory = static_cast<std::uint64_t>(config.max_memory);
+  options.max_streams = static_cast<std::uint32_t>(config.max_streams);
+  options.max_metadata_bytes = static_cast<std::uint32_t>(config.max_metadata_bytes);
   options.tls = !config.tls_cert_file.empty();
   options.user_timeout = config.keepalive_timeout;
   auto guard = ConnectionGuard::Listen(config.listen, options);

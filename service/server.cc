@@ -159,6 +159,8 @@ void Server::MakeService() {
   runtime_->executor = io_->executor();
   runtime_->default_deadline = config_.default_deadline;
   runtime_->log_hits = config_.access_log_hits;
+  runtime_->max_request_bytes = static_cast<std::size_t>(config_.max_request_bytes);
+  runtime_->limit = std::make_shared<CallLimit>(config_.max_calls);
   const CacheEnvironment environment = MakeCacheEnvironment(io_->executor(), PinInMemory);
   search_ = std::make_unique<AvailabilitySearch>(
       environment.now, environment.after,
@@ -203,6 +205,7 @@ void Server::AttachAdmin() {
   sources.cache = [this] { return api_->stats(); };
   sources.search = [this] { return search_->stats(); };
   sources.connections = [this] { return port_->connections(); };
+  sources.calls = [limit = runtime_->limit] { return limit->stats(); };
   sources.watchers = [this] { return watches_->watchers(); };
   sources.leasing = [this] { return recorded_->stats(); };
   journal_->Describe(sources);

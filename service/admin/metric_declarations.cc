@@ -65,6 +65,22 @@ std::vector<MetricDeclaration> CallDeclarations() {
            out.Add({Service(), method}, of.time);
          });
        }},
+      {"lease_gateway_calls",
+       kMetricGauge,
+       "1",
+       {},
+       "Calls under way, without watches and those that memory answers at once",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         if (s.calls_under_way) out.Add({}, s.calls_under_way->calls);
+       }},
+      {"lease_gateway_calls_refused_total",
+       kMetricCounter,
+       "1",
+       {},
+       "Calls that were refused at once, as max_calls were under way",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         if (s.calls_under_way) out.Add({}, static_cast<double>(s.calls_under_way->refused));
+       }},
       {"lease_gateway_watchers",
        kMetricGauge,
        "1",
@@ -136,9 +152,9 @@ std::vector<MetricDeclaration> ProcessDeclarations() {
 const std::vector<MetricDeclaration>& MetricDeclarations() {
   static const auto* const declarations = [] {
     auto* const all = new std::vector<MetricDeclaration>;
-    for (const auto& group :
-         {CallDeclarations, ConnectionDeclarations, UpstreamDeclarations, CacheDeclarations, SharedListDeclarations,
-          LeasingDeclarations, JournalDeclarations, DatabaseDeclarations, ProcessDeclarations}) {
+    for (const auto& group : {CallDeclarations, ConnectionDeclarations, UpstreamDeclarations,
+                              CacheDeclarations, SharedListDeclarations, LeasingDeclarations,
+                              JournalDeclarations, DatabaseDeclarations, ProcessDeclarations}) {
       for (MetricDeclaration& declared : group()) all->push_back(std::move(declared));
     }
     return all;

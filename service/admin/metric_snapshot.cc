@@ -11,6 +11,7 @@ MetricSnapshot TakeSnapshot(const CallMetrics& calls, const std::optional<Metric
                                        sources->upstream->pool(), sources->upstream->budget()};
   snapshot.cache = sources->cache();
   snapshot.search = sources->search();
+  if (sources->calls) snapshot.calls_under_way = sources->calls();
   snapshot.watchers = sources->watchers();
   if (sources->connections) snapshot.connections = sources->connections();
   snapshot.leasing = sources->leasing();

@@ -9,6 +9,7 @@
 
 #include "service/admin/process_stats.h"
 #include "service/guard/connection_guard.h"
+#include "service/rpc/call_limit.h"
 #include "service/rpc/call_metrics.h"
 #include "service/rpc/search.h"
 #include "upstream/availability/caching_lease_api.h"
@@ -36,6 +37,7 @@ struct MetricSources {
   std::shared_ptr<const UpstreamStats> upstream;
   std::function<CachingLeaseApi::Stats()> cache;
   std::function<AvailabilitySearch::Stats()> search;
+  std::function<CallLimit::Stats()> calls;
   std::function<int()> watchers;
   std::function<ConnectionGuard::Stats()> connections;
   std::function<RecordedLeaseApi::Stats()> leasing;
@@ -55,6 +57,7 @@ struct UpstreamSnapshot {
 // One look at all sources, so that the metrics of a scrape fit together.
 struct MetricSnapshot {
   CallMetrics::Totals calls;
+  std::optional<CallLimit::Stats> calls_under_way;
   ProcessStats process;
   std::optional<UpstreamSnapshot> upstream;
   std::optional<CachingLeaseApi::Stats> cache;

@@ -1,15 +1,177 @@
 #include "service/guard/conduct.h"
 
+#include <algorithm>
+#include <utility>
+
 namespace leasegateway {
+namespace {
 
-std::optional<CutReason> Conduct::Read(std::string_view, Clock::time_point) { return {}; }
+// For what one thread writes: no locked instruction.
+template <typename T>
+void Add(std::atomic<T>& counter, T value) {
+  counter.store(counter.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);
+}
 
-std::optional<CutReason> Conduct::Look(Clock::time_point) { return {}; }
+}  // namespace
 
-std::uint64_t Conduct::calls() const { return 0; }
+Conduct::Conduct(Options options)
+    : options_(std::move(options)),
+      header_block_(std::max(kHeaderBlock, 2 * options_.max_metadata_bytes)) {}
 
-std::uint32_t Conduct::unfinished_calls() const { return 0; }
+std::optional<CutReason> Conduct::Read(std::string_view bytes, Clock::time_point now) {
+  Pass(now);
+  if (is_in_request_ && reader_.payload_left() > 0 && !bytes.empty()) Progressed();
+  while (const auto frame = reader_.Next(bytes)) {
+    if (const auto reason = Judge(*frame)) return reason;
+  }
+  return std::nullopt;
+}
 
-std::uint64_t Conduct::unfinished_bytes() const { return 0; }
+void Conduct::Pass(Clock::time_point now) {
+  const auto time = std::chrono::floor<std::chrono::milliseconds>(now - passed_);
+  if (time.count() <= 0) return;
+  passed_ += time;
+  idle_.Pass(time);
+  resets_.Pass(time);
+  const auto since = now - turned_;
+  if (since < kRapid) return;
+  young_above_ = since < 2 * kRapid ? next_young_above_ : last_stream_;
+  next_young_above_ = last_stream_;
+  turned_ = now;
+}
+
+std::optional<CutReason> Conduct::Judge(const FrameHeader& frame) {
+  is_in_request_ = false;
+  const std::uint32_t payload = frame.length / kPayloadBytesAUnit;
+  switch (frame.type) {
+    case FrameType::kData:
+      return OnData(frame);
+    case FrameType::kHeaders:
+      return OnHeaders(frame);
+    case FrameType::kContinuation:
+      return OnContinuation(frame);
+    case FrameType::kResetStream:
+      return OnReset(frame);
+    case FrameType::kWindowUpdate:
+      if (!options_.bytes_sent) return std::nullopt;
+      return SpendIdle(kWindowUpdate + payload);
+    case FrameType::kSettings:
+      is_acknowledged_ |= frame.Has(FrameHeader::kAck);
+      return SpendIdle(kSettings + payload);
+  }
+  return SpendIdle(kFrame + payload);  // PING, PRIORITY, GOAWAY, and those that nobody knows
+}
+
+std::optional<CutReason> Conduct::OnData(const FrameHeader& frame) {
+  if (frame.Has(FrameHeader::kEndStream) && End(frame.stream)) {
+    CameWhole();
+    return std::nullopt;
+  }
+  const auto call = unfinished_.find(frame.stream);
+  if (call == unfinished_.end()) return SpendIdle(kFrame + frame.length / kPayloadBytesAUnit);
+  call->second += frame.length;
+  Add(unfinished_bytes_, std::uint64_t{frame.length});
+  if (unfinished_bytes() > kUnfinishedBytes) return CutReason::kUnfinishedBytes;
+  const std::uint32_t request = frame.length - frame.padding;
+  is_in_request_ = request > 0;
+  if (is_in_request_) Progressed();
+  if (request >= kSmallData) return std::nullopt;
+  return SpendIdle(kFrame - request * kFrame / kSmallData);
+}
+
+std::optional<CutReason> Conduct::OnHeaders(const FrameHeader& frame) {
+  block_bytes_ = frame.length;
+  continuations_ = 0;
+  if (block_bytes_ > header_block_) return CutReason::kHeaderBlock;
+  const bool is_whole = frame.Has(FrameHeader::kEndStream);
+  if (frame.stream <= last_stream_ || frame.stream % 2 == 0) {
+    if (!is_whole || !End(frame.stream)) return SpendIdle(kFrame);
+    CameWhole();  // by trailers
+    return std::nullopt;
+  }
+  last_stream_ = frame.stream;
+  if (++begun_ > kUnacknowledged * options_.max_streams && !is_acknowledged_) {
+    return CutReason::kUnacknowledged;
+  }
+  if (!is_whole) return Begin(frame.stream);
+  CameWhole();
+  return std::nullopt;
+}
+
+std::optional<CutReason> Conduct::OnContinuation(const FrameHeader& frame) {
+  block_bytes_ = std::min(block_bytes_ + frame.length, header_block_ + 1);
+  if (++continuations_ > kContinuations || block_bytes_ > header_block_) {
+    return CutReason::kHeaderBlock;
+  }
+  return SpendIdle(kFrame);
+}
+
+std::optional<CutReason> Conduct::OnReset(const FrameHeader& frame) {
+  std::uint32_t units = kFrame;
+  if (!End(frame.stream)) {
+    if (frame.stream % 2 == 0 || frame.stream > last_stream_) return SpendIdle(kFrame);
+    if (frame.stream <= young_above_) {
+      // One for each call; more of them reset what is no more.
+      return ++late_resets_ <= begun_ ? std::nullopt : SpendIdle(kFrame);
+    }
+    units = 2 * kFrame;  // what it brought as it came whole as well
+  }
+  if (!resets_.Spend(units, options_.bytes_sent)) return CutReason::kRapidResets;
+  return std::nullopt;
+}
+
+std::optional<CutReason> Conduct::Begin(std::uint32_t stream) {
+  unfinished_.emplace(stream, 0);
+  const auto calls = static_cast<std::uint32_t>(unfinished_.size());
+  unfinished_calls_.store(calls, std::memory_order_relaxed);
+  if (calls > options_.max_streams) return CutReason::kUnfinishedCalls;
+  if (calls > kSilentCalls && !are_many_ && options_.bytes_sent) {
+    are_many_ = true;
+    sent_at_many_.store(options_.bytes_sent(), std::memory_order_relaxed);
+  }
+  return std::nullopt;
+}
+
+bool Conduct::End(std::uint32_t stream) {
+  const auto call = unfinished_.find(stream);
+  if (call == unfinished_.end()) return false;
+  Add(unfinished_bytes_, std::uint64_t{0} - call->second);
+  unfinished_.erase(call);
+  unfinished_calls_.store(static_cast<std::uint32_t>(unfinished_.size()),
+                          std::memory_order_relaxed);
+  if (unfinished_.size() <= kSilentCalls / 2) are_many_ = false;
+  return true;
+}
+
+void Conduct::CameWhole() {
+  Add(calls_, std::uint64_t{1});
+  idle_.Earn(kIdleACall);
+  resets_.Earn(kFrame);
+  Progressed();
+}
+
+void Conduct::Progressed() { Add(progress_, std::uint64_t{1}); }
+
+std::optional<CutReason> Conduct::SpendIdle(std::uint32_t units) {
+  if (idle_.Spend(units, options_.bytes_sent)) return std::nullopt;
+  return CutReason::kIdleFrames;
+}
+
+std::optional<CutReason> Conduct::Look(Clock::time_point now) {
+  const Clock::duration time = std::min<Clock::duration>(now - looked_, kLook);
+  looked_ = now;
+  const std::uint64_t progress = progress_.load(std::memory_order_relaxed);
+  const std::uint32_t calls = unfinished_calls();
+  if (std::exchange(progress_seen_, progress) != progress || calls <= kSilentCalls) {
+    silence_ = {};
+    return std::nullopt;
+  }
+  silence_ += time;
+  if (silence_ < kSilence || !options_.bytes_sent) return std::nullopt;
+  const std::uint64_t answered =
+      options_.bytes_sent() - sent_at_many_.load(std::memory_order_relaxed);
+  if (answered >= kAnswer * (calls - kSilentCalls)) return std::nullopt;
+  return CutReason::kUnfinishedCalls;
+}
 
 }  // namespace leasegateway

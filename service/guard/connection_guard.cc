@@ -136,6 +136,9 @@ class ConnectionGuard::Port {
   void Run();
 
   const Options options_;
+  const GuardedConnection::Options guarded_{.tls = options_.tls,
+                                            .max_streams = options_.max_streams,
+                                            .max_metadata_bytes = options_.max_metadata_bytes};
   std::function<void(int)> take_;
   int number_ = 0;
   const std::shared_ptr<GuardedConnection::Together> together_ =
@@ -275,17 +278,16 @@ void ConnectionGuard::Port::Take(int descriptor, const tcp::endpoint& peer) {
     return Refuse(descriptor, peer, *why);
   }
   const int own = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-  if (own < 0 || descriptor >= kMaxDescriptors) {
-    if (own >= 0) close(own);
-    peers_.Ended(peer.address(), Clock::now());
-    return Refuse(descriptor, peer, Refusal::kMaxConnections);
-  }
-  auto connection = std::make_shared<GuardedConnection>(own, peer, options_.tls, together_);
+  auto connection = std::make_shared<GuardedConnection>(own, peer, guarded_, together_);
   // Edge-triggered and without an event but the end, which epoll always tells: data wakes nobody.
   epoll_event event{};
   event.events = EPOLLET;
   event.data.ptr = connection.get();
-  epoll_ctl(ends_.native_handle(), EPOLL_CTL_ADD, own, &event);
+  if (descriptor >= kMaxDescriptors ||
+      epoll_ctl(ends_.native_handle(), EPOLL_CTL_ADD, own, &event) != 0) {
+    peers_.Ended(peer.address(), Clock::now());
+    return Refuse(descriptor, peer, Refusal::kMaxConnections);
+  }
   Intercept(descriptor, connection);
   auto* const raw = connection.get();
   connections_.emplace(raw, Guarded{std::move(connection), descriptor});

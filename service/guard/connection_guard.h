@@ -21,8 +21,10 @@ class ConnectionGuard {
  public:
   struct Options {
     PeerLedger::Options peers;
-    std::uint64_t max_memory = 0;  // bytes; 0: the container's limit
-    bool tls = false;              // gRPC decrypts what comes
+    std::uint64_t max_memory = 0;                 // bytes; 0: the container's limit
+    bool tls = false;                             // gRPC decrypts what comes
+    std::uint32_t max_streams = 1'000;            // that gRPC announces
+    std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
     // What has been sent and not been confirmed for so long ends a connection.
     std::chrono::milliseconds user_timeout{20'000};
   };

@@ -14,11 +14,12 @@ enum class CutReason {
   kUnfinishedBytes,  // requests that are kept half-sent
   kEmptyRecords,     // TLS that carries nothing
   kMemory,           // it costs most of a memory that is nearly used up
+  kUnacknowledged,   // many calls, and what they may be at most not acknowledged
 };
-inline constexpr std::size_t kCutReasons = 7;
+inline constexpr std::size_t kCutReasons = 8;
 inline constexpr const char* kCutReasonNames[kCutReasons] = {
     "idle_frames",      "header_block",  "rapid_resets", "unfinished_calls",
-    "unfinished_bytes", "empty_records", "memory"};
+    "unfinished_bytes", "empty_records", "memory",       "unacknowledged"};
 
 }  // namespace leasegateway
 

@@ -26,24 +26,50 @@ constexpr std::uint64_t kWireAhead = 8 << 20;
 constexpr std::size_t kRandomAt = 5 + 4 + 2;
 constexpr unsigned char kHandshakeRecord = 22;
 
-// Whether this side has neither closed it nor shut it down.
-bool IsOpen(int descriptor) {
-  tcp_info info;
+// TCP's states (RFC 9293), as Linux numbers them.
+constexpr int kEstablished = 1;
+constexpr int kCloseWait = 8;
+
+// The beginning of Linux's tcp_info, of which the C library's has less.
+struct TcpInfo {
+  std::uint8_t state;
+  std::uint8_t others[103];
+  std::uint64_t pacing_rates[2];
+  std::uint64_t bytes_acked;
+};
+
+// All zero when the kernel doesn't tell.
+TcpInfo InfoOf(int descriptor) {
+  TcpInfo info{};
   socklen_t size = sizeof(info);
-  return getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size) != 0 ||
-         info.tcpi_state == TCP_ESTABLISHED || info.tcpi_state == TCP_CLOSE_WAIT;
+  getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size);
+  return info;
+}
+
+std::uint64_t BytesSent(int descriptor) { return InfoOf(descriptor).bytes_acked; }
+
+// Whether this side has neither closed it nor shut it down, as far as the kernel tells.
+bool IsOpen(int descriptor) {
+  const int state = InfoOf(descriptor).state;
+  return state == 0 || state == kEstablished || state == kCloseWait;
 }
 
 }  // namespace
 
-GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer, bool tls,
-                                     std::shared_ptr<Together> together)
-    : descriptor_(descriptor), peer_(std::move(peer)), tls_(tls), together_(std::move(together)) {}
+GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer,
+                                     const Options& options, std::shared_ptr<Together> together)
+    : descriptor_(descriptor),
+      peer_(std::move(peer)),
+      tls_(options.tls),
+      together_(std::move(together)),
+      conduct_({.max_streams = options.max_streams,
+                .max_metadata_bytes = options.max_metadata_bytes,
+                .bytes_sent = [descriptor] { return BytesSent(descriptor); }}) {}
 
 GuardedConnection::~GuardedConnection() {
   together_->unfinished_calls -= counted_unfinished_;
   if (counted_unfinished_ > kManyUnfinished) --together_->suspects;
-  close(descriptor_);
+  if (descriptor_ >= 0) close(descriptor_);
 }
 
 bool GuardedConnection::OnWire(const iovec* parts, std::size_t size) {
@@ -59,11 +85,7 @@ bool GuardedConnection::OnWire(const iovec* parts, std::size_t size) {
     }
   }
   if (tls_) {
-    std::uint64_t plain = 0;
-    {
-      const std::lock_guard lock(mutex_);
-      plain = plain_bytes_;
-    }
+    const std::uint64_t plain = plain_bytes_.load(std::memory_order_relaxed);
     if (before > kWireAhead + kWireOverhead * plain) Cut(CutReason::kEmptyRecords);
     return !cut();
   }
@@ -78,16 +100,10 @@ bool GuardedConnection::OnWire(const iovec* parts, std::size_t size) {
 bool GuardedConnection::OnPlain(std::string_view bytes) { return !cut() && Judge(bytes); }
 
 bool GuardedConnection::Judge(std::string_view bytes) {
-  std::optional<CutReason> reason;
-  bool many = false;
-  {
-    const std::lock_guard lock(mutex_);
-    plain_bytes_ += bytes.size();
-    reason = conduct_.Read(bytes, Conduct::Clock::now());
-    CountUnfinished();
-    many = counted_unfinished_ > kManyUnfinished;
-  }
-  if (!reason && many && together_->unfinished_calls > kMaxUnfinished) {
+  plain_bytes_.fetch_add(bytes.size(), std::memory_order_relaxed);
+  std::optional<CutReason> reason = conduct_.Read(bytes, Conduct::Clock::now());
+  CountUnfinished();
+  if (!reason && suspect() && together_->unfinished_calls > kMaxUnfinished) {
     reason = CutReason::kUnfinishedCalls;
   }
   if (reason) Cut(*reason);
@@ -95,12 +111,7 @@ bool GuardedConnection::Judge(std::string_view bytes) {
 }
 
 void GuardedConnection::Look() {
-  std::optional<CutReason> reason;
-  {
-    const std::lock_guard lock(mutex_);
-    reason = conduct_.Look(Conduct::Clock::now());
-  }
-  if (reason) Cut(*reason);
+  if (const auto reason = conduct_.Look(Conduct::Clock::now())) Cut(*reason);
 }
 
 bool GuardedConnection::suspect() const { return conduct_.unfinished_calls() > kManyUnfinished; }

@@ -30,8 +30,13 @@ class GuardedConnection {
   // The random of a TLS ClientHello (RFC 8446, 4.1.2), by which OpenSSL's object is known again.
   using Random = std::array<unsigned char, 32>;
 
-  // Owns `descriptor`.
-  GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer, bool tls,
+  struct Options {
+    bool tls = false;
+    std::uint32_t max_streams = 1'000;            // that gRPC announces
+    std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
+  };
+  // Owns `descriptor`; -1: none.
+  GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer, const Options& options,
                     std::shared_ptr<Together> together);
   ~GuardedConnection();
   GuardedConnection(const GuardedConnection&) = delete;
@@ -72,10 +77,10 @@ class GuardedConnection {
   const std::shared_ptr<Together> together_;
   std::atomic<int> cut_{-1};  // a CutReason
   std::atomic<std::uint64_t> wire_bytes_{0};
-  mutable std::mutex mutex_;  // of what follows, held briefly and hardly ever waited for
+  std::atomic<std::uint64_t> plain_bytes_{0};
   Conduct conduct_;
-  std::uint64_t plain_bytes_ = 0;
-  std::uint32_t counted_unfinished_ = 0;   // in together_
+  std::uint32_t counted_unfinished_ = 0;   // in together_; the reading thread's
+  mutable std::mutex mutex_;               // of what follows
   std::array<unsigned char, 43> hello_{};  // the beginning of the wire
   std::size_t hello_size_ = 0;
 };

@@ -12,6 +12,7 @@
 #include "service/process/logging.h"
 #include "service/process/tls.h"
 #include "upstream/upstream_error.h"
+#include "service/rpc/compressed_request.h"  // TEMP
 
 namespace leasegateway {
 namespace {
@@ -103,7 +104,8 @@ void LogCall(const grpc::ServerContextBase& server_context, Method method,
 void AddPushback(grpc::ServerContextBase& server_context, const absl::Status& status,
                  bool may_be_repeated) {
   if (status.ok()) return;
-  if (status.code() == absl::StatusCode::kAborted || !may_be_repeated) {
+  if (status.code() == absl::StatusCode::kAborted || !may_be_repeated ||
+      ReasonOf(status) == reason::kRequestTooLarge) {
     server_context.AddTrailingMetadata(kPushback, "-1");
   } else if (const auto delay = RetryDelayOf(status)) {
     server_context.AddTrailingMetadata(kPushback, absl::StrCat(delay->count()));

@@ -32,8 +32,8 @@ void LogCall(const grpc::ServerContextBase& server_context, Method method,
              std::chrono::steady_clock::time_point started, int sampled = 1);
 
 // Tells a client with a retry policy when to try again (gRFC A6, `grpc-retry-pushback-ms`): after
-// RetryInfo's delay; never, where the call may have been done, or the gateway could not tell that
-// it is the same one.
+// RetryInfo's delay; never, where the call may have been done, the gateway could not tell that it
+// is the same one, or the request will be too large again.
 void AddPushback(grpc::ServerContextBase& server_context, const absl::Status& status,
                  bool may_be_repeated = true);
 

@@ -23,11 +23,6 @@ using grpc::ServerUnaryReactor;
 
 namespace {
 
-absl::Status UnreadableError() {
-  return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidRequest,
-                   "the request is no message of this method");
-}
-
 // The attempt before may have been carried out by a gateway that then died.
 absl::Status RepeatedUnnamedError() {
   return MakeError(absl::StatusCode::kAborted, reason::kOutcomeUnknown,
@@ -104,7 +99,8 @@ ServerUnaryReactor* LeaseService::Start(CallbackServerContext* context, Method m
                                         const ByteBuffer* bytes, ByteBuffer* response) {
   const auto messages = std::make_shared<Messages<Request, Response>>();
   const Request& request = messages->request;
-  if (!Parse(*bytes, &messages->request)) return Unreadable(context, method);
+  const absl::Status read = Parse(*bytes, runtime_.max_request_bytes, &messages->request);
+  if (!read.ok()) return Fail(context, method, read);
   UnaryCall::Description description;
   description.method = method;
   description.may_be_repeated = !IsUnnamed(request);
@@ -136,10 +132,6 @@ ServerUnaryReactor* LeaseService::Fail(CallbackServerContext* context, Method me
                                        absl::Status status) {
   UnaryCall::Description description{.method = method, .valid = std::move(status)};
   return UnaryCall::Start(runtime_, context, std::move(description), nullptr);
-}
-
-ServerUnaryReactor* LeaseService::Unreadable(CallbackServerContext* context, Method method) {
-  return Fail(context, method, UnreadableError());
 }
 
 ByteBuffer LeaseService::Searched(const AvailabilitySearch::Query& query,
@@ -200,7 +192,8 @@ ServerUnaryReactor* LeaseService::ListAvailableNumbers(CallbackServerContext* co
   constexpr Method kMethod = Method::kListAvailableNumbers;
   const auto started = std::chrono::steady_clock::now();
   v1::ListAvailableNumbersRequest request;
-  if (!Parse(*bytes, &request)) return Unreadable(context, kMethod);
+  const absl::Status read = Parse(*bytes, runtime_.max_request_bytes, &request);
+  if (!read.ok()) return Fail(context, kMethod, read);
   const auto max_staleness = MaxStalenessOf(request);
   const bool plain = !request.has_filter() && request.order_by().empty() &&
                      request.page_size() == 0 && request.page_token().empty();
@@ -248,7 +241,8 @@ ServerUnaryReactor* LeaseService::GetNumber(CallbackServerContext* context, cons
   constexpr Method kMethod = Method::kGetNumber;
   const auto started = std::chrono::steady_clock::now();
   v1::GetNumberRequest request;
-  if (!Parse(*bytes, &request)) return Unreadable(context, kMethod);
+  const absl::Status read = Parse(*bytes, runtime_.max_request_bytes, &request);
+  if (!read.ok()) return Fail(context, kMethod, read);
   // Memory has valid numbers only, so most hits need no validation.
   const auto missing = MissingOf(*context, request);
   if (!missing.ok()) return Fail(context, kMethod, missing.status());
@@ -274,7 +268,8 @@ ServerUnaryReactor* LeaseService::ListLeases(CallbackServerContext* context,
   constexpr Method kMethod = Method::kListLeases;
   const auto started = std::chrono::steady_clock::now();
   v1::ListLeasesRequest request;
-  if (!Parse(*bytes, &request)) return Unreadable(context, kMethod);
+  const absl::Status read = Parse(*bytes, runtime_.max_request_bytes, &request);
+  if (!read.ok()) return Fail(context, kMethod, read);
   const absl::Status valid = Validate(request);
   if (!valid.ok()) return Fail(context, kMethod, valid);
   const auto missing = MissingOf(*context, request);
@@ -292,7 +287,8 @@ ServerUnaryReactor* LeaseService::ListLeases(CallbackServerContext* context,
 grpc::ServerWriteReactor<ByteBuffer>* LeaseService::WatchAvailability(
     CallbackServerContext* context, const ByteBuffer* bytes) {
   v1::WatchAvailabilityRequest request;
-  absl::Status valid = Parse(*bytes, &request) ? Validate(request) : UnreadableError();
+  absl::Status valid = Parse(*bytes, runtime_.max_request_bytes, &request);
+  if (valid.ok()) valid = Validate(request);
   const auto missing = MissingOf(*context, request);
   if (valid.ok()) valid = missing.status();
   return watches_.Watch(context, std::move(request), missing.ok() ? *missing : std::nullopt,

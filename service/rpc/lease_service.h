@@ -123,7 +123,6 @@ class LeaseService final : public RawMethodsOfLeaseService {
   ServerUnaryReactor* Hit(CallbackServerContext* context, Method method, const BytesAnswer& hit,
                           std::chrono::steady_clock::time_point started, ByteBuffer* response);
   ServerUnaryReactor* Fail(CallbackServerContext* context, Method method, absl::Status status);
-  ServerUnaryReactor* Unreadable(CallbackServerContext* context, Method method);
 
   boost::asio::awaitable<absl::Status> FindNumbers(CallContext call, Missing missing, bool plain,
                                                    const AvailabilitySearch::Query& query,

@@ -9,27 +9,42 @@
 #include <boost/uuid/random_generator.hpp>
 #include <boost/uuid/uuid_io.hpp>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <type_traits>
 
+#include "absl/status/status.h"
 #include "absl/strings/ascii.h"
 #include "leasegateway/v1/lease_service.pb.h"
+#include "service/rpc/compressed_request.h"
 #include "service/rpc/formats.h"
 #include "upstream/availability/caching_lease_api.h"
+#include "upstream/upstream_error.h"
 
 namespace leasegateway {
 
-// A request as it came over the wire. False: it is not one.
+inline absl::Status UnreadableError() {
+  return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidRequest,
+                   "the request is no message of this method");
+}
+
+// Reads a request as it came over the wire. INVALID_ARGUMENT, INVALID_REQUEST: it is not one;
+// otherwise it fails as Inflate does.
 template <typename Request>
-bool Parse(const grpc::ByteBuffer& bytes, Request* request) {
+absl::Status Parse(const grpc::ByteBuffer& bytes, std::size_t most_inflated, Request* request) {
   grpc::Slice slice;
-  if (bytes.TrySingleSlice(&slice).ok()) {
-    return request->ParseFromArray(slice.begin(), static_cast<int>(slice.size()));
+  if (bytes.TrySingleSlice(&slice).ok()) {  // as most come, and not compressed
+    const bool read = request->ParseFromArray(slice.begin(), static_cast<int>(slice.size()));
+    return read ? absl::OkStatus() : UnreadableError();
   }
   grpc::ByteBuffer copy(bytes);
-  return grpc::SerializationTraits<Request>::Deserialize(&copy, request).ok();
+  absl::Status status = Inflate(grpc::internal::GrpcByteBufferPeer::Inside(&copy), most_inflated);
+  if (status.ok() && !grpc::SerializationTraits<Request>::Deserialize(&copy, request).ok()) {
+    status = UnreadableError();
+  }
+  return status;
 }
 
 // Whether it would spend or give up, and has no name by which it could be known again.

@@ -49,6 +49,7 @@ struct UnaryCall::Coroutine {
 UnaryCall::UnaryCall(const CallRuntime& runtime, grpc::CallbackServerContext* server_context,
                      Description description)
     : metrics_(*runtime.metrics),
+      limit_(*runtime.limit),
       server_context_(server_context),
       description_(std::move(description)),
       started_(Clock::now()) {
@@ -68,8 +69,13 @@ grpc::ServerUnaryReactor* UnaryCall::Start(const CallRuntime& runtime,
   context.trace = TraceOf(*server_context);
   context.max_staleness = call->description_.max_staleness;
   call->coroutine_ = std::make_shared<Coroutine>(runtime.executor);
-  if (!call->description_.valid.ok()) {
-    call->End(call->description_.valid, context);
+  absl::Status begun = call->description_.valid;
+  if (begun.ok()) {
+    begun = call->limit_.Enter();
+    call->entered_ = begun.ok();
+  }
+  if (!begun.ok()) {
+    call->End(std::move(begun), context);
     return call;
   }
   const auto coroutine = call->coroutine_;
@@ -151,6 +157,7 @@ void UnaryCall::OnCancel() {
 }
 
 void UnaryCall::End(absl::Status status, const CallContext& context) {
+  if (entered_) limit_.Leave();
   if (!status.ok() && !context.request_id.empty()) {
     AddMetadata(status, "request_id", context.request_id);
   }

@@ -21,7 +21,8 @@ namespace leasegateway {
 // The one bridge between a gRPC reactor and a coroutine. gRPC deletes it after OnDone. The
 // coroutine runs on a strand of its own; a cancellation by the caller, or the passing of its
 // deadline, is posted to that strand as a terminal cancellation. The call ends in exactly one
-// Finish, whose status carries the details, and leaves one line in the access log.
+// Finish, whose status carries the details, and leaves one line in the access log. From its start
+// to its end it counts as under way; one that begins when there are too many ends at once.
 class UnaryCall final : public grpc::ServerUnaryReactor {
  public:
   // What the call does. `request` and `response` of the RPC live until it ends.
@@ -56,9 +57,11 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   void End(absl::Status status, const CallContext& context);
 
   CallMetrics& metrics_;
+  CallLimit& limit_;
   grpc::CallbackServerContext* const server_context_;
   const Description description_;
   const std::chrono::steady_clock::time_point started_;
+  bool entered_ = false;  // it counts as under way
   // Shared with what is posted to the strand, which may run after the reactor is gone.
   std::shared_ptr<Coroutine> coroutine_;
 };

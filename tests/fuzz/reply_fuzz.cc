@@ -19,10 +19,10 @@
 #include <string>
 #include <string_view>
 
+#include "upstream/inflater.h"
 #include "upstream/provider/conditional.h"
 #include "upstream/provider/http_error.h"
 #include "upstream/provider/whose_answer.h"
-#include "upstream/transport/gzip_inflater.h"
 #include "upstream/transport/padded_text.h"
 #include "upstream/transport/reply_body.h"
 #include "upstream/upstream_error.h"
@@ -31,7 +31,7 @@ namespace {
 
 namespace beast = boost::beast;
 namespace http = boost::beast::http;
-using leasegateway::GzipInflater;
+using leasegateway::Inflater;
 using leasegateway::PaddedText;
 using leasegateway::ReplyBody;
 
@@ -63,25 +63,25 @@ void CheckPadding(const PaddedText& text) {
 }
 
 struct Inflated {
-  GzipInflater::Outcome outcome = GzipInflater::Outcome::kOk;
+  Inflater::Outcome outcome = Inflater::Outcome::kOk;
   std::string text;
   friend bool operator==(const Inflated&, const Inflated&) = default;
 };
 Inflated Inflate(std::string_view bytes, std::size_t piece, std::size_t limit) {
-  GzipInflater inflater(limit);
+  Inflater inflater(Inflater::Format::kGzip, limit);
   PaddedText text;
   Inflated inflated;
-  while (!bytes.empty() && inflated.outcome == GzipInflater::Outcome::kOk) {
+  while (!bytes.empty() && inflated.outcome == Inflater::Outcome::kOk) {
     inflated.outcome = inflater.Put(bytes.substr(0, piece), text);
     bytes.remove_prefix(std::min(piece, bytes.size()));
   }
-  if (inflated.outcome == GzipInflater::Outcome::kOk) inflated.outcome = inflater.Finish();
-  if (inflated.outcome == GzipInflater::Outcome::kCorrupt) Demand(!inflater.problem().empty());
+  if (inflated.outcome == Inflater::Outcome::kOk) inflated.outcome = inflater.Finish();
+  if (inflated.outcome == Inflater::Outcome::kCorrupt) Demand(!inflater.problem().empty());
   Demand(text.size() <= limit + 1);
-  Demand((text.size() > limit) == (inflated.outcome == GzipInflater::Outcome::kTooLarge));
+  Demand((text.size() > limit) == (inflated.outcome == Inflater::Outcome::kTooLarge));
   CheckPadding(text);
   // What is broken may have been given out or not when that is found.
-  if (inflated.outcome == GzipInflater::Outcome::kOk) inflated.text = text.view();
+  if (inflated.outcome == Inflater::Outcome::kOk) inflated.text = text.view();
   return inflated;
 }
 
@@ -91,15 +91,15 @@ void CheckInflater(std::string_view bytes, std::size_t piece) {
   Demand(whole == Inflate(bytes, piece, kLimit));
   const std::string gzip = Gzip(bytes);
   Demand(Inflate(gzip, piece, bytes.size()) ==
-         Inflated{GzipInflater::Outcome::kOk, std::string(bytes)});
+         Inflated{Inflater::Outcome::kOk, std::string(bytes)});
   if (!bytes.empty()) {
     for (const std::size_t limit : {bytes.size() - 1, bytes.size() / 2}) {
-      Demand(Inflate(gzip, piece, limit).outcome == GzipInflater::Outcome::kTooLarge);
+      Demand(Inflate(gzip, piece, limit).outcome == Inflater::Outcome::kTooLarge);
     }
   }
   Demand(Inflate(gzip.substr(0, gzip.size() - 1), piece, bytes.size()).outcome ==
-         GzipInflater::Outcome::kCutOff);
-  Demand(Inflate(gzip + "\n", piece, bytes.size()).outcome == GzipInflater::Outcome::kTrailing);
+         Inflater::Outcome::kCutOff);
+  Demand(Inflate(gzip + "\n", piece, bytes.size()).outcome == Inflater::Outcome::kTrailing);
 }
 
 // What goes out is one request with these fields and no others.

@@ -22,7 +22,7 @@ ERRORS = "proto/README.md"
 REASONS = "upstream/upstream_error.h"
 
 # The folders that have a README: those of CMakeLists.txt, not the rooms further below.
-FOLDERS = ["proto", "service", "deploy", "tests", "tests/bench"] + [
+FOLDERS = ["proto", "service", "deploy", "tests", "tests/bench", "tests/hostile"] + [
     room for room in includes.ROOMS
     if room.startswith("upstream") and room.count("/") < 2 and os.path.isdir(os.path.join(ROOT, room))]
 

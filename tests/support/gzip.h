@@ -10,10 +10,10 @@
 
 namespace leasegateway {
 
-// One member of a gzip file (RFC 1952).
-inline std::string Gzip(std::string_view text, int level = Z_DEFAULT_COMPRESSION) {
+// `bits`: as deflateInit2 has them.
+inline std::string Deflate(std::string_view text, int bits, int level) {
   z_stream stream{};
-  EXPECT_EQ(deflateInit2(&stream, level, Z_DEFLATED, MAX_WBITS + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+  EXPECT_EQ(deflateInit2(&stream, level, Z_DEFLATED, bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
   std::string out(deflateBound(&stream, text.size()), '\0');
   stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(text.data()));
   stream.avail_in = static_cast<uInt>(text.size());
@@ -24,6 +24,38 @@ inline std::string Gzip(std::string_view text, int level = Z_DEFAULT_COMPRESSION
   deflateEnd(&stream);
   return out;
 }
+
+// One member of a gzip file (RFC 1952).
+inline std::string Gzip(std::string_view text, int level = Z_DEFAULT_COMPRESSION) {
+  return Deflate(text, MAX_WBITS + 16, level);
+}
+
+// A zlib stream (RFC 1950), which gRPC and HTTP call deflate.
+inline std::string Zlib(std::string_view text, int level = Z_DEFAULT_COMPRESSION) {
+  return Deflate(text, MAX_WBITS, level);
+}
+
+// So many zeros, which it never has in memory.
+inline std::string BombOf(std::size_t zeros, int bits) {
+  z_stream stream{};
+  EXPECT_EQ(deflateInit2(&stream, 9, Z_DEFLATED, bits, 8, Z_DEFAULT_STRATEGY), Z_OK);
+  std::string piece(1 << 20, '\0');
+  std::string out(zeros / 512 + 1'024, '\0');
+  stream.next_out = reinterpret_cast<Bytef*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  while (zeros > 0) {
+    const std::size_t size = zeros < piece.size() ? zeros : piece.size();
+    stream.next_in = reinterpret_cast<Bytef*>(piece.data());
+    stream.avail_in = static_cast<uInt>(size);
+    zeros -= size;
+    EXPECT_EQ(deflate(&stream, zeros > 0 ? Z_NO_FLUSH : Z_FINISH), zeros > 0 ? Z_OK : Z_STREAM_END);
+  }
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  return out;
+}
+inline std::string GzipBomb(std::size_t zeros) { return BombOf(zeros, MAX_WBITS + 16); }
+inline std::string ZlibBomb(std::size_t zeros) { return BombOf(zeros, MAX_WBITS); }
 
 // The text of one member; what is none is a failure.
 inline std::string Gunzip(std::string_view bytes, std::size_t longest = 1 << 20) {

@@ -48,8 +48,8 @@ std::string Quoted(std::string text) {
   return text;
 }
 
-std::string WordsFor(GzipInflater::Outcome outcome, const GzipInflater& inflater) {
-  using Outcome = GzipInflater::Outcome;
+std::string WordsFor(Inflater::Outcome outcome, const Inflater& inflater) {
+  using Outcome = Inflater::Outcome;
   switch (outcome) {
     case Outcome::kCorrupt:
       return absl::StrCat("its gzip is broken: ", inflater.problem());
@@ -78,7 +78,7 @@ void ReplyBody::reader::init(const boost::optional<std::uint64_t>& length,
     error = Unreadable();
     return;
   }
-  if (is_gzip) inflater_.emplace(body_.limit);
+  if (is_gzip) inflater_.emplace(Inflater::Format::kGzip, body_.limit);
   if (!length) return;
   const std::uint64_t guessed =
       is_gzip ? std::min(kGuessedRatio * *length, kMostReserved) : *length;
@@ -93,9 +93,9 @@ void ReplyBody::reader::Take(std::string_view bytes, beast::error_code& error) {
     body_.text.Append(bytes);
     return;
   }
-  const GzipInflater::Outcome outcome = inflater_->Put(bytes, body_.text);
-  if (outcome == GzipInflater::Outcome::kOk) return;
-  if (outcome == GzipInflater::Outcome::kTooLarge) {
+  const Inflater::Outcome outcome = inflater_->Put(bytes, body_.text);
+  if (outcome == Inflater::Outcome::kOk) return;
+  if (outcome == Inflater::Outcome::kTooLarge) {
     error = http::error::body_limit;
     return;
   }
@@ -106,8 +106,8 @@ void ReplyBody::reader::Take(std::string_view bytes, beast::error_code& error) {
 void ReplyBody::reader::finish(beast::error_code& error) {
   error = {};
   if (!inflater_) return;
-  const GzipInflater::Outcome outcome = inflater_->Finish();
-  if (outcome == GzipInflater::Outcome::kOk) return;
+  const Inflater::Outcome outcome = inflater_->Finish();
+  if (outcome == Inflater::Outcome::kOk) return;
   body_.problem = WordsFor(outcome, *inflater_);
   error = Unreadable();
 }

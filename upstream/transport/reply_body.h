@@ -13,7 +13,7 @@
 #include <string>
 #include <string_view>
 
-#include "upstream/transport/gzip_inflater.h"
+#include "upstream/inflater.h"
 #include "upstream/transport/padded_text.h"
 
 namespace leasegateway {
@@ -58,7 +58,7 @@ struct ReplyBody {
 
     const Header& header_;
     value_type& body_;
-    std::optional<GzipInflater> inflater_;
+    std::optional<Inflater> inflater_;
   };
 };
 

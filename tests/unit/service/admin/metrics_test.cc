@@ -62,6 +62,8 @@ MetricSources Sources() {
   sources.search = [] {
     return AvailabilitySearch::Stats{.snapshots = 8, .bytes = 9, .evicted = 10};
   };
+  sources.calls = [] { return CallLimit::Stats{.calls = 35, .refused = 36}; };
+  sources.connections = [] { return ConnectionGuard::Stats(); };
   sources.watchers = [] { return 7; };
   sources.journal = [] { return SqliteJournal::Stats(); };
   sources.leasing = [] {
@@ -114,6 +116,8 @@ TEST(MetricsTest, EveryDeclaredMetricIsInTheText) {
                          "(\\{[^\n]*\\})? [0-9.e+-]+\n")))
         << metric.name << " has no sample";
   }
+  EXPECT_THAT(text, HasSubstr("lease_gateway_calls 35\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_calls_refused_total 36\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_connections{state=\"used\"} 3\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"full\"} 16\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"resumed\"} 17\n"));

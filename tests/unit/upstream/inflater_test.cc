@@ -1,4 +1,4 @@
-#include "upstream/transport/gzip_inflater.h"
+#include "upstream/inflater.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,8 @@
 
 namespace leasegateway {
 
-using Outcome = GzipInflater::Outcome;
+using Outcome = Inflater::Outcome;
+using Format = Inflater::Format;
 
 void PrintTo(Outcome outcome, std::ostream* out) {
   constexpr const char* kNames[] = {"ok", "too large", "corrupt", "cut off", "trailing"};
@@ -27,10 +28,27 @@ struct Inflated {
   std::size_t taken = 0;  // bytes of the pieces that were put
 };
 
+// A text that gives no more room than it is asked for.
+class Text {
+ public:
+  char* MakeRoom(std::size_t wanted) {
+    bytes_.resize(size_ + wanted);
+    return bytes_.data() + size_;
+  }
+  std::size_t room() const { return bytes_.size() - size_; }
+  void Extend(std::size_t written) { size_ += written; }
+  std::string_view view() const { return std::string_view(bytes_).substr(0, size_); }
+
+ private:
+  std::string bytes_;
+  std::size_t size_ = 0;
+};
+
 // In pieces of `step` bytes.
-Inflated Inflate(std::string_view bytes, std::size_t limit = 1 << 20, std::size_t step = 1 << 14) {
-  GzipInflater inflater(limit);
-  PaddedText text;
+Inflated Inflate(std::string_view bytes, std::size_t limit = 1 << 20, std::size_t step = 1 << 14,
+                 Format format = Format::kGzip) {
+  Inflater inflater(format, limit);
+  Text text;
   Inflated result;
   for (std::size_t at = 0; at < bytes.size() && result.outcome == Outcome::kOk; at += step) {
     const std::string_view piece = bytes.substr(at, step);
@@ -51,7 +69,7 @@ std::string Json() {
   return json + "null]";
 }
 
-TEST(GzipInflaterTest, WhatComesInAnyPiecesComesOutWhole) {
+TEST(InflaterTest, WhatComesInAnyPiecesComesOutWhole) {
   const std::string text = Json();
   for (const int level : {0, 1, 9}) {
     const std::string bytes = Gzip(text, level);
@@ -64,7 +82,7 @@ TEST(GzipInflaterTest, WhatComesInAnyPiecesComesOutWhole) {
 }
 
 // RFC 1952, 2.2.
-TEST(GzipInflaterTest, MembersFollowEachOther) {
+TEST(InflaterTest, MembersFollowEachOther) {
   const std::string bytes = Gzip("one") + Gzip("") + Gzip(", two") + Gzip(", three");
   for (const std::size_t step : {1u, 5u, 1'000u}) {
     const Inflated inflated = Inflate(bytes, 1 << 20, step);
@@ -73,13 +91,13 @@ TEST(GzipInflaterTest, MembersFollowEachOther) {
   }
 }
 
-TEST(GzipInflaterTest, NoBytesAreNoText) {
+TEST(InflaterTest, NoBytesAreNoText) {
   const Inflated inflated = Inflate("");
   EXPECT_EQ(inflated.outcome, Outcome::kOk);
   EXPECT_EQ(inflated.text, "");
 }
 
-TEST(GzipInflaterTest, OneThatIsCutOffAnywhereIsCutOff) {
+TEST(InflaterTest, OneThatIsCutOffAnywhereIsCutOff) {
   const std::string bytes = Gzip("one") + Gzip("two and something more");
   const std::size_t first = Gzip("one").size();
   for (std::size_t size = 1; size < bytes.size(); ++size) {
@@ -88,7 +106,7 @@ TEST(GzipInflaterTest, OneThatIsCutOffAnywhereIsCutOff) {
   }
 }
 
-TEST(GzipInflaterTest, ChecksumAndLengthHaveToBeRight) {
+TEST(InflaterTest, ChecksumAndLengthHaveToBeRight) {
   const std::string bytes = Gzip("some text");
   for (const std::size_t from_end : {1u, 4u, 5u, 8u}) {
     std::string wrong = bytes;
@@ -99,14 +117,14 @@ TEST(GzipInflaterTest, ChecksumAndLengthHaveToBeRight) {
   }
 }
 
-TEST(GzipInflaterTest, WhatIsNoGzipIsCorrupt) {
+TEST(InflaterTest, WhatIsNoGzipIsCorrupt) {
   EXPECT_EQ(Inflate(R"({"id": "req_1"})").outcome, Outcome::kCorrupt);
   std::string deflated = Gzip("some text");
   deflated.erase(0, 10);  // its header
   EXPECT_EQ(Inflate(deflated).outcome, Outcome::kCorrupt);
 }
 
-TEST(GzipInflaterTest, WhatFollowsAMemberIsAnotherOne) {
+TEST(InflaterTest, WhatFollowsAMemberIsAnotherOne) {
   for (const std::string& more : {std::string("\n"), std::string("{}"), std::string(4, '\0')}) {
     EXPECT_EQ(Inflate(Gzip("text") + more).outcome, Outcome::kTrailing);
   }
@@ -114,7 +132,7 @@ TEST(GzipInflaterTest, WhatFollowsAMemberIsAnotherOne) {
   EXPECT_EQ(Inflate(Gzip("text") + "\x1fno member").outcome, Outcome::kCorrupt);
 }
 
-TEST(GzipInflaterTest, LimitIsOfWhatComesOut) {
+TEST(InflaterTest, LimitIsOfWhatComesOut) {
   const std::string text(100'000, 'x');
   EXPECT_EQ(Inflate(Gzip(text), text.size()).outcome, Outcome::kOk);
   const Inflated cut = Inflate(Gzip(text), text.size() - 1);
@@ -126,13 +144,35 @@ TEST(GzipInflaterTest, LimitIsOfWhatComesOut) {
 }
 
 // A thousandth of what comes out, so whoever waits for its end has lost.
-TEST(GzipInflaterTest, BombEndsWithThePieceThatPassesTheLimit) {
+TEST(InflaterTest, BombEndsWithThePieceThatPassesTheLimit) {
   const std::string bomb = Gzip(std::string(64 << 20, '\0'), 9);
   ASSERT_LT(bomb.size(), 100'000u);
   const Inflated inflated = Inflate(bomb, 1 << 20, 256);
   EXPECT_EQ(inflated.outcome, Outcome::kTooLarge);
   EXPECT_EQ(inflated.text.size(), (1u << 20) + 1);
   EXPECT_LT(inflated.taken, bomb.size() / 32);
+}
+
+// RFC 1950. A stream of it says itself where it ends, and nothing follows.
+TEST(InflaterTest, ZlibStreamIsOneWithItsChecksum) {
+  const std::string text = Json();
+  const std::string bytes = Zlib(text);
+  for (const std::size_t step : {1u, 17u, 1u << 20}) {
+    const Inflated inflated = Inflate(bytes, text.size(), step, Format::kZlib);
+    EXPECT_EQ(inflated.outcome, Outcome::kOk) << step;
+    EXPECT_TRUE(inflated.text == text) << step;
+  }
+  const auto outcome_of = [](const std::string& of) {
+    return Inflate(of, 1 << 20, 1 << 14, Format::kZlib).outcome;
+  };
+  EXPECT_EQ(Inflate(bytes, text.size() - 1, 1 << 14, Format::kZlib).outcome, Outcome::kTooLarge);
+  EXPECT_EQ(outcome_of(bytes.substr(0, bytes.size() - 1)), Outcome::kCutOff);
+  EXPECT_EQ(outcome_of(bytes + bytes), Outcome::kTrailing);
+  EXPECT_EQ(outcome_of(Gzip(text)), Outcome::kCorrupt);
+  EXPECT_EQ(Inflate(bytes).outcome, Outcome::kCorrupt) << "taken for gzip";
+  std::string wrong = bytes;
+  wrong.back() ^= 1;
+  EXPECT_EQ(outcome_of(wrong), Outcome::kCorrupt);
 }
 
 }  // namespace

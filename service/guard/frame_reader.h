@@ -1,0 +1,65 @@
+#ifndef LEASE_GATEWAY_SERVICE_GUARD_FRAME_READER_H_
+#define LEASE_GATEWAY_SERVICE_GUARD_FRAME_READER_H_
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string_view>
+
+namespace leasegateway {
+
+// The frame types that mean something here (RFC 9113, section 6).
+enum class FrameType : std::uint8_t {
+  kData = 0,
+  kHeaders = 1,
+  kResetStream = 3,
+  kSettings = 4,
+  kWindowUpdate = 8,
+  kContinuation = 9,
+};
+
+// What a frame says before its payload.
+struct FrameHeader {
+  std::uint32_t length = 0;  // bytes of payload, padding among them
+  FrameType type = FrameType::kData;
+  std::uint8_t flags = 0;
+  std::uint32_t stream = 0;
+  std::uint32_t padding = 0;  // of DATA: bytes of the payload that are none of the request's
+
+  static constexpr std::uint8_t kAck = 0x1;  // of SETTINGS
+  static constexpr std::uint8_t kEndStream = 0x1;
+  static constexpr std::uint8_t kEndHeaders = 0x4;
+  static constexpr std::uint8_t kPadded = 0x8;
+  bool Has(std::uint8_t flag) const { return (flags & flag) != 0; }
+};
+
+// The frames of what a client sends, in pieces of any size. Payloads are passed over, not looked
+// at, but for the first byte of DATA that says its padding. One thread; it allocates nothing.
+class FrameReader {
+ public:
+  // Takes bytes off the front of `bytes` up to the next frame's payload. None: they are used up, or
+  // are not HTTP/2.
+  std::optional<FrameHeader> Next(std::string_view& bytes);
+
+  // The preface was another's (section 3.4): nothing that follows is read.
+  bool is_foreign() const { return is_foreign_; }
+  // Bytes that the last frame has still to bring.
+  std::uint32_t payload_left() const { return payload_left_; }
+
+ private:
+  static constexpr std::size_t kHeaderBytes = 9;
+
+  bool TakePreface(std::string_view& bytes);
+  std::optional<FrameHeader> TakeFirst(std::string_view bytes, std::size_t& used);
+
+  std::uint32_t payload_left_ = 0;
+  std::uint8_t preface_read_ = 0;
+  std::uint8_t held_bytes_ = 0;
+  bool is_foreign_ = false;
+  std::array<char, kHeaderBytes + 1> held_{};  // the front of a frame that came in pieces
+};
+
+}  // namespace leasegateway
+
+#endif  // LEASE_GATEWAY_SERVICE_GUARD_FRAME_READER_H_

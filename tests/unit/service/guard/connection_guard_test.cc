@@ -1,0 +1,152 @@
+#include "service/guard/connection_guard.h"
+
+#include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <string>
+#include <thread>
+
+#include "service/guard/networks.h"
+#include "tests/support/guard_fixture.h"
+
+namespace leasegateway {
+namespace {
+
+TEST_F(ConnectionGuardTest, HandsOverWhatIsSent) {
+  Listen();
+  const int peer = Dial();
+  const int handed = Handed();
+  ASSERT_GE(handed, 0);
+  ASSERT_EQ(send(peer, Preface().data(), Preface().size(), 0),
+            static_cast<ssize_t>(Preface().size()));
+  std::string got;
+  ASSERT_GT(Receive(handed, got), 0);
+  EXPECT_EQ(got, Preface());
+  EXPECT_EQ(guard_->stats().connections, 1);
+  EXPECT_EQ(guard_->stats().accepted, 1);
+  Close(handed);
+  EXPECT_TRUE(SeesEnd(peer));
+  EXPECT_TRUE(Eventually([this] { return guard_->stats().connections == 0; }));
+}
+
+TEST_F(ConnectionGuardTest, OffenceEndsTheConnectionBeforeItIsRead) {
+  Listen();
+  const int peer = Dial();
+  const int handed = Handed();
+  const std::string flood = Preface() + Pings(20'000);
+  std::thread sender([&] { send(peer, flood.data(), flood.size(), MSG_NOSIGNAL); });
+  std::string got;
+  std::size_t all = 0;
+  ssize_t last = 0;
+  while ((last = Receive(handed, got)) > 0) all += static_cast<std::size_t>(last);
+  sender.join();
+  EXPECT_EQ(last, 0) << "gRPC reads the end";
+  EXPECT_LT(all, flood.size() / 2);
+  EXPECT_EQ(Receive(handed, got), 0) << "and nothing after it";
+  EXPECT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kIdleFrames)] == 1; }));
+  EXPECT_EQ(guard_->stats().connections, 0);
+}
+
+TEST_F(ConnectionGuardTest, AddressOfWhoWasCutWaitsAndOthersDoNot) {
+  Listen();
+  const int good = Dial();
+  const int good_handed = Handed();
+  const int peer = Dial();
+  const int handed = Handed();
+  const std::string flood = Preface() + Pings(5'000);
+  send(peer, flood.data(), flood.size(), MSG_NOSIGNAL);
+  std::string got;
+  while (Receive(handed, got) > 0) {
+  }
+  ASSERT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kIdleFrames)] == 1; }));
+  EXPECT_TRUE(SeesEnd(Dial()));
+  EXPECT_EQ(guard_->stats().refused[static_cast<std::size_t>(Refusal::kWaits)], 1);
+  Dial("127.0.0.2");
+  EXPECT_GE(Handed(), 0);
+  // The other connection of the same address stays.
+  send(good, Preface().data(), Preface().size(), 0);
+  EXPECT_GT(Receive(good_handed, got), 0);
+}
+
+TEST_F(ConnectionGuardTest, TrustedProxyIsCutButDoesNotWait) {
+  ConnectionGuard::Options options;
+  options.peers.trusted_proxies = *Networks::Parse("127.0.0.0/30");
+  Listen(options);
+  const int peer = Dial();
+  const int handed = Handed();
+  const std::string flood = Preface() + Pings(5'000);
+  send(peer, flood.data(), flood.size(), MSG_NOSIGNAL);
+  std::string got;
+  while (Receive(handed, got) > 0) {
+  }
+  ASSERT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kIdleFrames)] == 1; }));
+  Dial();
+  EXPECT_GE(Handed(), 0);
+}
+
+// gRPC closes a connection, and the process's next socket has its number at once.
+TEST_F(ConnectionGuardTest, AnotherSocketWithItsNumberIsLeftAlone) {
+  Listen();
+  Dial();
+  const int handed = Handed();
+  int pair[2];
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+  Close(handed);
+  ASSERT_EQ(dup2(pair[0], handed), handed);
+  const std::string flood = Preface() + Pings(5'000);
+  std::thread sender([&] { send(pair[1], flood.data(), flood.size(), MSG_NOSIGNAL); });
+  std::string got;
+  std::size_t all = 0;
+  while (all < flood.size()) {
+    const ssize_t size = Receive(handed, got);
+    ASSERT_GT(size, 0);
+    all += static_cast<std::size_t>(size);
+  }
+  sender.join();
+  EXPECT_EQ(guard_->stats().cut[IndexOf(CutReason::kIdleFrames)], 0);
+  close(handed);
+  close(pair[0]);
+  close(pair[1]);
+}
+
+TEST_F(ConnectionGuardTest, StoppedListeningRefusesAndKeepsWhatThereIs) {
+  Listen();
+  const int peer = Dial();
+  const int handed = Handed();
+  guard_->StopListening();
+  const int late = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
+  address.sin_port = htons(static_cast<std::uint16_t>(guard_->port()));
+  EXPECT_NE(connect(late, reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  close(late);
+  send(peer, Preface().data(), Preface().size(), 0);
+  std::string got;
+  EXPECT_GT(Receive(handed, got), 0);
+}
+
+TEST_F(ConnectionGuardTest, TakenPortIsNamed) {
+  Listen();
+  const std::string taken = "127.0.0.1:" + std::to_string(guard_->port());
+  const auto second = ConnectionGuard::Listen(taken, {});
+  ASSERT_FALSE(second.ok());
+  EXPECT_EQ(second.status().message(), "listen: \"" + taken +
+                                           "\": can't listen there: Address already in use: is "
+                                           "the port taken?");
+}
+
+TEST_F(ConnectionGuardTest, ManyConnectionsAtOnceAreAllHandedOver) {
+  Listen();
+  for (int i = 0; i < 500; ++i) Dial();
+  for (int i = 0; i < 500; ++i) ASSERT_GE(Handed(), 0);
+  EXPECT_EQ(guard_->stats().connections, 500);
+}
+
+}  // namespace
+}  // namespace leasegateway
