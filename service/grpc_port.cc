@@ -98,6 +98,7 @@ absl::StatusOr<std::unique_ptr<GrpcPort>> GrpcPort::Listen(
   options.max_memory = static_cast<std::uint64_t>(config.max_memory);
   options.max_streams = static_cast<std::uint32_t>(config.max_streams);
   options.max_metadata_bytes = static_cast<std::uint32_t>(config.max_metadata_bytes);
+  options.max_request_bytes = static_cast<std::uint64_t>(config.max_request_bytes);
   options.tls = !config.tls_cert_file.empty();
   options.user_timeout = config.keepalive_timeout;
   auto guard = ConnectionGuard::Listen(config.listen, options);

@@ -71,7 +71,7 @@ std::optional<CutReason> Conduct::OnData(const FrameHeader& frame) {
   if (call == unfinished_.end()) return SpendIdle(kFrame + frame.length / kPayloadBytesAUnit);
   call->second += frame.length;
   Add(unfinished_bytes_, std::uint64_t{frame.length});
-  if (unfinished_bytes() > kUnfinishedBytes) return CutReason::kUnfinishedBytes;
+  if (unfinished_bytes() > options_.max_unfinished_bytes) return CutReason::kUnfinishedBytes;
   const std::uint32_t request = frame.length - frame.padding;
   is_in_request_ = request > 0;
   if (is_in_request_) Progressed();

@@ -27,6 +27,7 @@ class Conduct {
   struct Options {
     std::uint32_t max_streams = 1'000;            // that gRPC announces
     std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
+    std::uint64_t max_unfinished_bytes = 64 << 20;
     // Bytes that the peer was sent so far, on the wire (TCP_INFO), from any thread. It is asked
     // when an allowance is used up, which ordinary callers' hardly is. Empty: not known; then
     // WINDOW_UPDATE is free, and silence no offence.
@@ -59,7 +60,6 @@ class Conduct {
   static constexpr std::uint32_t kHeaderBlock = 64 << 10;  // bytes
   static constexpr std::uint32_t kContinuations = 16;      // of a block
 
-  static constexpr std::uint64_t kUnfinishedBytes = 64 << 20;
   // Calls on a connection that hasn't acknowledged SETTINGS: so many times max_streams, which gRPC
   // demands only of those that have. Whoever reads an answer has read SETTINGS before.
   static constexpr std::uint64_t kUnacknowledged = 2;

@@ -28,9 +28,11 @@
 
 #include "absl/container/flat_hash_map.h"
 #include "absl/strings/str_cat.h"
+#include "service/guard/free_memory.h"
 #include "service/guard/guarded_connection.h"
 #include "service/guard/intercepted_reads.h"
 #include "service/guard/memory_gauge.h"
+#include "service/guard/memory_pressure.h"
 
 namespace leasegateway {
 
@@ -49,6 +51,8 @@ constexpr int kAcceptedAtOnce = 64;
 constexpr std::chrono::seconds kFarewell{1};
 constexpr std::chrono::minutes kLogInterval{1};
 constexpr std::size_t kLoggedPeers = 100;
+// Per cent of the memory's limit, from which on it is counted what each connection costs.
+constexpr std::uint64_t kAttention = 75;
 
 absl::Status CannotListen(const std::string& listen, const boost::system::error_code& error) {
   return absl::FailedPreconditionError(
@@ -116,7 +120,11 @@ class ConnectionGuard::Port {
  private:
   struct Guarded {
     std::shared_ptr<GuardedConnection> connection;
-    int handed = -1;  // the descriptor that gRPC has, or had
+    int handed = -1;       // the descriptor that gRPC has, or had
+    bool trusted = false;  // of trusted_proxies
+    // As the last look found them.
+    std::uint64_t bytes = 0;
+    std::uint64_t calls = 0;
   };
   struct Ended {
     Guarded guarded;
@@ -132,13 +140,16 @@ class ConnectionGuard::Port {
   void End(GuardedConnection* connection);
   void CountCut(const GuardedConnection& connection, CutReason reason);
   void LookAgain();
+  void LookAtMemory(Clock::time_point now);
+  void LookAtCosts();
   void ForgetEnded(Clock::time_point now);
   void Run();
 
   const Options options_;
   const GuardedConnection::Options guarded_{.tls = options_.tls,
                                             .max_streams = options_.max_streams,
-                                            .max_metadata_bytes = options_.max_metadata_bytes};
+                                            .max_metadata_bytes = options_.max_metadata_bytes,
+                                            .max_request_bytes = options_.max_request_bytes};
   std::function<void(int)> take_;
   int number_ = 0;
   const std::shared_ptr<GuardedConnection::Together> together_ =
@@ -150,7 +161,12 @@ class ConnectionGuard::Port {
   absl::flat_hash_map<GuardedConnection*, Guarded> connections_;
   std::deque<Ended> ended_;
   PeerLedger peers_;
-  MemoryGauge gauge_;
+  const MemoryGauge gauge_;
+  MemoryPressure pressure_;
+  // What each connection cost since the look before, filled while memory is short.
+  std::vector<MemoryPressure::Connection> costs_;
+  std::vector<std::shared_ptr<GuardedConnection>> costly_;  // of the same indices
+  bool looked_at_costs_ = false;
   PeerLog log_;
   std::atomic<std::uint64_t> open_{0};
   std::atomic<std::uint64_t> accepted_{0};
@@ -290,20 +306,21 @@ void ConnectionGuard::Port::Take(int descriptor, const tcp::endpoint& peer) {
   }
   Intercept(descriptor, connection);
   auto* const raw = connection.get();
-  connections_.emplace(raw, Guarded{std::move(connection), descriptor});
+  connections_.emplace(raw, Guarded{std::move(connection), descriptor,
+                                    options_.peers.trusted_proxies.Contains(peer.address())});
   ++open_;
   ++accepted_;
   take_(descriptor);
 }
 
 void ConnectionGuard::Port::Refuse(int descriptor, const tcp::endpoint& peer, Refusal why) {
-  Reset(descriptor);
   ++refused_[static_cast<std::size_t>(why)];
   const std::string address = peer.address().to_string();
   if (log_.Says(address)) {
     spdlog::warn("refused a connection of {}: {}", address,
                  kRefusalNames[static_cast<std::size_t>(why)]);
   }
+  Reset(descriptor);
 }
 
 void ConnectionGuard::Port::AwaitEnds() {
@@ -355,9 +372,42 @@ void ConnectionGuard::Port::LookAgain() {
         if (raw->suspect()) raw->Look();
       }
     }
+    LookAtMemory(Clock::now());
     ForgetEnded(Clock::now());
     LookAgain();
   });
+}
+
+void ConnectionGuard::Port::LookAtMemory(Clock::time_point now) {
+  const auto reading = gauge_.Read();
+  costs_.clear();
+  costly_.clear();
+  if (reading && reading->used > reading->limit / 100 * kAttention) {
+    // What came since the last look is known from the second one on.
+    LookAtCosts();
+    if (!std::exchange(looked_at_costs_, true)) costs_.clear();
+  } else {
+    looked_at_costs_ = false;
+  }
+  std::uint64_t cuts = 0;
+  for (const auto& count : cut_) cuts += count;
+  const auto decision = pressure_.Look(reading, costs_, cuts, now);
+  for (const std::size_t index : decision.cut) costly_[index]->Cut(CutReason::kMemory);
+  if (decision.return_memory) ReturnFreeMemory();
+}
+
+void ConnectionGuard::Port::LookAtCosts() {
+  for (auto& [raw, guarded] : connections_) {
+    const Conduct& conduct = raw->conduct();
+    MemoryPressure::Connection cost;
+    cost.unfinished_calls = conduct.unfinished_calls();
+    cost.unfinished_bytes = conduct.unfinished_bytes();
+    cost.bytes = raw->wire_bytes() - std::exchange(guarded.bytes, raw->wire_bytes());
+    cost.calls = conduct.calls() - std::exchange(guarded.calls, conduct.calls());
+    cost.trusted = guarded.trusted;
+    costs_.push_back(cost);
+    costly_.push_back(guarded.connection);
+  }
 }
 
 void ConnectionGuard::Port::ForgetEnded(Clock::time_point now) {

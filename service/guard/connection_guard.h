@@ -25,6 +25,7 @@ class ConnectionGuard {
     bool tls = false;                             // gRPC decrypts what comes
     std::uint32_t max_streams = 1'000;            // that gRPC announces
     std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
+    std::uint64_t max_request_bytes = 1 << 20;
     // What has been sent and not been confirmed for so long ends a connection.
     std::chrono::milliseconds user_timeout{20'000};
   };

@@ -16,6 +16,14 @@ constexpr std::uint32_t kManyUnfinished = 128;
 // Of all connections together. Above, none may have many.
 constexpr std::int64_t kMaxUnfinished = 10'000;
 
+// Bytes of unfinished requests, or so many of the longest ones: of a connection, and of all
+// together. Above that, none may have more than two of the longest.
+constexpr std::int64_t kUnfinishedBytes = 64 << 20;
+constexpr std::int64_t kUnfinishedRequests = 4;
+constexpr std::int64_t kAllUnfinishedBytes = 128 << 20;
+constexpr std::int64_t kAllUnfinishedRequests = 16;
+constexpr std::int64_t kFewRequests = 2;
+
 // A TLS record carries up to 16 KiB in a few bytes more. Who sends records for their own sake is an
 // expense too: an eighth of the wire, beside what gRPC may read before it decrypts, is to carry
 // something.
@@ -64,10 +72,14 @@ GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpo
       together_(std::move(together)),
       conduct_({.max_streams = options.max_streams,
                 .max_metadata_bytes = options.max_metadata_bytes,
-                .bytes_sent = [descriptor] { return BytesSent(descriptor); }}) {}
+                .max_unfinished_bytes = std::max<std::uint64_t>(
+                    kUnfinishedBytes, kUnfinishedRequests * options.max_request_bytes),
+                .bytes_sent = [descriptor] { return BytesSent(descriptor); }}),
+      max_request_bytes_(static_cast<std::int64_t>(options.max_request_bytes)) {}
 
 GuardedConnection::~GuardedConnection() {
   together_->unfinished_calls -= counted_unfinished_;
+  together_->unfinished_bytes -= static_cast<std::int64_t>(counted_bytes_);
   if (counted_unfinished_ > kManyUnfinished) --together_->suspects;
   if (descriptor_ >= 0) close(descriptor_);
 }
@@ -106,6 +118,7 @@ bool GuardedConnection::Judge(std::string_view bytes) {
   if (!reason && suspect() && together_->unfinished_calls > kMaxUnfinished) {
     reason = CutReason::kUnfinishedCalls;
   }
+  if (!reason && HoldsTooMuch()) reason = CutReason::kUnfinishedBytes;
   if (reason) Cut(*reason);
   return !cut();
 }
@@ -116,7 +129,17 @@ void GuardedConnection::Look() {
 
 bool GuardedConnection::suspect() const { return conduct_.unfinished_calls() > kManyUnfinished; }
 
+bool GuardedConnection::HoldsTooMuch() const {
+  return static_cast<std::int64_t>(counted_bytes_) > kFewRequests * max_request_bytes_ &&
+         together_->unfinished_bytes >
+             std::max(kAllUnfinishedBytes, kAllUnfinishedRequests * max_request_bytes_);
+}
+
 void GuardedConnection::CountUnfinished() {
+  if (const std::uint64_t bytes = conduct_.unfinished_bytes(); bytes != counted_bytes_) {
+    together_->unfinished_bytes += static_cast<std::int64_t>(bytes - counted_bytes_);
+    counted_bytes_ = bytes;
+  }
   const std::uint32_t before = std::exchange(counted_unfinished_, conduct_.unfinished_calls());
   if (counted_unfinished_ == before) return;
   together_->unfinished_calls += static_cast<std::int64_t>(counted_unfinished_) - before;

@@ -25,6 +25,7 @@ class GuardedConnection {
   // What connections have together.
   struct Together {
     std::atomic<std::int64_t> unfinished_calls{0};
+    std::atomic<std::int64_t> unfinished_bytes{0};  // of their requests
     std::atomic<int> suspects{0};  // connections with many of them, which are to be looked at
   };
   // The random of a TLS ClientHello (RFC 8446, 4.1.2), by which OpenSSL's object is known again.
@@ -34,6 +35,7 @@ class GuardedConnection {
     bool tls = false;
     std::uint32_t max_streams = 1'000;            // that gRPC announces
     std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
+    std::uint64_t max_request_bytes = 1 << 20;
   };
   // Owns `descriptor`; -1: none.
   GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer, const Options& options,
@@ -69,6 +71,7 @@ class GuardedConnection {
  private:
   bool Judge(std::string_view bytes);
   void CountUnfinished();
+  bool HoldsTooMuch() const;
   void ReadHello(std::string_view bytes);
 
   const int descriptor_;
@@ -79,7 +82,9 @@ class GuardedConnection {
   std::atomic<std::uint64_t> wire_bytes_{0};
   std::atomic<std::uint64_t> plain_bytes_{0};
   Conduct conduct_;
-  std::uint32_t counted_unfinished_ = 0;   // in together_; the reading thread's
+  const std::int64_t max_request_bytes_;
+  std::uint32_t counted_unfinished_ = 0;  // in together_; the reading thread's, as the next
+  std::uint64_t counted_bytes_ = 0;
   mutable std::mutex mutex_;               // of what follows
   std::array<unsigned char, 43> hello_{};  // the beginning of the wire
   std::size_t hello_size_ = 0;

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/string_view.h"
 #include "upstream/inflater.h"
 #include "upstream/upstream_error.h"
 
@@ -67,7 +68,7 @@ absl::Status TooLarge(std::size_t limit) {
       absl::StrCat("Received message larger than max (inflated, more than ", limit, ")"));
 }
 
-absl::Status Broken(std::string_view what) {
+absl::Status Broken(absl::string_view what) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason::kInvalidRequest,
                    absl::StrCat("the request's compression is broken: ", what));
 }

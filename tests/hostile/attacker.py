@@ -149,7 +149,7 @@ class Connection:
                 self.pending = memoryview(next(self.blocks))
                 if not self.pending:
                     # Nothing until the other side has said something.
-                    self.interest(select.EPOLLIN)
+                    self.interest(select.EPOLLIN if self.attack.reads or self.attack.windows else 0)
                     return
                 if not self.events & select.EPOLLOUT:
                     self.sending()
@@ -174,7 +174,8 @@ class Connection:
     def gone(self, how):
         now = time.monotonic()
         self.lives.append((self.since, now, how))
-        self.poller.unregister(self.socket)
+        if self.socket.fileno() >= 0:  # a wrap that fails has closed it
+            self.poller.unregister(self.socket)
         self.socket.close()
         self.socket = None
         self.again_at = now + (PAUSE if now - self.since < TURNED_AWAY else 0.0)

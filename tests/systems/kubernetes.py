@@ -7,6 +7,7 @@
   tests/systems/kubernetes.py prometheus ADDRESS       of a Prometheus that scrapes the gateways
   tests/systems/kubernetes.py client ADDRESS           of a gateway
   tests/systems/kubernetes.py retries LANGUAGE…        python, grpc-js: as found by node
+  tests/systems/kubernetes.py edge FILE FOLDER         the overlay edge, as rendered, and where the programs are
 
 Ends with a line "N passed, N failed".
 """
@@ -21,6 +22,7 @@ import yaml
 from kubernetes_checks import checks
 from kubernetes_checks.callers import client, envoy_errors, service_config_errors
 from kubernetes_checks.checks import EGRESS, check, read
+from kubernetes_checks.edge_trial import tried
 from kubernetes_checks.egress import page_errors
 from kubernetes_checks.metrics import alert_test_errors, metrics, prometheus
 from kubernetes_checks.mutations import MUTATIONS
@@ -38,7 +40,7 @@ def rules(folder, program):
     for path in sorted(glob.glob(os.path.join(folder, "*.yaml"))):
         overlay = os.path.basename(path)[:-5]
         rendered[overlay] = list(yaml.safe_load_all(read(path)))
-    overlays = {"sandbox", "single", "trial", "production", "proxy", "mesh"}
+    overlays = {"sandbox", "single", "trial", "production", "proxy", "mesh", "edge"}
     check("all overlays", [] if set(rendered) == overlays else [str(set(rendered))])
     for overlay, objects in rendered.items():
         check(f"overlay {overlay}, {len(objects)} objects, {len(RULES)} rules",
@@ -79,7 +81,7 @@ def typescript(folder):
 def main():
     command, *arguments = sys.argv[1:]
     {"rules": rules, "typescript": typescript, "metrics": metrics, "prometheus": prometheus,
-     "client": client, "retries": retries}[command](*arguments)
+     "client": client, "retries": retries, "edge": tried}[command](*arguments)
     if command != "typescript":
         print(f"{checks.passed} passed, {checks.failed} failed")
     return 1 if checks.failed else 0

@@ -50,7 +50,7 @@ python() {
     failed=$((failed + ${counts#* }))
   fi
 }
-overlays=(sandbox single trial production proxy mesh)
+overlays=(sandbox single trial production proxy mesh edge)
 
 step "Render every overlay"
 rendered=

@@ -27,6 +27,17 @@ def configure(pattern, text):
     return apply
 
 
+def edge(pattern, text):
+    """In nginx's configuration."""
+    def apply(r):
+        for item in r.all("ConfigMap"):
+            if "nginx.conf" in item["data"]:
+                replaced = re.sub(pattern, text, item["data"]["nginx.conf"])
+                assert replaced != item["data"]["nginx.conf"], pattern
+                item["data"]["nginx.conf"] = replaced
+    return apply
+
+
 def remove(kind, name="lease-gateway"):
     return lambda r: r.objects.remove(r.one(kind, name))
 
@@ -141,4 +152,37 @@ MUTATIONS = [
     ("mesh", change(("VirtualService", "http", 1, "route", 0, "destination", "host"), "lease-gateway-headless"),
      "CreateLease goes to lease-gateway-headless"),
     ("mesh", change(("VirtualService", "http", 1, "retries", "attempts"), 1), "ConfigureFailover is retried"),
+    ("edge", configure("listen: 127.0.0.1:50052", "listen: 0.0.0.0:50052\nallow_plaintext: true"), "strangers reach the gateway"),
+    ("edge", configure("listen: 127.0.0.1:50052", "listen: 127.0.0.1:50053"), "grpc_pass: the gateway listens on 127.0.0.1:50053"),
+    ("edge", configure("trusted_proxies: .*", ""), "all callers have one address's share"),
+    ("edge", configure("grace: 20s", "grace: 10s"), "calls at nginx outlive the gateway"),
+    ("edge", configure("$", "\nmax_connections: 5000"), "which takes 5000"),
+    ("edge", configure("$", "\nmax_request_bytes: 4MiB"), "client_max_body_size: nginx refuses"),
+    ("edge", configure("$", "\nmax_metadata_bytes: 64KiB"), "large_client_header_buffers: nginx refuses"),
+    ("edge", configure("$", "\nmax_streams: 100"), "more than max_streams"),
+    ("edge", edge("ssl_verify_client on", "ssl_verify_client optional"), "anybody may buy"),
+    ("edge", edge("listen 50051 ssl http2", "listen 50051 http2"), "not TLS and HTTP/2"),
+    ("edge", edge("limit_conn peer", "# limit_conn peer"), "limit_conn {'all': 6000}"),
+    ("edge", edge("max_headers [^;]*;", ""), "max_headers is not set"),
+    ("edge", edge("client_header_timeout 5s", "client_header_timeout 60s"), "who drips is waited for"),
+    ("edge", edge("keepalive_time 30s", "keepalive_time 1h"), "keepalive_time: a new pod"),
+    ("edge", edge("grpc_read_timeout 1h", "grpc_read_timeout 60s"), "nginx ends what the caller's deadline"),
+    ("edge", edge("grpc_next_upstream off", "grpc_next_upstream error"), "sent twice"),
+    ("edge", edge("server {", "upstream gateway { server 127.0.0.1:50052; keepalive 64; }\nserver {"), "connections that are kept"),
+    ("edge", edge("worker_connections 16384", "worker_connections 10000"), "calls leave none for callers"),
+    ("edge", edge("worker_connections 16384", "worker_connections 65536"), "nginx's memory"),
+    ("edge", edge("secrets/tls/tls.key", "secrets/tls/key.pem"), "key.pem is in no Secret"),
+    ("edge", edge("pid /tmp", "pid /run"), "it would write /run/nginx.pid"),
+    ("edge", change(("pod", "containers", 1, "lifecycle"), {"preStop": {"sleep": {"seconds": 1}}}), "don't drain together"),
+    ("edge", change(("pod", "containers", 1, "livenessProbe"), {"grpc": {"port": 50051}}), "nginx has no probes"),
+    ("edge", change(("pod", "containers", 1, "securityContext", "readOnlyRootFilesystem"), False), "file system is writable"),
+    ("edge", change(("pod", "containers", 1, "resources", "limits"), {"cpu": "1"}), "edge: no limits of memory"),
+    ("edge", change(("pod", "containers", 1, "image"), "nginx"), "image nginx: no fixed version"),
+    ("edge", change(("container", "readinessProbe"), {"grpc": {"port": 50052}}), "readinessProbe: gRPC where"),
+    ("edge", remove("Service", "lease-gateway-headless"), "one headless Service"),
+    ("edge", change(("pod", "containers", 1, "name"), "nginx"), "containers ['lease-gateway', 'nginx']"),
+    ("trial", configure("listen: 0.0.0.0:50051", "listen: 127.0.0.1:50051"), "on loopback, and nothing is before it"),
+    ("production", change(("container", "resources", "limits", "memory"), "1Gi"), "1153 MiB and a quarter"),
+    ("production", configure("$", "\ncache_history_bytes: 1024MiB"), "2113 MiB and a quarter"),
+    ("mesh", configure("trusted_proxies: .*", ""), "the side-car has one address's share"),
 ]

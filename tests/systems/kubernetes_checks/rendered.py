@@ -106,20 +106,29 @@ class Rendered:
         return "LEASE_GATEWAY_DATABASE_URL" in self.environment()
 
     @property
+    def edge(self):
+        """The container of nginx before the gateway; None: callers reach the gateway itself."""
+        return next((item for item in self.pod["containers"] if item["name"] == "edge"), None)
+
+    @property
     def ports(self):
-        return {port["name"]: port["containerPort"] for port in self.container["ports"]}
+        """The pod's, whichever container has them."""
+        return {port["name"]: port["containerPort"] for container in self.pod["containers"] for port in container["ports"]}
 
     def port(self, port, workload="lease-gateway"):
-        container = self.workloads[workload]["spec"]["template"]["spec"]["containers"][0]
-        ports = {item["name"]: item["containerPort"] for item in container.get("ports", [])}
+        containers = self.workloads[workload]["spec"]["template"]["spec"]["containers"]
+        ports = {item["name"]: item["containerPort"] for container in containers for item in container.get("ports", [])}
         return ports.get(port, port if port in ports.values() else None)
 
     @property
     def config_text(self):
-        """The file that --config names, from the ConfigMap that is mounted there; None: it isn't there."""
+        """The file that --config names; None: it isn't there."""
         arguments = self.container["args"]
-        path = arguments[arguments.index("--config") + 1] if "--config" in arguments else ""
-        for mount in self.container["volumeMounts"]:
+        return self.mounted(self.container, arguments[arguments.index("--config") + 1] if "--config" in arguments else "")
+
+    def mounted(self, container, path):
+        """A file from the ConfigMap that is mounted there; None: it isn't there."""
+        for mount in container["volumeMounts"]:
             if os.path.dirname(path) == mount["mountPath"]:
                 for volume in self.pod["volumes"]:
                     if volume["name"] == mount["name"] and "configMap" in volume:

@@ -5,15 +5,18 @@ import re
 
 import yaml
 
-from . import egress, purchases
+from . import edge, egress, purchases
 from .callers import route_errors
 from .checks import ALERTS, DASHBOARD, SERVICE, read, seconds
 from .rendered import matches
 
 
 def rule_workloads(r):
-    errors = [f"{name}: more than one container" for name, item in r.workloads.items()
-              if len(item["spec"]["template"]["spec"]["containers"]) != 1]
+    errors = []
+    for name, item in r.workloads.items():
+        names = [container["name"] for container in item["spec"]["template"]["spec"]["containers"]]
+        if len(names) != 1 and (name, names) != ("lease-gateway", ["lease-gateway", "edge"]):
+            errors.append(f"{name}: containers {names}")
     unknown = set(r.workloads) - {"lease-gateway", "lease-gateway-migration", "lease-gateway-postgres"}
     return errors + [f"workload {name} is not known here" for name in unknown]
 
@@ -36,20 +39,20 @@ def rule_probes(r):
     probes = {name: r.container.get(name) for name in ("startupProbe", "livenessProbe", "readinessProbe")}
     if not all(probes.values()):
         return [f"{name} is missing" for name, probe in probes.items() if not probe]
-    tls = bool(r.config.get("tls_cert_file"))
+    grpc_is_closed = bool(r.config.get("tls_cert_file")) or r.edge is not None
     targets = {}
     for name, probe in probes.items():
-        if "grpc" in probe and not tls:
+        if "grpc" in probe and not grpc_is_closed:
             port, targets[name] = probe["grpc"]["port"], probe["grpc"].get("service", "")
             expected = {"readinessProbe": SERVICE}.get(name, "liveness")
             wanted = r.ports.get("grpc")
-        elif "httpGet" in probe and tls:
+        elif "httpGet" in probe and grpc_is_closed:
             port, targets[name] = probe["httpGet"]["port"], probe["httpGet"]["path"]
             expected = {"readinessProbe": "/readyz"}.get(name, "/livez")
             wanted = r.ports.get("admin")
         else:
             errors.append(f"{name}: gRPC where the port is plain, httpGet where it has TLS, which the kubelet "
-                          f"does not speak in gRPC probes")
+                          f"does not speak in gRPC probes, or is on loopback")
             continue
         if r.port(port) != wanted or wanted is None:
             errors.append(f"{name}: port {port} is not the one to ask")
@@ -70,8 +73,7 @@ def rule_probes(r):
     return errors
 
 
-def pod_security_errors(pod):
-    container = pod["containers"][0]
+def pod_security_errors(pod, container):
     shared, own = pod.get("securityContext", {}), container.get("securityContext", {})
     wanted = [
         (shared.get("runAsNonRoot") is True and shared.get("runAsUser", 0) > 0, "runs as root"),
@@ -93,7 +95,8 @@ def pod_security_errors(pod):
 def rule_security(r):
     errors = []
     for name, item in r.workloads.items():
-        errors += [f"{name}: {error}" for error in pod_security_errors(item["spec"]["template"]["spec"])]
+        pod = item["spec"]["template"]["spec"]
+        errors += [f"{name}: {error}" for container in pod["containers"] for error in pod_security_errors(pod, container)]
     account = r.one("ServiceAccount", r.pod.get("serviceAccountName"))
     if account is None or account.get("automountServiceAccountToken") is not False:
         errors.append("the ServiceAccount is missing or mounts a token")
@@ -117,7 +120,7 @@ def rule_selectors(r):
         errors.append("topologySpreadConstraints: not over hosts and zones")
     for service in r.all("Service"):
         name = service["metadata"]["name"]
-        expect(f"Service {name}", service["spec"]["selector"], [name.removesuffix("-headless")])
+        expect(f"Service {name}", service["spec"]["selector"], [name.removesuffix("-headless").removesuffix("-edge")])
     budget = r.one("PodDisruptionBudget")
     if budget is None:
         errors.append("PodDisruptionBudget is missing")
@@ -181,6 +184,8 @@ def rule_network_policies(r):
 def rule_ports(r):
     errors = []
     listens = {"grpc": "listen", "admin": "admin_listen"}
+    if r.edge is not None:
+        del listens["grpc"]  # nginx's; rules of its own
     for name, key in listens.items():
         if str(r.config.get(key, "")).rpartition(":")[2] != str(r.ports.get(name)):
             errors.append(f"container port {name} is not the one of {key}")
@@ -202,8 +207,9 @@ def rule_mounts(r):
     claims = {c["metadata"]["name"] for c in r.workload["spec"].get("volumeClaimTemplates", [])}
     volumes = {volume["name"]: volume for volume in r.pod["volumes"]}
     mounts = {mount["mountPath"]: mount["name"] for mount in r.container["volumeMounts"]}
-    errors += [f"volume {name} is not there" for name in mounts.values() if name not in claims | set(volumes)]
-    errors += [f"volume {name} is not mounted" for name in claims | set(volumes) if name not in mounts.values()]
+    mounted = {mount["name"] for container in r.pod["containers"] for mount in container["volumeMounts"]}
+    errors += [f"volume {name} is not there" for name in mounted - claims - set(volumes)]
+    errors += [f"volume {name} is not mounted" for name in (claims | set(volumes)) - mounted]
     if r.config_text is None:
         errors.append("the file of --config is not in a mounted ConfigMap")
     for key, value in yaml.safe_load(r.config_text or "{}").items():
@@ -239,15 +245,15 @@ def rule_drain(r):
         errors.append(f"terminationGracePeriodSeconds: the end takes up to {needed:g} s")
     if not seconds(config.get("drain_wait")):
         errors.append("drain_wait is 0")
-    if not 0 < seconds(config.get("max_connection_age")) * 1.1 <= 60:
+    if r.edge is None and not 0 < seconds(config.get("max_connection_age")) * 1.1 <= 60:
         errors.append("max_connection_age: a new pod does not get its share within a minute")
     return errors
 
 
 def rule_images(r):
     errors = []
-    for item in r.workloads.values():
-        image = item["spec"]["template"]["spec"]["containers"][0]["image"]
+    for image in [container["image"] for item in r.workloads.values()
+                  for container in item["spec"]["template"]["spec"]["containers"]]:
         name, _, tag = image.rpartition("/")[2].partition(":")
         if "@sha256:" not in image and not (tag and tag != "latest" and name):
             errors.append(f"image {image}: no fixed version")
@@ -268,10 +274,10 @@ def rule_no_secret_values(r):
 
 def rule_resources(r):
     errors = []
-    for name, item in r.workloads.items():
-        resources = item["spec"]["template"]["spec"]["containers"][0].get("resources", {})
-        errors += [f"{name}: no {kind} of {what}" for kind in ("requests", "limits") for what in ("cpu", "memory")
-                   if what not in resources.get(kind, {})]
+    for container in [c for item in r.workloads.values() for c in item["spec"]["template"]["spec"]["containers"]]:
+        resources = container.get("resources", {})
+        errors += [f"{container['name']}: no {kind} of {what}" for kind in ("requests", "limits")
+                   for what in ("cpu", "memory") if what not in resources.get(kind, {})]
     for budget in r.all("PodDisruptionBudget"):
         if budget["spec"].get("maxUnavailable") != 1:
             errors.append("PodDisruptionBudget: not one pod at a time")
@@ -318,7 +324,7 @@ def rule_monitoring(r):
     return errors
 
 
-RULES = [value for module in (globals(), vars(egress), vars(purchases)) for name, value in list(module.items())
+RULES = [value for module in (globals(), vars(edge), vars(egress), vars(purchases)) for name, value in list(module.items())
          if name.startswith("rule_")]
 
 

@@ -141,6 +141,31 @@ TEST_F(ConnectionGuardTest, TakenPortIsNamed) {
                                            "the port taken?");
 }
 
+// The process takes more than a byte, so memory is short from the beginning.
+TEST_F(ConnectionGuardTest, WhoCostsMostOfAShortMemoryIsCut) {
+  ConnectionGuard::Options options;
+  options.max_memory = 1;
+  Listen(options);
+  const int good = Dial();
+  const int good_handed = Handed();
+  const int peer = Dial();
+  const int handed = Handed();
+  std::string got;
+  send(good, Preface().data(), Preface().size(), 0);
+  EXPECT_GT(Receive(good_handed, got), 0);
+  // A call whose request of 1 MiB doesn't end.
+  std::string half = Preface() + std::string("\0\0\1\1\4\0\0\0\1", 9) + "h";
+  for (int i = 0; i < 64; ++i) {
+    half += std::string("\0\x40\0\0\0\0\0\0\1", 9) + std::string(1 << 14, 'x');
+  }
+  std::thread sender([&] { send(peer, half.data(), half.size(), MSG_NOSIGNAL); });
+  while (Receive(handed, got) > 0) {
+  }
+  sender.join();
+  EXPECT_TRUE(Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kMemory)] == 1; }));
+  EXPECT_EQ(guard_->stats().connections, 1);
+}
+
 TEST_F(ConnectionGuardTest, ManyConnectionsAtOnceAreAllHandedOver) {
   Listen();
   for (int i = 0; i < 500; ++i) Dial();

@@ -1,0 +1,154 @@
+// Any bytes, and any frames, as what a caller's connection sends: the verdict and what is counted
+// are the same in pieces of any size, and are what a plain reading of the frames gives.
+
+#include <algorithm>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "service/guard/conduct.h"
+
+namespace {
+
+using leasegateway::Conduct;
+using leasegateway::CutReason;
+
+constexpr std::string_view kPreface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+constexpr std::uint32_t kMaxStreams = 20;
+
+void Demand(bool holds) {
+  if (!holds) std::abort();
+}
+
+// What comes at a time.
+struct Arrival {
+  std::chrono::milliseconds time{0};  // since the one before
+  std::string bytes;
+};
+using Arrivals = std::vector<Arrival>;
+
+struct Outcome {
+  std::optional<CutReason> reason;
+  std::uint64_t calls = 0;
+  std::uint64_t bytes = 0;
+  std::uint32_t unfinished = 0;
+  friend bool operator==(const Outcome&, const Outcome&) = default;
+};
+
+Outcome Judge(const Arrivals& arrivals, std::size_t piece, bool knows_sent) {
+  std::uint64_t sent = 0;
+  Conduct::Options options;
+  options.max_streams = kMaxStreams;
+  if (knows_sent) options.bytes_sent = [&sent] { return sent; };
+  Conduct conduct(std::move(options));
+  Conduct::Clock::time_point now{std::chrono::hours(1)};
+  Outcome outcome;
+  for (const Arrival& arrival : arrivals) {
+    now += arrival.time;
+    sent += 100;
+    std::string_view left = arrival.bytes;
+    while (!left.empty() && !outcome.reason) {
+      // On the heap and without more behind it, so that a read past its end is found.
+      const std::vector<char> part(left.begin(), left.begin() + std::min(piece, left.size()));
+      outcome.reason = conduct.Read({part.data(), part.size()}, now);
+      left.remove_prefix(part.size());
+    }
+    if (outcome.reason) break;
+  }
+  outcome.calls = conduct.calls();
+  outcome.bytes = conduct.unfinished_bytes();
+  outcome.unfinished = conduct.unfinished_calls();
+  return outcome;
+}
+
+// The calls in `bytes`, whose frames are judged to the end.
+Outcome Count(std::string_view bytes) {
+  Outcome outcome;
+  std::map<std::uint32_t, std::uint64_t> open;
+  std::uint32_t last = 0;
+  const auto byte = [&](std::size_t at) {
+    return std::uint32_t{static_cast<std::uint8_t>(bytes[at])};
+  };
+  const auto whole = [&] { return bytes.size() >= 9; };
+  if (!bytes.starts_with(kPreface)) return outcome;
+  for (bytes.remove_prefix(kPreface.size()); whole();) {
+    const std::uint32_t length = byte(0) * 65'536 + byte(1) * 256 + byte(2);
+    const std::uint32_t type = byte(3), flags = byte(4);
+    const std::uint32_t stream =
+        byte(5) % 128 * 16'777'216 + byte(6) * 65'536 + byte(7) * 256 + byte(8);
+    const bool is_padded = type == 0 && (flags & 8) != 0 && length > 0;
+    if (is_padded && bytes.size() == 9) break;
+    bytes.remove_prefix(std::min<std::size_t>(9 + length, bytes.size()));
+    const bool ends = (flags & 1) != 0;
+    if (type == 1 && stream % 2 == 1 && stream > last) {
+      last = stream;
+      ends ? ++outcome.calls : open[stream] = 0;
+    } else if (open.count(stream) != 0 && ((type <= 1 && ends) || type == 3)) {
+      outcome.calls += type == 3 ? 0 : 1;
+      open.erase(stream);
+    } else if (open.count(stream) != 0 && type == 0) {
+      open[stream] += length;
+    }
+  }
+  for (const auto& [stream, request] : open) outcome.bytes += request;
+  outcome.unfinished = static_cast<std::uint32_t>(open.size());
+  return outcome;
+}
+
+void Check(const Arrivals& arrivals, std::size_t piece, bool knows_sent) {
+  const Outcome whole = Judge(arrivals, std::string::npos, knows_sent);
+  Demand(whole == Judge(arrivals, piece, knows_sent));
+  Demand(whole.unfinished <= kMaxStreams + (whole.reason ? 1 : 0));
+  Demand(whole.unfinished > 0 || whole.bytes == 0);
+  if (whole.reason) return;
+  std::string all;
+  for (const Arrival& arrival : arrivals) all += arrival.bytes;
+  Demand(whole == Count(all));
+}
+
+// Five bytes each: a frame and how often it is sent, its streams one after the other or the same;
+// long ones once. No more in all than would be slow.
+Arrivals Frames(std::string_view code) {
+  Arrivals arrivals{{{}, std::string(kPreface)}};
+  std::uint32_t stream = 1;
+  std::size_t size = 0;
+  for (; code.size() >= 5 && size < 40'000; code.remove_prefix(5)) {
+    const auto at = [&](std::size_t i) { return static_cast<std::uint8_t>(code[i]); };
+    const std::uint8_t how = at(0);
+    if ((how & 0x40) != 0) arrivals.push_back({std::chrono::milliseconds(at(4)), ""});
+    const int times = (how & 0x80) != 0 ? 1 + at(1) : 1;
+    for (int i = 0; i < times; ++i) {
+      std::string& bytes = arrivals.back().bytes;
+      const std::uint32_t length = times == 1 && (how & 0x20) != 0 ? at(3) * 64U : at(3) % 16U;
+      bytes += {'\0', static_cast<char>(length >> 8), static_cast<char>(length),
+                static_cast<char>(how & 0x0f), static_cast<char>(at(2))};
+      for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(stream >> shift);
+      bytes.append(length, static_cast<char>(at(4)));
+      size += 9 + length;
+      if ((how & 0x10) != 0) stream += (at(2) & 0x40) != 0 ? 1 : 2;
+    }
+    if ((how & 0x10) == 0 && times > 1) stream = at(4);
+  }
+  return arrivals;
+}
+
+}  // namespace
+
+// The first byte chooses how large the pieces are, the second what is known.
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size < 2) return 0;
+  const std::size_t piece = data[0] + 1U;
+  const bool knows_sent = (data[1] & 1) != 0;
+  const std::string bytes(reinterpret_cast<const char*>(data) + 2, size - 2);
+  Check({{{}, bytes}}, piece, knows_sent);
+  Check({{{}, std::string(kPreface) + bytes}}, piece, knows_sent);
+  Check(Frames(bytes), piece, knows_sent);
+  return 0;
+}

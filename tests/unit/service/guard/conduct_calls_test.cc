@@ -1,0 +1,278 @@
+// Calls that are reset, and those whose requests don't come.
+
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "service/guard/conduct.h"
+#include "tests/support/conduct_fixture.h"
+
+namespace leasegateway::conduct_test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+class ConductCallsTest : public ConductTest {};
+
+// --- resets -------------------------------------------------------------------------------------
+
+TEST_F(ConductCallsTest, ResetsAtOnceAreCut) {
+  std::uint32_t stream = 1;
+  const auto until_cut = [&] {
+    int calls = 0;
+    for (;; stream += 2, ++calls) {
+      const Reason reason = Read(Begun(stream) + Frame(kReset, kNone, stream));
+      if (!reason) continue;
+      EXPECT_EQ(reason, Reason(CutReason::kRapidResets));
+      stream += 2;
+      return calls;
+    }
+  };
+  EXPECT_EQ(until_cut(), 1'000);
+  now_ += milliseconds(200);
+  EXPECT_EQ(until_cut(), 100);  // 500 a second
+}
+
+TEST_F(ConductCallsTest, ResetsOfWholeCallsAtOnceAreCut) {
+  for (const bool has_data : {false, true}) {
+    Open({});
+    Read(Frame(kSettings, kAck, 0));
+    int calls = 0;
+    for (std::uint32_t stream = 1;; stream += 2, ++calls) {
+      const std::string call =
+          has_data ? Call(stream) : Frame(kHeaders, kEndHeaders | kEnd, stream, 60);
+      if (const Reason reason = Read(call + Reset(stream))) {
+        EXPECT_EQ(reason, Reason(CutReason::kRapidResets));
+        break;
+      }
+    }
+    EXPECT_NEAR(calls, 1'000, 1);
+  }
+}
+
+// A tenth of what an attacker sends at full speed, in batches of 10 ms.
+TEST_F(ConductCallsTest, MildResetsAreCutWithinASecond) {
+  Read(Frame(kSettings, kAck, 0));
+  const auto began = now_;
+  Reason reason;
+  for (std::uint32_t stream = 1; !reason && now_ < began + seconds(10); now_ += milliseconds(10)) {
+    for (int i = 0; i < 20 && !reason; ++i, stream += 2)
+      reason = Read(Call(stream) + Reset(stream));
+  }
+  EXPECT_EQ(reason, Reason(CutReason::kRapidResets));
+  EXPECT_LE(now_ - began, seconds(1));
+}
+
+// Deadlines pass while the provider is out.
+TEST_F(ConductCallsTest, LateResetsAreFree) {
+  Read(Frame(kSettings, kAck, 0));
+  std::uint32_t stream = 1;
+  for (int i = 0; i < 20; ++i) {
+    std::string calls, resets;
+    for (int j = 0; j < 1'000; ++j, stream += 2) {
+      calls += Call(stream);
+      resets += Reset(stream);
+    }
+    ASSERT_EQ(Read(calls), Reason());
+    now_ += milliseconds(100);
+    ASSERT_EQ(Read(resets), Reason()) << i;
+  }
+}
+
+TEST_F(ConductCallsTest, YoungIsBelowFiftyMillisecondsAtLeast) {
+  Read(Frame(kSettings, kAck, 0));
+  std::uint32_t stream = 1;
+  const auto all_reset_after = [&](milliseconds step, milliseconds age) {
+    Open({});
+    Read(Frame(kSettings, kAck, 0));
+    for (stream = 1; stream < 40'000; stream += 2) {
+      now_ += step;
+      const std::uint32_t began_before = 2 * static_cast<std::uint32_t>(age / step);
+      std::string bytes = Call(stream);
+      if (stream > began_before) bytes += Reset(stream - began_before);
+      if (Read(bytes)) return false;
+    }
+    return true;
+  };
+  EXPECT_TRUE(all_reset_after(milliseconds(1), milliseconds(100)));
+  // Four resets of five, as young as that, are more than the allowance.
+  const auto flood = [&](milliseconds age) {
+    Open({});
+    Read(Frame(kSettings, kAck, 0));
+    for (stream = 1; stream < 40'000; stream += 40) {
+      std::string bytes;
+      const std::uint32_t before = 40 * static_cast<std::uint32_t>(age.count());
+      for (std::uint32_t i = 0; i < 40; i += 2) {
+        bytes += Call(stream + i);
+        if (stream > before) bytes += Reset(stream + i - before);
+      }
+      now_ += milliseconds(1);
+      if (Read(bytes)) return true;
+    }
+    return false;
+  };
+  EXPECT_TRUE(flood(milliseconds(49)));
+  EXPECT_FALSE(flood(milliseconds(100)));
+}
+
+// Hedging: each call twice, and the slower one is taken back.
+TEST_F(ConductCallsTest, OneResetForEachCallThatStaysIsFree) {
+  Read(Frame(kSettings, kAck, 0));
+  for (std::uint32_t stream = 1; stream < 40'000; stream += 4) {
+    ASSERT_EQ(Read(Call(stream) + Call(stream + 2) + Reset(stream + 2)), Reason()) << stream;
+  }
+}
+
+// A watcher that takes the first message and goes.
+TEST_F(ConductCallsTest, ResetsForWhatIsSentAreFree) {
+  OpenWithBytesSent();
+  Read(Frame(kSettings, kAck, 0));
+  for (std::uint32_t stream = 1; stream < 40'000; stream += 2) {
+    ASSERT_EQ(Read(Call(stream)), Reason());
+    sent_ += 128;
+    ASSERT_EQ(Read(Reset(stream)), Reason()) << stream;
+  }
+}
+
+TEST_F(ConductCallsTest, UnfinishedCallsAreResetRapidlyAtAnyAge) {
+  Read(Frame(kSettings, kAck, 0));
+  std::uint32_t stream = 1;
+  int rounds = 0;
+  for (Reason reason; !reason && rounds < 100; ++rounds) {
+    std::string calls, resets;
+    for (int i = 0; i < 500; ++i, stream += 2) {
+      calls += Begun(stream);
+      resets += Reset(stream);
+    }
+    ASSERT_EQ(Read(calls), Reason());
+    now_ += milliseconds(200);
+    reason = Read(resets);
+    EXPECT_EQ(reason.value_or(CutReason::kRapidResets), CutReason::kRapidResets);
+  }
+  EXPECT_EQ(rounds, 3);
+}
+
+TEST_F(ConductCallsTest, ResetsOfWhatIsNoMoreAreFrames) {
+  Read(Frame(kSettings, kAck, 0));
+  for (std::uint32_t stream = 1; stream < 100; stream += 2) Read(Call(stream));
+  now_ += seconds(1);
+  EXPECT_EQ(Repeat(Reset(1)), CutAfter(50 + 2'000, CutReason::kIdleFrames));
+}
+
+// --- unfinished calls ---------------------------------------------------------------------------
+
+TEST_F(ConductCallsTest, MoreUnfinishedCallsThanStreamsAreCut) {
+  for (std::uint32_t stream = 1; stream < 2'000; stream += 2) {
+    ASSERT_EQ(Read(Begun(stream)), Reason());
+  }
+  EXPECT_EQ(conduct_->unfinished_calls(), 1'000);
+  Read(Reset(1));
+  Read(Frame(kData, kEnd, 3));
+  EXPECT_EQ(Read(Begun(2'001) + Begun(2'003)), Reason());
+  EXPECT_EQ(Read(Begun(2'005)), Reason(CutReason::kUnfinishedCalls));
+
+  Conduct::Options options;
+  options.max_streams = 3;
+  Open(std::move(options));
+  EXPECT_EQ(Read(Begun(1) + Begun(3) + Begun(5)), Reason());
+  EXPECT_EQ(Read(Begun(7)), Reason(CutReason::kUnfinishedCalls));
+}
+
+TEST_F(ConductCallsTest, SilentCallsAreCut) {
+  OpenWithBytesSent();
+  for (std::uint32_t stream = 1; stream <= 2 * 129; stream += 2) Read(Begun(stream));
+  EXPECT_EQ(LookFor(milliseconds(2'000)), Reason());
+  EXPECT_EQ(LookFor(milliseconds(100)), Reason(CutReason::kUnfinishedCalls));
+}
+
+TEST_F(ConductCallsTest, FewSilentCallsAreNot) {
+  OpenWithBytesSent();
+  for (std::uint32_t stream = 1; stream <= 2 * 128; stream += 2) Read(Begun(stream));
+  EXPECT_EQ(LookFor(seconds(60)), Reason());
+}
+
+TEST_F(ConductCallsTest, SilenceIsNoOffenceWhenItIsNotKnownWhatIsSent) {
+  for (std::uint32_t stream = 1; stream <= 2 * 900; stream += 2) Read(Begun(stream));
+  EXPECT_EQ(LookFor(seconds(60)), Reason());
+}
+
+// Many callers on a connection whose window is full, and a slow link: pieces of DATA are progress.
+TEST_F(ConductCallsTest, CallsThatProgressAreNotCut) {
+  OpenWithBytesSent();
+  for (std::uint32_t stream = 1; stream <= 2 * 900; stream += 2) Read(Begun(stream));
+  const std::string data = Frame(kData, kNone, 1, 16'384);
+  for (std::size_t at = 0; at < data.size(); at += 1'024) {
+    EXPECT_EQ(LookFor(milliseconds(1'900)), Reason()) << at;
+    EXPECT_EQ(Read(std::string_view(data).substr(at, 1'024)), Reason());
+  }
+  EXPECT_EQ(LookFor(milliseconds(1'900)), Reason());
+  Read(Frame(kData, kEnd, 3));
+  EXPECT_EQ(LookFor(milliseconds(1'900)), Reason());
+  Read(Ping());  // is none
+  EXPECT_EQ(LookFor(milliseconds(300)), Reason(CutReason::kUnfinishedCalls));
+}
+
+// Refused before their requests are out: their callers don't send the rest.
+TEST_F(ConductCallsTest, CallsThatWereAnsweredAreNotSilent) {
+  OpenWithBytesSent();
+  for (std::uint32_t stream = 1; stream <= 2 * 500; stream += 2) Read(Begun(stream));
+  sent_ += (500 - 128) * 32;
+  EXPECT_EQ(LookFor(seconds(60)), Reason());
+  Read(Begun(2'001));
+  EXPECT_EQ(LookFor(seconds(60)), Reason(CutReason::kUnfinishedCalls));
+}
+
+TEST_F(ConductCallsTest, AnswersBeforeDontCount) {
+  OpenWithBytesSent();
+  for (std::uint32_t stream = 1; stream <= 2 * 500; stream += 2) Read(Begun(stream));
+  sent_ += 1'000'000;
+  for (std::uint32_t stream = 1; stream <= 2 * 436; stream += 2) Read(Frame(kData, kEnd, stream));
+  EXPECT_EQ(conduct_->unfinished_calls(), 64);
+  for (std::uint32_t stream = 2'001; stream <= 2'400; stream += 2) Read(Begun(stream));
+  EXPECT_EQ(LookFor(seconds(3)), Reason(CutReason::kUnfinishedCalls));
+}
+
+// What the gateway itself missed is nobody's silence.
+TEST_F(ConductCallsTest, AStandstillIsNoSilence) {
+  OpenWithBytesSent();
+  for (std::uint32_t stream = 1; stream <= 2 * 500; stream += 2) Read(Begun(stream));
+  EXPECT_EQ(LookFor(milliseconds(100)), Reason());
+  now_ += std::chrono::minutes(1);
+  EXPECT_EQ(conduct_->Look(now_), Reason());
+}
+
+TEST_F(ConductCallsTest, BytesOfUnfinishedRequestsAreBounded) {
+  std::uint32_t stream = 1;
+  for (int i = 0; i < 64; ++i, stream += 2) {
+    std::string request = Begun(stream);
+    for (int j = 0; j < 64; ++j) request += Frame(kData, kNone, stream, 16 << 10);
+    ASSERT_EQ(Read(request), Reason()) << i;
+  }
+  EXPECT_EQ(conduct_->unfinished_bytes(), 64 << 20);
+  EXPECT_EQ(Read(Begun(stream) + Frame(kData, kEnd, stream, 300)), Reason());
+  Read(Frame(kData, kEnd, 1));
+  stream += 2;
+  EXPECT_EQ(Read(Begun(stream) + Frame(kData, kNone, stream, 1 << 20)), Reason());
+  EXPECT_EQ(Read(Frame(kData, kNone, stream, 1)), Reason(CutReason::kUnfinishedBytes));
+}
+
+TEST_F(ConductCallsTest, ManyCallsWithoutAcknowledgementAreCut) {
+  std::uint32_t stream = 1;
+  for (; stream < 4'000; stream += 2) ASSERT_EQ(Read(Call(stream)), Reason()) << stream;
+  EXPECT_EQ(Read(Frame(kSettings, kNone, 0)), Reason());
+  EXPECT_EQ(Read(Call(stream)), Reason(CutReason::kUnacknowledged));
+
+  Open({});
+  for (stream = 1; stream < 4'000; stream += 2) Read(Call(stream));
+  Read(Frame(kSettings, kAck, 0));
+  for (; stream < 40'000; stream += 2) ASSERT_EQ(Read(Call(stream)), Reason()) << stream;
+}
+
+}  // namespace
+}  // namespace leasegateway::conduct_test
