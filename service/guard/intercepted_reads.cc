@@ -7,9 +7,12 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstring>
 #include <mutex>
 #include <string_view>
@@ -33,6 +36,8 @@ struct Waiting {
 };
 
 struct Registered {
+  explicit Registered(Connection guarded) : connection(std::move(guarded)) {}
+
   const Connection connection;
   Waiting waiting;
   ReadTurn turn;  // of who reads: gRPC reads a connection on one thread at a time
@@ -174,11 +179,37 @@ bool TellAgain(int descriptor, const Waiting& waiting) {
   return NextEpollCtl(set, EPOLL_CTL_MOD, descriptor, &event) == 0;
 }
 
-std::size_t Room(const msghdr& message) {
-  std::size_t room = 0;
-  for (std::size_t i = 0; i < message.msg_iovlen; ++i) room += message.msg_iov[i].iov_len;
-  return room;
-}
+// The room of a read, of which only so much is to be filled.
+class Room {
+ public:
+  explicit Room(const msghdr& message) {
+    for (std::size_t i = 0; i < message.msg_iovlen; ++i) {
+      const iovec& part = message.msg_iov[i];
+      all_ += part.iov_len;
+      if (count_ == parts_.size() || size_ == ReadTurn::kMostBytes) continue;
+      const std::size_t size = std::min(part.iov_len, ReadTurn::kMostBytes - size_);
+      parts_[count_++] = {part.iov_base, size};
+      size_ += size;
+    }
+  }
+  // As recvmsg(2), of which nothing else is changed in `message`.
+  ssize_t Fill(int descriptor, msghdr& message, int flags) {
+    iovec* const parts = std::exchange(message.msg_iov, parts_.data());
+    const auto count = std::exchange(message.msg_iovlen, count_);
+    const ssize_t received = NextRecvmsg(descriptor, &message, flags);
+    message.msg_iov = parts;
+    message.msg_iovlen = count;
+    return received;
+  }
+  std::size_t size() const { return size_; }
+  std::size_t all() const { return all_; }
+
+ private:
+  std::array<iovec, 16> parts_;
+  std::size_t count_ = 0;
+  std::size_t size_ = 0;
+  std::size_t all_ = 0;
+};
 
 // Whether a read left something, as the kernel says when it is asked to (TCP_INQ).
 bool LeftMore(msghdr& message, bool filled) {
@@ -205,33 +236,40 @@ bool Judge(int descriptor, const Connection& connection, const msghdr& message,
   return goes_on || !IsOneSocket(descriptor, connection->descriptor());
 }
 
-ssize_t Read(int descriptor, Registered& registered, msghdr* message, int flags) {
+ssize_t SayEmpty() {
+  errno = EAGAIN;
+  return -1;
+}
+
+ssize_t Read(int descriptor, Registered& registered, msghdr& message, int flags) {
   ReadTurn& turn = registered.turn;
+  if (turn.ParsesFirst()) return SayEmpty();
   if (turn.goes_on() && turn.IsOver(ReadTurn::Clock::now()) &&
       TellAgain(descriptor, registered.waiting)) {
-    errno = EAGAIN;
-    return -1;
+    return SayEmpty();
   }
-  const std::size_t room = Room(*message);
-  const ssize_t received = NextRecvmsg(descriptor, message, flags);
+  Room room(message);
+  const ssize_t received = room.Fill(descriptor, message, flags);
   if (received <= 0) {
-    turn.Ended();
+    turn.LeftNothing();
     return received;
   }
   const auto size = static_cast<std::size_t>(received);
-  const bool filled = size == room;
-  if (LeftMore(*message, filled)) {
-    turn.Read(filled, ReadTurn::Clock::now());
+  const bool filled = size == room.all();
+  // Only gRPC is known to read on: in other hands the number is another socket's by now.
+  if (LeftMore(message, size == room.size()) &&
+      (filled || IsOneSocket(descriptor, registered.connection->descriptor()))) {
+    turn.LeftMore(filled, ReadTurn::Clock::now());
   } else {
-    turn.Ended();
+    turn.LeftNothing();
   }
-  return Judge(descriptor, registered.connection, *message, size) ? received : 0;
+  return Judge(descriptor, registered.connection, message, size) ? received : 0;
 }
 
 }  // namespace
 
 void Intercept(int descriptor, Connection connection) {
-  Replace(slots[descriptor], new Registered{.connection = std::move(connection)});
+  Replace(slots[descriptor], new Registered(std::move(connection)));
 }
 
 void StopIntercepting(int descriptor, const Connection& connection) {
@@ -249,7 +287,7 @@ extern "C" ssize_t recvmsg(int descriptor, msghdr* message, int flags) {
   const leasegateway::Reader reader(descriptor);
   return reader.registered() == nullptr
              ? leasegateway::NextRecvmsg(descriptor, message, flags)
-             : leasegateway::Read(descriptor, *reader.registered(), message, flags);
+             : leasegateway::Read(descriptor, *reader.registered(), *message, flags);
 }
 
 extern "C" int epoll_ctl(int set, int operation, int descriptor, epoll_event* event) noexcept {

@@ -26,8 +26,8 @@ constexpr microseconds kBitLess = ReadTurn::kLength - microseconds(1);
 TEST(ReadTurnTest, EndsWhenItsTimeIsUp) {
   const ReadTurn::Clock::time_point now{};
   ReadTurn turn;
-  turn.Read(true, now);
-  turn.Read(true, now + kBitLess);
+  turn.LeftMore(true, now);
+  turn.LeftMore(true, now + kBitLess);
   ASSERT_TRUE(turn.goes_on());
   EXPECT_FALSE(turn.IsOver(now + kBitLess));
   EXPECT_TRUE(turn.IsOver(now + ReadTurn::kLength));
@@ -36,11 +36,11 @@ TEST(ReadTurnTest, EndsWhenItsTimeIsUp) {
 TEST(ReadTurnTest, NextOneIsAsLong) {
   const ReadTurn::Clock::time_point now{};
   ReadTurn turn;
-  turn.Read(true, now);
+  turn.LeftMore(true, now);
   ASSERT_TRUE(turn.IsOver(now + ReadTurn::kLength));
   EXPECT_FALSE(turn.goes_on());
   const auto later = now + 2 * ReadTurn::kLength;
-  turn.Read(true, later);
+  turn.LeftMore(true, later);
   EXPECT_FALSE(turn.IsOver(later + kBitLess));
   EXPECT_TRUE(turn.IsOver(later + ReadTurn::kLength));
 }
@@ -48,20 +48,22 @@ TEST(ReadTurnTest, NextOneIsAsLong) {
 TEST(ReadTurnTest, EndsByItselfWhenNothingIsLeft) {
   const ReadTurn::Clock::time_point now{};
   ReadTurn turn;
-  turn.Read(true, now);
-  turn.Ended();
+  turn.LeftMore(true, now);
+  turn.LeftNothing();
   EXPECT_FALSE(turn.goes_on());
   EXPECT_FALSE(turn.IsOver(now + 2 * ReadTurn::kLength));
 }
 
-TEST(ReadTurnTest, GoesOnUntilWhatWasReadIsParsed) {
+TEST(ReadTurnTest, WhatDidNotFillItsRoomIsParsedFirst) {
   const ReadTurn::Clock::time_point now{};
   ReadTurn turn;
-  turn.Read(false, now);
-  EXPECT_FALSE(turn.goes_on()) << "gRPC would read again before it looks at others";
-  turn.Read(true, now + 2 * ReadTurn::kLength);
-  ASSERT_TRUE(turn.goes_on());
-  EXPECT_TRUE(turn.IsOver(now + 2 * ReadTurn::kLength));
+  EXPECT_FALSE(turn.ParsesFirst());
+  turn.LeftMore(true, now);
+  EXPECT_FALSE(turn.ParsesFirst()) << "gRPC does that by itself";
+  turn.LeftMore(false, now);
+  EXPECT_TRUE(turn.ParsesFirst());
+  EXPECT_FALSE(turn.ParsesFirst()) << "gRPC has parsed it";
+  EXPECT_TRUE(turn.IsOver(now + ReadTurn::kLength)) << "of all these reads";
 }
 
 // A descriptor that is read as gRPC reads it: a little at a time, for as long as the kernel says
