@@ -48,6 +48,7 @@ inline constexpr std::string_view kInvalidBillingMethod = "INVALID_BILLING_METHO
 inline constexpr std::string_view kInvalidFailover = "INVALID_FAILOVER";
 inline constexpr std::string_view kInvalidForwardTo = "INVALID_FORWARD_TO";
 inline constexpr std::string_view kInvalidRequest = "INVALID_REQUEST";
+inline constexpr std::string_view kRequestTooLarge = "REQUEST_TOO_LARGE";
 inline constexpr std::string_view kInvalidFilter = "INVALID_FILTER";
 inline constexpr std::string_view kInvalidOrderBy = "INVALID_ORDER_BY";
 inline constexpr std::string_view kInvalidPageSize = "INVALID_PAGE_SIZE";

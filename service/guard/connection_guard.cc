@@ -75,6 +75,12 @@ void Reset(int descriptor) {
   close(descriptor);
 }
 
+// Resets it, whoever has descriptors of it, and frees what it has received and has yet to send.
+void Abort(int descriptor) {
+  const sockaddr none{AF_UNSPEC, {}};
+  connect(descriptor, &none, sizeof(none));
+}
+
 boost::system::error_code LastError() {
   return boost::system::error_code(errno, boost::system::system_category());
 }
@@ -348,7 +354,10 @@ void ConnectionGuard::Port::End(GuardedConnection* connection) {
   epoll_ctl(ends_.native_handle(), EPOLL_CTL_DEL, connection->descriptor(), nullptr);
   const Clock::time_point now = Clock::now();
   peers_.Ended(connection->peer().address(), now);
-  if (const auto reason = connection->cut()) CountCut(*connection, *reason);
+  if (const auto reason = connection->cut()) {
+    CountCut(*connection, *reason);
+    Abort(connection->descriptor());
+  }
   ended_.push_back({std::move(guarded), now + kFarewell});
 }
 

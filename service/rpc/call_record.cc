@@ -12,7 +12,6 @@
 #include "service/process/logging.h"
 #include "service/process/tls.h"
 #include "upstream/upstream_error.h"
-#include "service/rpc/compressed_request.h"  // TEMP
 
 namespace leasegateway {
 namespace {

@@ -5,7 +5,6 @@
 #include <grpcpp/support/byte_buffer.h>
 
 #include <cstddef>
-#include <string_view>
 
 #include "absl/status/status.h"
 
@@ -18,7 +17,6 @@ class GrpcByteBufferPeer {
 }  // namespace grpc::internal
 
 namespace leasegateway {
-namespace reason { inline constexpr std::string_view kRequestTooLarge = "REQUEST_TOO_LARGE"; }  // TEMP
 
 // gRPC 1.51 inflates a request whole before it looks at its size, so its port has that turned off
 // (GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION) and requests arrive as they were sent.

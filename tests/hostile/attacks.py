@@ -91,6 +91,13 @@ def forever(block, size=1 << 18):
     return itertools.repeat(block)
 
 
+@functools.lru_cache(maxsize=4)
+def calls_at_once(block, body):
+    """So many calls; with a body, whole ones."""
+    return b"".join(frames.headers(stream, block) + (frames.data(stream, body, end=True) if body else b"")
+                    for stream in range(3, 3 + 2 * CALLS_AT_ONCE, 2))
+
+
 @attack("unended_streams", "opens streams and never ends them", "unfinished_calls", "idle_frames")
 def unended_streams(wire):
     block = wire.header_block("GetNumber")
@@ -106,8 +113,7 @@ def continuation(wire):
 
 @attack("held_open", "opens 900 streams and then is silent", "unfinished_calls", patient=True)
 def held_open(wire):
-    block = wire.header_block("GetNumber")
-    yield b"".join(frames.headers(stream, block) for stream in range(3, 3 + 2 * CALLS_AT_ONCE, 2))
+    yield calls_at_once(wire.header_block("GetNumber"), b"")
     while True:
         yield b""
 
@@ -234,18 +240,15 @@ def bombs(wire):
             yield moved
 
 
-@attack("tiny_records", "a TLS record for each byte of its frames", "empty_records", "idle_frames", tls_only=True,
-        record=1)
+@attack("tiny_records", "a TLS record for each byte of its frames", tls_only=True, record=1)
 def tiny_records(wire):
-    return forever(frames.ping())
+    # Of a type that gRPC leaves alone, and long, so that there are few.
+    return forever(frames.unknown(bytes(frames.MAX_FRAME)))
 
 
-def all_at_once(wire, calls=CALLS_AT_ONCE):
+def all_at_once(wire):
     """So many calls of lists, and then nothing."""
-    block = wire.header_block("ListAvailableNumbers")
-    body = frames.message(b"")
-    yield b"".join(frames.headers(stream, block) + frames.data(stream, body, end=True)
-                   for stream in range(3, 3 + 2 * calls, 2))
+    yield calls_at_once(wire.header_block("ListAvailableNumbers"), frames.message(b""))
     while True:
         yield b""
 

@@ -177,13 +177,14 @@ class Watchers:
         self.tasks = []
 
     async def run(self, stopped):
-        link = await relay.start(self.target.port)
+        server, link = await relay.start(self.target.port)
         self.tasks = [asyncio.create_task(self.watch()) for _ in range(WATCHERS)]
         self.tasks.append(asyncio.create_task(self.call_slowly(link)))
         await stopped.wait()
         for task in self.tasks:
             task.cancel()
         await asyncio.gather(*self.tasks, return_exceptions=True)
+        server.close()
 
     async def watch(self):
         record = self.records[0]

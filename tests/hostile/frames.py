@@ -6,6 +6,7 @@ is written into a block of thousands of them at once. So one thread of Python se
 kernel takes it.
 """
 
+import functools
 import zlib
 
 from hpack import Encoder
@@ -105,6 +106,7 @@ def unknown(body=b"?" * 8):
     return frame.serialize()
 
 
+@functools.lru_cache(maxsize=4)
 def literals(size):
     """A piece of a header block: headers that are never indexed, `size` bytes or a little less."""
     encoder = Encoder()

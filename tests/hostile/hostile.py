@@ -74,6 +74,10 @@ class Run:
         if mode == "plain":
             steps += [(f"admin {kind}", lambda kind=kind: self.admin(kind)) for kind in ("half", "drip")]
             steps += [("one_address", self.one_address), ("behind_proxy", self.behind_proxy)]
+        if mode != "mtls":
+            # The last ones: callers with a deadline don't outlive it.
+            steps += [(f"frozen {name}{suffix}", lambda name=name: self.frozen(name, suffix))
+                      for name in scenarios.FROZEN]
         steps = [(name, step) for name, step in steps if self.wanted(name)]
         failed = self.outcomes.failed
         for _, step in steps:
@@ -113,6 +117,11 @@ class Run:
     def behind_proxy(self):
         self.outcomes.add_attack("behind_proxy", *self.scenarios.behind_proxy())
 
+    def frozen(self, name, suffix):
+        seen, missed = self.scenarios.frozen(name)
+        self.outcomes.add(f"frozen {name}{suffix}", missed, f"{seen.peak_mib - seen.idle_mib:.0f} MiB over idle, "
+                          f"{seen.settled_mib - seen.idle_mib:.0f} later")
+
     def peace(self, mode):
         seconds = 300 if self.options.long and mode == "plain" else min(4, self.options.seconds)
         self.outcomes.add(f"peace{'' if mode == 'plain' else ' ' + mode}", self.scenarios.peace(seconds),
@@ -136,7 +145,7 @@ def parse(arguments):
     parser.add_argument("--only", action="append", metavar="NAME",
                         help="this attack or check; repeatable. NAME tls: over TLS. Attacks: "
                              f"{', '.join(attacks.ATTACKS)}; besides: peace, nghttp2, admin half, admin drip, "
-                             "one_address, behind_proxy, no_certificate, stop NAME")
+                             "one_address, behind_proxy, no_certificate, frozen NAME, stop NAME")
     parser.add_argument("--seconds", type=float, default=2.4,
                         help="each attack at full speed: half of it from two connections, half from 64 (default: 2.4)")
     parser.add_argument("--tls", action="store_true", help="all attacks over TLS as well, not only some")
@@ -153,7 +162,7 @@ def parse(arguments):
     for name in options.only or ():
         first = name.split()[0]
         if first not in (*attacks.ATTACKS, "peace", "nghttp2", "admin", "one_address", "behind_proxy", "no_certificate",
-                         "stop"):
+                         "frozen", "stop"):
             parser.error(f"there is no {name}")
     return options
 
@@ -182,8 +191,9 @@ def main():
     finally:
         if run:
             run.scenarios.close()
-    print()
-    print("\n".join(judge.table(run.outcomes.rows)))
+    if run.outcomes.rows:
+        print()
+        print("\n".join(judge.table(run.outcomes.rows)))
     print(f"\nTook {time.monotonic() - started:.0f} s; logs in {world.ROOT / 'build/hostile/logs'}.")
     print(f"{run.outcomes.passed} passed, {run.outcomes.failed} failed")
     return 1 if run.outcomes.failed else 0

@@ -7,7 +7,8 @@ import judge
 
 
 def record(calls=5, failed=(), lost=()):
-    return {"calls": [[1.0, 2.0]] * calls, "failed": [[1.0, why] for why in failed], "lost": [[1.0, why] for why in lost]}
+    return {"calls": [[1.0, 2.0]] * calls, "failed": [[1.0, why] for why in failed],
+            "lost": [[1.0, why] for why in lost]}
 
 
 def good(**changes):

@@ -21,7 +21,7 @@ async def carry(reader, writer):
 
 
 async def start(port):
-    """The port to call instead."""
+    """A server before that port, and the port to call instead."""
     async def serve(reader, writer):
         try:
             to_reader, to_writer = await asyncio.open_connection(
@@ -33,4 +33,4 @@ async def start(port):
         await asyncio.gather(carry(reader, to_writer), carry(to_reader, writer))
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0, limit=LITTLE)
-    return server.sockets[0].getsockname()[1]
+    return server, server.sockets[0].getsockname()[1]

@@ -19,7 +19,7 @@ class RelayTest(unittest.TestCase):
 
         async def ask():
             server = await asyncio.start_server(answer, "127.0.0.1", 0)
-            port = await relay.start(server.sockets[0].getsockname()[1])
+            link, port = await relay.start(server.sockets[0].getsockname()[1])
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
             start = time.monotonic()
             writer.write(bytes(range(250)) * (size // 250))
@@ -27,7 +27,9 @@ class RelayTest(unittest.TestCase):
                              bytes(range(250)) * (size // 250))
             self.assertEqual(await reader.read(), b"")
             writer.close()
+            await writer.wait_closed()
             server.close()
+            link.close()
             return time.monotonic() - start
 
         peers = []
@@ -41,8 +43,13 @@ class RelayTest(unittest.TestCase):
             port = server.sockets[0].getsockname()[1]
             server.close()
             await server.wait_closed()
-            reader, _ = await asyncio.open_connection("127.0.0.1", await relay.start(port))
-            return await reader.read()
+            link, port = await relay.start(port)
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            heard = await reader.read()
+            writer.close()
+            await writer.wait_closed()
+            link.close()
+            return heard
 
         self.assertEqual(asyncio.run(asyncio.wait_for(ask(), 20)), b"")
 

@@ -22,6 +22,8 @@ from world import programs
 
 CROWD = 64  # connections at once
 SLOW_CLIENTS = 2000
+FROZEN_SECONDS = 2.0
+FROZEN = ("unended_streams", "rapid_reset", "ping")
 PROBE_EVERY = 0.05
 MILD_SECONDS = 1.2  # over its bar: then it counts as never cut
 PROXIES = "127.200.0.0/16"
@@ -124,7 +126,7 @@ class Scenarios:
 
         def run(sources, **more):
             return self.attackers(name, sources, with_certificate=with_certificate, **more).report(
-                more["seconds"] + 30)
+                more["seconds"] + 60)
 
         two = run(sources or addresses(first, 0, 2), connections=2, seconds=seconds)
         run(sources or addresses(first, 1, CROWD), connections=CROWD, seconds=seconds)
@@ -158,7 +160,14 @@ class Scenarios:
         before, start = self.cuts(), time.monotonic()
         time.sleep(seconds)
         found = []
-        for who, record in sorted(self.callers.between(start, time.monotonic()).items()):
+        heard = self.callers.between(start, time.monotonic())
+        for who in judge.MEASURED if self.options.js else judge.MEASURED[:1]:
+            if not heard[who]["calls"]:
+                found.append(f"{who}: no call ended")
+        # Each watcher has a heartbeat a second.
+        if len(heard["watcher"]["calls"]) < callers.WATCHERS * (seconds - 1) / 2:
+            found.append(f"watchers: {len(heard['watcher']['calls'])} messages in {seconds:.0f} s")
+        for who, record in sorted(heard.items()):
             for what in ("failed", "lost"):
                 if record[what]:
                     found.append(f"{who}: {len(record[what])} {what}, such as {record[what][0][1]}")
@@ -174,8 +183,9 @@ class Scenarios:
         seen = self.attack("empty_data", sources=PROXY)
         found = judge.missed(seen, self.bars, self.knows_reasons)
         try:
-            with contextlib.closing(odd_caller.Client(callers.Target(self.gateway.grpc_port, self.number), PROXY)) as who:
-                status = who.call(frames.field(1, self.number.encode()), large=False)
+            target = callers.Target(self.gateway.grpc_port, self.number)
+            with contextlib.closing(odd_caller.Client(target, PROXY)) as client:
+                status = client.call(frames.field(1, self.number.encode()), large=False)
         except (OSError, h2.exceptions.ProtocolError) as error:
             status = str(error)
         if status != "0":
@@ -186,6 +196,32 @@ class Scenarios:
         """(what was tried, what is wrong) for each."""
         scheme = "http" if self.gateway.mode == "plain" else "https"
         return nghttp2_tools.check(self.gateway.grpc_port, self.work, self.number, scheme)
+
+    def frozen(self, name):
+        """What has come while the gateway stood still, of peers that are gone by then: (MiB over idle at most, later,
+        what was missed)."""
+        self.count += 1
+        accepted = ("lease_gateway_connections_accepted_total", "")
+        start = time.monotonic()
+        before = (self.gateway.metrics() or {}).get(accepted, 0)
+        attackers = self.attackers(name, addresses(66 + self.count % 120, 4, CROWD), connections=CROWD, once=True,
+                                   mild=True, seconds=FROZEN_SECONDS)
+        # Most have sent something then, and not yet too much.
+        end = time.monotonic() + 2
+        while (self.gateway.metrics() or {}).get(accepted, 0) < before + CROWD / 2 and time.monotonic() < end:
+            time.sleep(0.01)
+        self.gateway.popen.send_signal(signal.SIGSTOP)
+        try:
+            attackers.report(FROZEN_SECONDS + 30)
+        finally:
+            self.gateway.popen.send_signal(signal.SIGCONT)
+        woken = time.monotonic()
+        time.sleep(2)
+        self.settle(woken + judge.SETTLE_SECONDS)
+        seen = judge.Seen(idle_mib=self.idle, peak_mib=self.memory.peak(start, time.monotonic()),
+                          settled_mib=self.memory.now(), alive=self.gateway.alive(),
+                          killed=self.memory.killed_at is not None)
+        return seen, judge.missed(seen, self.bars)
 
     def stop_under(self, name, mode):
         """SIGTERM while a crowd attacks: (seconds that it took, what was missed)."""

@@ -1,6 +1,7 @@
 """The gateway that is attacked, its provider, those who call it, and what is seen of them from outside."""
 
 import collections
+import http.client
 import json
 import os
 import pathlib
@@ -9,7 +10,6 @@ import subprocess
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -23,6 +23,7 @@ NUMBERS = 1000
 GRACE = 4  # seconds
 NO_REFRESH = ["--cache-fresh", "1h", "--cache-stale-while-revalidate", "1h", "--cache-stale-if-error", "3h"]
 LOOK_EVERY = 0.01
+DIRECTLY = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever proxies the environment names
 PHONE_NUMBER = re.compile(r"\+\d{8,15}")
 METRIC = re.compile(r'^(lease_gateway_\w+)(?:\{reason="(\w+)"\})? (\S+)$', re.MULTILINE)
 
@@ -75,9 +76,9 @@ class Gateway(programs.Process):
     def get(self, path, timeout=2):
         """The body; None: refused, or no answer."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.admin_port}/{path}", timeout=timeout) as reply:
+            with DIRECTLY.open(f"http://127.0.0.1:{self.admin_port}/{path}", timeout=timeout) as reply:
                 return reply.read().decode()
-        except (OSError, urllib.error.URLError):
+        except (OSError, http.client.HTTPException):
             return None
 
     def metrics(self):
@@ -179,7 +180,8 @@ class Callers:
             if gone or time.monotonic() > end:
                 why = [self.records[who][what][-1][1] for who in missing for what in ("failed", "lost")
                        if self.records[who][what]]
-                raise programs.BenchError(f"callers don't call: {', '.join(missing + gone) or 'watcher'} {' '.join(why)}")
+                who = ", ".join(missing + gone) or "watcher"
+                raise programs.BenchError(f"callers don't call: {who} {' '.join(why)}")
             time.sleep(0.02)
 
     def missing(self):

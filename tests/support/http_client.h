@@ -36,13 +36,19 @@ class HttpClient {
   }
   // All until the peer ends the connection.
   std::string ReadAll() {
+    return ReadUntil([](const std::string&) { return false; });
+  }
+  // All until `enough` of it is there, or the peer ends the connection.
+  template <typename Enough>
+  std::string ReadUntil(Enough enough) {
     std::string all;
     char buffer[4096];
-    for (;;) {
+    while (!enough(all)) {
       const auto got = ::recv(socket_, buffer, sizeof(buffer), 0);
-      if (got <= 0) return all;
+      if (got <= 0) break;
       all.append(buffer, static_cast<std::size_t>(got));
     }
+    return all;
   }
 
  private:

@@ -19,11 +19,12 @@ passed=0
 failed=0
 gateway=
 prometheus=
+edge=
 sandbox=
 alone=
 database=$(mktemp -d)
 cleanup() {
-  for pid in $prometheus $gateway $alone $sandbox; do stop_process "$pid" 30 || true; done
+  for pid in $edge $prometheus $gateway $alone $sandbox; do stop_process "$pid" 30 || true; done
   stop_postgres
   rm -rf "$database"
 }
@@ -40,8 +41,13 @@ check() {
 }
 # python COMMAND…: what tests/systems/kubernetes.py counted is added up.
 python() {
-  local log=$out/$1.log counts
-  timeout 180 /usr/bin/python3 "$root/tests/systems/kubernetes.py" "$@" 2>&1 | tee "$log" || true
+  timeout 180 /usr/bin/python3 "$root/tests/systems/kubernetes.py" "$@" >"$out/$1.log" 2>&1 || true
+  count "$1" "$out/$1.log"
+}
+# count COMMAND LOG
+count() {
+  local log=$2 counts
+  cat "$log"
   counts=$(sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' "$log")
   if [ -z "$counts" ]; then
     bad "tests/systems/kubernetes.py $1"
@@ -81,6 +87,19 @@ else
       "$folder/rendered.yaml" && ! grep -q 'cidr: 0.0.0.0/0' "$folder/rendered.yaml"
   }
   for overlay in single trial mesh; do check "$overlay, through a proxy" through_proxy "$overlay"; done
+  # The overlay edge, with a file instead of a database, as deploy/README.md has it.
+  edge_alone() {
+    local folder=$out/edge-alone
+    mkdir -p "$folder"
+    {
+      printf '%s\n' 'apiVersion: kustomize.config.k8s.io/v1beta1' 'kind: Kustomization' 'namespace: lease-gateway' \
+        'resources: [../../../deploy/kubernetes/base]' 'components:'
+      printf '  - ../../../deploy/kubernetes/components/%s\n' provider edge journal-per-replica egress-proxy
+    } >"$folder/kustomization.yaml"
+    kubectl kustomize "$folder" >"$folder/rendered.yaml" && grep -q 'kind: StatefulSet' "$folder/rendered.yaml" &&
+      grep -q 'image: lease-gateway-edge' "$folder/rendered.yaml"
+  }
+  check "edge, with a journal of its own and through a proxy" edge_alone
 fi
 
 if [ -n "$rendered" ]; then
@@ -107,6 +126,16 @@ if [ -n "$rendered" ]; then
     check "an unknown field is noticed" grep -q topologyKeys <<<"$mistakes"
     check "a wrong type is noticed" grep -q "'string' is not assignable to type 'number'" <<<"$mistakes"
   fi
+fi
+
+# A minute and a half, most of it a watch that nothing happens to; the checks below go on meanwhile.
+if [ -z "$rendered" ]; then
+  :
+elif [ ! -x /usr/sbin/nginx ]; then
+  echo "skipped: nginx of the component edge: it is missing: run deploy/install.sh --tests"
+else
+  timeout 600 /usr/bin/python3 "$root/tests/systems/kubernetes.py" edge "$out/edge.yaml" "$bin" >"$out/edge.log" 2>&1 &
+  edge=$!
 fi
 
 step "Clients with the service config"
@@ -215,6 +244,13 @@ if [ -n "$gateway" ]; then
   ended() { wait "$gateway"; }
   check "it ends with status 0" ended
   gateway=
+fi
+
+if [ -n "$edge" ]; then
+  step "nginx of the component edge before a gateway" "$out/edge.log"
+  wait "$edge" || true
+  edge=
+  count edge "$step_log"
 fi
 
 printf '\n%s passed, %s failed\n' "$passed" "$failed"

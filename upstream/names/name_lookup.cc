@@ -5,6 +5,8 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <utility>
 
+#include "absl/strings/match.h"
+#include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 
 namespace leasegateway {
@@ -22,6 +24,13 @@ constexpr std::chrono::milliseconds kLeastTimeout{20};
 int ServerCount(const DnsOptions& options, const SystemNames& system) {
   if (options.servers.empty()) return system.servers;
   return 1 + static_cast<int>(std::count(options.servers.begin(), options.servers.end(), ','));
+}
+
+// Whether it is "localhost" or a name below that, which no server is to be asked for (RFC
+// 6761, 6.3).
+bool IsThisHost(absl::string_view host) {
+  absl::ConsumeSuffix(&host, ".");
+  return absl::EqualsIgnoreCase(host, "localhost") || absl::EndsWithIgnoreCase(host, ".localhost");
 }
 
 bool IsFound(const std::optional<DnsAnswer>& answer) {
@@ -56,11 +65,12 @@ asio::awaitable<NameLookup::Found> NameLookup::First(Deadline deadline) {
   for (const char source : system_.sources) {
     if (source == 'f') {
       AskHostsFile();
-    } else {
+    } else if (!IsThisHost(host_)) {
       co_await AskServers(deadline);
     }
     if (HasAddress()) break;
   }
+  if (!HasAddress() && IsThisHost(host_)) TakeLoopback();
   co_return Result();
 }
 
@@ -94,6 +104,15 @@ void NameLookup::AskHostsFile() {
     family.kind = Kind::kFound;
     family.addresses.push_back(address);
   }
+}
+
+void NameLookup::TakeLoopback() {
+  ipv4_ = DnsAnswer{.kind = Kind::kFound,
+                    .cause = "",
+                    .addresses = {asio::ip::address_v4::loopback()},
+                    .ttl = std::chrono::hours(1)};
+  ipv6_ = ipv4_;
+  ipv6_->addresses = {asio::ip::address_v6::loopback()};
 }
 
 asio::awaitable<void> NameLookup::AskServers(Deadline deadline) {

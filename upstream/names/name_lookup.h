@@ -62,6 +62,7 @@ class NameLookup {
   using Deadline = std::chrono::steady_clock::time_point;
 
   void AskHostsFile();
+  void TakeLoopback();
   boost::asio::awaitable<void> AskServers(Deadline deadline);
   // Until both families are heard of, or `deadline`; or, with `delay`, so long after the one that
   // says that the other isn't needed.

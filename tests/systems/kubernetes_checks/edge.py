@@ -73,7 +73,7 @@ def limit_errors(r, found):
          "large_client_header_buffers: nginx refuses what the gateway takes"),
         (int(first(found, "http2_max_concurrent_streams")) <= int(config["max_streams"]),
          "http2_max_concurrent_streams: more than max_streams"),
-        (seconds(first(found, "client_header_timeout")) <= 10, "client_header_timeout: who drips is waited for"),
+        (seconds(first(found, "client_header_timeout")) <= 30, "client_header_timeout: who says nothing is waited for"),
         (seconds(first(found, "keepalive_time")) * 1.1 <= 60, "keepalive_time: a new pod does not get its share within a minute"),
         (seconds(first(found, "grpc_read_timeout")) >= 3600, "grpc_read_timeout: nginx ends what the caller's deadline does not"),
         (seconds(first(found, "worker_shutdown_timeout")) < seconds(config["drain_wait"]) + seconds(config["grace"]),
@@ -121,7 +121,7 @@ def rule_side_car(r):
 
 
 def rule_memory(r):
-    """Up to four fifths of the container's memory the guard cuts nobody for what it holds: idle, the lists, their history,
+    """Below 80 % of the container's memory the guard cuts nobody for it. That holds what is idle, the lists, their history,
     the most callers' connections, and what attacks may take."""
     config = r.config
     if "max_connections" not in config:

@@ -164,7 +164,7 @@ MUTATIONS = [
     ("edge", edge("listen 50051 ssl http2", "listen 50051 http2"), "not TLS and HTTP/2"),
     ("edge", edge("limit_conn peer", "# limit_conn peer"), "limit_conn {'all': 6000}"),
     ("edge", edge("max_headers [^;]*;", ""), "max_headers is not set"),
-    ("edge", edge("client_header_timeout 5s", "client_header_timeout 60s"), "who drips is waited for"),
+    ("edge", edge("client_header_timeout 20s", "client_header_timeout 60s"), "who says nothing is waited for"),
     ("edge", edge("keepalive_time 30s", "keepalive_time 1h"), "keepalive_time: a new pod"),
     ("edge", edge("grpc_read_timeout 1h", "grpc_read_timeout 60s"), "nginx ends what the caller's deadline"),
     ("edge", edge("grpc_next_upstream off", "grpc_next_upstream error"), "sent twice"),

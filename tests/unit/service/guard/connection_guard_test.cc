@@ -44,7 +44,7 @@ TEST_F(ConnectionGuardTest, OffenceEndsTheConnectionBeforeItIsRead) {
   sender.join();
   EXPECT_EQ(last, 0) << "gRPC reads the end";
   EXPECT_LT(all, flood.size() / 2);
-  EXPECT_EQ(Receive(handed, got), 0) << "and nothing after it";
+  EXPECT_LE(Receive(handed, got), 0) << "and nothing after it";
   EXPECT_TRUE(
       Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kIdleFrames)] == 1; }));
   EXPECT_EQ(guard_->stats().connections, 0);

@@ -32,6 +32,21 @@ TEST_F(NameLookupTest, TheHostsFileComesFirstAndIsReadAnew) {
   EXPECT_THAT(LookUpAll(), UnorderedElementsAre("192.0.2.1", "2001:db8::1"));
 }
 
+TEST_F(NameLookupTest, LocalhostIsThisHostWithoutAFileAndNoServerIsAskedForIt) {
+  NameServer server(R"({"localhost": {"A": ["192.0.2.1"], "AAAA": ["2001:db8::1"]}})");
+  std::filesystem::remove(folder_ + "/hosts");
+  for (const char* const name : {"localhost", "LOCALHOST.", "a.localhost"}) {
+    options_.host = name;
+    Use(server);
+    EXPECT_THAT(LookUpAll(), UnorderedElementsAre("127.0.0.1", "::1")) << name;
+    EXPECT_THAT(server.Asked(name), IsEmpty());
+  }
+  options_.host = "localhost";
+  Write("hosts", "192.0.2.9 localhost\n");
+  Use(server);
+  EXPECT_THAT(LookUp(), ElementsAre("192.0.2.9"));
+}
+
 TEST_F(NameLookupTest, SearchDomainsInTurnAndBothFamiliesOfOneName) {
   Write("resolv.conf",
         "nameserver 127.0.0.1\nsearch a.test b.test c.test\noptions ndots:3 timeout:30\n");
