@@ -20,7 +20,7 @@ class ReadTurn {
   using Clock = std::chrono::steady_clock;
   // Others wait for a turn of each busy peer at each step of a call, of which it has four or so.
   // Whose turn ends pays some 10 microseconds for it.
-  static constexpr std::chrono::microseconds kLength{500};
+  static constexpr std::chrono::microseconds kLength{200};
   // Of one read, which gRPC parses as a whole: 0.4 ms when all of it is the smallest frames.
   static constexpr std::size_t kMostBytes = 64 << 10;
 
