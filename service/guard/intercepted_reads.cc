@@ -53,6 +53,10 @@ struct Slot {
 // Pages of it that no descriptor has reached take no memory.
 Slot slots[kMaxDescriptors];
 
+// gRPC's one epoll set, and the looks at it. -1: none yet.
+std::atomic<int> polled{-1};
+Looks looks;
+
 void Replace(Slot& slot, Registered* by) {
   Registered* const old = slot.registered.exchange(by);
   if (old == nullptr) return;
@@ -211,8 +215,8 @@ class Room {
   std::size_t all_ = 0;
 };
 
-// Whether a read left something, as the kernel says when it is asked to (TCP_INQ).
-bool LeftMore(msghdr& message, bool filled) {
+// Whether a read that filled its room left something, as far as is known.
+bool LeftMore(msghdr& message) {
   for (cmsghdr* part = CMSG_FIRSTHDR(&message); part != nullptr;
        part = CMSG_NXTHDR(&message, part)) {
     if (part->cmsg_level == SOL_TCP && part->cmsg_type == TCP_CM_INQ) {
@@ -221,7 +225,7 @@ bool LeftMore(msghdr& message, bool filled) {
       return left > 0;
     }
   }
-  return filled;
+  return true;
 }
 
 // Whether gRPC is to have what was read.
@@ -244,24 +248,25 @@ ssize_t SayEmpty() {
 ssize_t Read(int descriptor, Registered& registered, msghdr& message, int flags) {
   ReadTurn& turn = registered.turn;
   if (turn.ParsesFirst()) return SayEmpty();
-  if (turn.goes_on() && turn.IsOver(ReadTurn::Clock::now()) &&
+  if (turn.goes_on() && looks.AreDue(Looks::Clock::now()) &&
       TellAgain(descriptor, registered.waiting)) {
+    turn.End();
     return SayEmpty();
   }
   Room room(message);
   const ssize_t received = room.Fill(descriptor, message, flags);
   if (received <= 0) {
-    turn.LeftNothing();
+    turn.End();
     return received;
   }
   const auto size = static_cast<std::size_t>(received);
-  const bool filled = size == room.all();
+  const bool is_short = room.size() < room.all();
   // Only gRPC is known to read on: in other hands the number is another socket's by now.
-  if (LeftMore(message, size == room.size()) &&
-      (filled || IsOneSocket(descriptor, registered.connection->descriptor()))) {
-    turn.LeftMore(filled, ReadTurn::Clock::now());
+  if (size == room.size() && LeftMore(message) &&
+      (!is_short || IsOneSocket(descriptor, registered.connection->descriptor()))) {
+    turn.LeftMore(is_short);
   } else {
-    turn.LeftNothing();
+    turn.End();
   }
   return Judge(descriptor, registered.connection, message, size) ? received : 0;
 }
@@ -298,8 +303,21 @@ extern "C" int epoll_ctl(int set, int operation, int descriptor, epoll_event* ev
     registered->waiting.events.store(event->events, std::memory_order_relaxed);
     registered->waiting.data.store(event->data.u64, std::memory_order_relaxed);
     registered->waiting.set.store(set, std::memory_order_release);
+    if (leasegateway::polled.load(std::memory_order_relaxed) != set) leasegateway::polled = set;
   }
   return result;
+}
+
+extern "C" int epoll_wait(int set, epoll_event* events, int most, int timeout) {
+  using leasegateway::looks;
+  static auto* const next = leasegateway::Next<int(int, epoll_event*, int, int)>("epoll_wait");
+  if (set != leasegateway::polled.load(std::memory_order_relaxed)) {
+    return next(set, events, most, timeout);
+  }
+  looks.Begin();
+  const int count = next(set, events, most, timeout);
+  looks.End(leasegateway::Looks::Clock::now());
+  return count;
 }
 
 extern "C" int SSL_read(SSL* ssl, void* buffer, int size) {

@@ -4,66 +4,57 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <string>
+#include <thread>
 
 #include "tests/support/guard_fixture.h"
 
 namespace leasegateway {
 namespace {
 
-using std::chrono::microseconds;
-
-constexpr microseconds kBitLess = ReadTurn::kLength - microseconds(1);
-
-TEST(ReadTurnTest, EndsWhenItsTimeIsUp) {
-  const ReadTurn::Clock::time_point now{};
-  ReadTurn turn;
-  turn.LeftMore(true, now);
-  turn.LeftMore(true, now + kBitLess);
-  ASSERT_TRUE(turn.goes_on());
-  EXPECT_FALSE(turn.IsOver(now + kBitLess));
-  EXPECT_TRUE(turn.IsOver(now + ReadTurn::kLength));
+TEST(LooksTest, AreDueWhenNobodyHasLookedForAWhile) {
+  const Looks::Clock::time_point now{std::chrono::hours(1)};
+  Looks looks;
+  EXPECT_TRUE(looks.AreDue(now)) << "nobody ever has";
+  looks.Begin();
+  EXPECT_FALSE(looks.AreDue(now)) << "somebody does";
+  looks.End(now);
+  EXPECT_FALSE(looks.AreDue(now + Looks::kEvery - std::chrono::nanoseconds(1)));
+  EXPECT_TRUE(looks.AreDue(now + Looks::kEvery));
+  looks.Begin();
+  looks.Begin();
+  looks.End(now);
+  EXPECT_FALSE(looks.AreDue(now + Looks::kEvery)) << "another one still does";
 }
 
-TEST(ReadTurnTest, NextOneIsAsLong) {
-  const ReadTurn::Clock::time_point now{};
+TEST(ReadTurnTest, GoesOnWhileReadsLeaveSomething) {
   ReadTurn turn;
-  turn.LeftMore(true, now);
-  ASSERT_TRUE(turn.IsOver(now + ReadTurn::kLength));
+  EXPECT_FALSE(turn.goes_on()) << "a turn has a read";
+  turn.LeftMore(false);
+  EXPECT_TRUE(turn.goes_on());
+  turn.End();
   EXPECT_FALSE(turn.goes_on());
-  const auto later = now + 2 * ReadTurn::kLength;
-  turn.LeftMore(true, later);
-  EXPECT_FALSE(turn.IsOver(later + kBitLess));
-  EXPECT_TRUE(turn.IsOver(later + ReadTurn::kLength));
 }
 
-TEST(ReadTurnTest, EndsByItselfWhenNothingIsLeft) {
-  const ReadTurn::Clock::time_point now{};
-  ReadTurn turn;
-  turn.LeftMore(true, now);
-  turn.LeftNothing();
-  EXPECT_FALSE(turn.goes_on());
-  EXPECT_FALSE(turn.IsOver(now + 2 * ReadTurn::kLength));
-}
-
-TEST(ReadTurnTest, WhatDidNotFillItsRoomIsParsedFirst) {
-  const ReadTurn::Clock::time_point now{};
+TEST(ReadTurnTest, WhatWasCutShortIsParsedFirst) {
   ReadTurn turn;
   EXPECT_FALSE(turn.ParsesFirst());
-  turn.LeftMore(true, now);
+  turn.LeftMore(false);
   EXPECT_FALSE(turn.ParsesFirst()) << "gRPC does that by itself";
-  turn.LeftMore(false, now);
+  turn.LeftMore(true);
   EXPECT_TRUE(turn.ParsesFirst());
   EXPECT_FALSE(turn.ParsesFirst()) << "gRPC has parsed it";
-  EXPECT_TRUE(turn.IsOver(now + ReadTurn::kLength)) << "of all these reads";
+  EXPECT_TRUE(turn.goes_on());
 }
 
 // A descriptor that is read as gRPC reads it: a little at a time, for as long as the kernel says
@@ -81,6 +72,9 @@ class FairReadsTest : public ConnectionGuardTest {
     ASSERT_GE(reading_, 0);
     const int one = 1;
     ASSERT_EQ(setsockopt(reading_, SOL_TCP, TCP_INQ, &one, sizeof(one)), 0);
+    const int much = 1 << 20;
+    ASSERT_EQ(setsockopt(reading_, SOL_SOCKET, SO_RCVBUF, &much, sizeof(much)), 0);
+    ASSERT_EQ(setsockopt(peer_, SOL_SOCKET, SO_SNDBUF, &much, sizeof(much)), 0);
   }
   void WaitForEdges() {
     set_ = epoll_create1(EPOLL_CLOEXEC);
@@ -89,10 +83,10 @@ class FairReadsTest : public ConnectionGuardTest {
     event.data.u64 = kData;
     ASSERT_EQ(epoll_ctl(set_, EPOLL_CTL_ADD, reading_, &event), 0);
   }
-  // A request of 60 KiB, whose bytes are all there when it is read.
-  void Send() {
+  // A request of so many times 15 KiB, whose bytes are all there when it is read.
+  void Send(int parts) {
     sent_ = Preface() + std::string("\0\0\0\1\4\0\0\0\1", 9);
-    for (int i = 0; i < 4; ++i) {
+    for (int i = 0; i < parts; ++i) {
       sent_ += std::string("\0\x3c\0\0\0\0\0\0\1", 9) + std::string(0x3c00, static_cast<char>(i));
     }
     ASSERT_EQ(send(peer_, sent_.data(), sent_.size(), 0), static_cast<ssize_t>(sent_.size()));
@@ -101,17 +95,20 @@ class FairReadsTest : public ConnectionGuardTest {
       return recv(reading_, all.data(), all.size(), MSG_PEEK) == static_cast<ssize_t>(sent_.size());
     }));
   }
-  // What recvmsg says; what it read is added to `got_`.
-  ssize_t Read() {
-    std::array<char, 16> buffer;
+  // What recvmsg says of so much room; what it read is added to `got_`.
+  ssize_t Read(std::size_t room = 1) {
+    std::string buffer(room, 0);
     std::array<char, CMSG_SPACE(sizeof(int))> control;
-    iovec part{buffer.data(), buffer.size()};
+    iovec parts[2] = {{buffer.data(), room / 2}, {buffer.data() + room / 2, room - room / 2}};
     msghdr message{};
-    message.msg_iov = &part;
-    message.msg_iovlen = 1;
+    message.msg_iov = parts;
+    message.msg_iovlen = 2;
     message.msg_control = control.data();
     message.msg_controllen = control.size();
     const ssize_t got = recvmsg(reading_, &message, 0);
+    EXPECT_EQ(message.msg_iov, parts);
+    EXPECT_EQ(message.msg_iovlen, 2);
+    EXPECT_EQ(parts[1].iov_len, room - room / 2);
     if (got > 0) got_.append(buffer.data(), static_cast<std::size_t>(got));
     return got;
   }
@@ -133,20 +130,18 @@ class FairReadsTest : public ConnectionGuardTest {
 TEST_F(FairReadsTest, TurnEndsAndTheRestIsToldOfAnew) {
   Connect();
   WaitForEdges();
-  Send();
+  Send(4);
   ASSERT_TRUE(IsTold());
   ASSERT_FALSE(IsTold()) << "an edge is told of once";
   int turns = 0;
-  auto began = ReadTurn::Clock::now();
+  auto looked = Looks::Clock::now();
   while (got_.size() < sent_.size()) {
-    const ssize_t got = Read();
-    if (got > 0) continue;
-    ASSERT_EQ(got, -1);
+    if (Read() > 0) continue;
     ASSERT_EQ(errno, EAGAIN);
     ++turns;
-    EXPECT_GE(ReadTurn::Clock::now() - began, ReadTurn::kLength);
+    EXPECT_GT(Looks::Clock::now() - looked, Looks::kEvery / 2);
     ASSERT_TRUE(IsTold()) << "nobody would read on";
-    began = ReadTurn::Clock::now();
+    looked = Looks::Clock::now();
   }
   EXPECT_GT(turns, 0);
   EXPECT_EQ(got_, sent_);
@@ -155,10 +150,51 @@ TEST_F(FairReadsTest, TurnEndsAndTheRestIsToldOfAnew) {
   EXPECT_FALSE(IsTold()) << "there is nothing to tell of";
 }
 
+TEST_F(FairReadsTest, TurnGoesOnWhileSomebodyLooks) {
+  Connect();
+  WaitForEdges();
+  Send(4);
+  ASSERT_TRUE(IsTold());
+  const int wake = eventfd(0, EFD_CLOEXEC);
+  epoll_event event{};
+  event.events = EPOLLIN;
+  ASSERT_EQ(epoll_ctl(set_, EPOLL_CTL_ADD, wake, &event), 0);
+  std::atomic<bool> looks = false;
+  std::thread looker([&] {
+    epoll_event found{};
+    looks = true;
+    epoll_wait(set_, &found, 1, 20'000);
+  });
+  while (!looks) std::this_thread::yield();
+  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  while (got_.size() < sent_.size()) {
+    if (Read() != 1) break;
+  }
+  EXPECT_EQ(got_, sent_);
+  eventfd_write(wake, 1);
+  looker.join();
+  close(wake);
+}
+
 TEST_F(FairReadsTest, TurnGoesOnWhereNobodyCouldBeTold) {
   Connect();
-  Send();
-  while (got_.size() < sent_.size()) ASSERT_GT(Read(), 0) << errno;
+  Send(4);
+  while (got_.size() < sent_.size()) ASSERT_EQ(Read(), 1) << errno;
+  EXPECT_EQ(got_, sent_);
+}
+
+TEST_F(FairReadsTest, ReadIsCutShortAndParsedFirst) {
+  Connect();
+  Send(10);
+  const auto most = static_cast<ssize_t>(ReadTurn::kMostBytes);
+  const std::size_t room = 2 * ReadTurn::kMostBytes + 3;
+  ASSERT_GT(sent_.size(), room);
+  EXPECT_EQ(Read(room), most);
+  EXPECT_EQ(Read(room), -1) << "gRPC would read on before it parses";
+  EXPECT_EQ(errno, EAGAIN);
+  EXPECT_EQ(Read(room), most);
+  EXPECT_EQ(Read(room), -1);
+  EXPECT_EQ(Read(room), static_cast<ssize_t>(sent_.size()) - 2 * most) << "all that is left";
   EXPECT_EQ(got_, sent_);
 }
 
