@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <fstream>
 #include <string>
 #include <thread>
 
@@ -119,6 +120,13 @@ class FairReadsTest : public ConnectionGuardTest {
            (event.events & EPOLLIN) != 0;
   }
 
+  static bool Sleeps(pid_t thread) {
+    std::ifstream file("/proc/self/task/" + std::to_string(thread) + "/stat");
+    std::string stat;
+    std::getline(file, stat);
+    return stat.find(") S ") != std::string::npos;  // proc(5)
+  }
+
   static constexpr std::uint64_t kData = 0x123456789abcdef0;
   int peer_ = -1;
   int reading_ = -1;
@@ -150,6 +158,18 @@ TEST_F(FairReadsTest, TurnEndsAndTheRestIsToldOfAnew) {
   EXPECT_FALSE(IsTold()) << "there is nothing to tell of";
 }
 
+TEST_F(FairReadsTest, EachTurnHasARead) {
+  Connect();
+  WaitForEdges();
+  Send(1);
+  std::this_thread::sleep_for(2 * Looks::kEvery);
+  ASSERT_EQ(Read(), 1);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(Read(), -1) << "nobody looks";
+    EXPECT_EQ(Read(), 1);
+  }
+}
+
 TEST_F(FairReadsTest, TurnGoesOnWhileSomebodyLooks) {
   Connect();
   WaitForEdges();
@@ -159,14 +179,13 @@ TEST_F(FairReadsTest, TurnGoesOnWhileSomebodyLooks) {
   epoll_event event{};
   event.events = EPOLLIN;
   ASSERT_EQ(epoll_ctl(set_, EPOLL_CTL_ADD, wake, &event), 0);
-  std::atomic<bool> looks = false;
+  std::atomic<pid_t> looks = 0;
   std::thread looker([&] {
     epoll_event found{};
-    looks = true;
+    looks = gettid();
     epoll_wait(set_, &found, 1, 20'000);
   });
-  while (!looks) std::this_thread::yield();
-  std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  ASSERT_TRUE(Eventually([&] { return looks != 0 && Sleeps(looks); }));
   while (got_.size() < sent_.size()) {
     if (Read() != 1) break;
   }
