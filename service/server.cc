@@ -208,6 +208,7 @@ void Server::AttachAdmin() {
   sources.calls = [limit = runtime_->limit] { return limit->stats(); };
   sources.watchers = [this] { return watches_->watchers(); };
   sources.leasing = [this] { return recorded_->stats(); };
+  if (admin_) sources.admin = admin_->stats();
   journal_->Describe(sources);
   metrics_->Attach(std::move(sources));
   readiness_->Attach([this] { return journal_->writable(); }, api_, upstream_stats_);

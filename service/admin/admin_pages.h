@@ -22,14 +22,19 @@ struct AdminPages {
   boost::asio::any_io_executor calls;  // whose threads /livez looks at
 };
 
-// The bounds of the admin port.
+// The bounds of the admin port. Each time is for the whole of what it is named after, however its
+// bytes drip in or out.
 struct AdminOptions {
-  int max_connections = 64;
+  int max_connections = 256;          // in all
+  int max_connections_per_peer = 16;  // from an IPv4 address, or an IPv6 network of 64 bits
+  int max_requests = 100;             // on a connection
   std::uint32_t max_header_bytes = 8 << 10;
   std::uint64_t max_body_bytes = 1 << 10;
-  std::chrono::milliseconds request_timeout{5'000};  // from a request's first byte, or idle
-  std::chrono::milliseconds write_timeout{10'000};
-  std::chrono::milliseconds live_timeout{2'000};  // for the threads that /livez looks at
+  std::chrono::milliseconds header_timeout{2'000};  // from the connection, or the first byte
+  std::chrono::milliseconds body_timeout{5'000};    // from the end of the header
+  std::chrono::milliseconds idle_timeout{5'000};    // between an answer and the next request
+  std::chrono::milliseconds write_timeout{10'000};  // for an answer to be read
+  std::chrono::milliseconds live_timeout{2'000};    // for the threads that /livez looks at
 };
 
 }  // namespace leasegateway

@@ -19,11 +19,24 @@ namespace leasegateway {
 
 namespace asio = boost::asio;
 using asio::ip::tcp;
+using boost::system::error_code;
 using std::chrono::milliseconds;
+using std::chrono::steady_clock;
 
 namespace {
 
-absl::Status CannotListen(const std::string& listen, const boost::system::error_code& error) {
+// Half of what a peer may have: what came with a connection is read before it has to make room.
+constexpr int kAcceptsATurn = 8;
+constexpr std::size_t kSpareDescriptors = 8;
+constexpr milliseconds kPause{20};  // where none can be taken, for want of descriptors say
+
+bool IsWantOfDescriptors(const error_code& error) {
+  return error == asio::error::no_descriptors || error == asio::error::no_memory ||
+         error == asio::error::no_buffer_space ||
+         error == boost::system::errc::too_many_files_open_in_system;
+}
+
+absl::Status CannotListen(const std::string& listen, const error_code& error) {
   return absl::FailedPreconditionError(
       absl::StrCat("admin_listen: \"", listen, "\": can't listen there: ", error.message(),
                    error == asio::error::address_in_use ? ": is the port taken?" : ""));
@@ -44,7 +57,14 @@ absl::StatusOr<std::unique_ptr<AdminServer>> AdminServer::Start(const std::strin
 }
 
 AdminServer::AdminServer(AdminPages pages, const Options& options)
-    : pages_(std::move(pages)), options_(options), acceptor_(io_) {}
+    : pages_(std::move(pages)),
+      options_(options),
+      stats_(std::make_shared<AdminStats>()),
+      room_(static_cast<std::size_t>(options.max_connections),
+            static_cast<std::size_t>(options.max_connections_per_peer), *stats_),
+      spares_(kSpareDescriptors),
+      acceptor_(io_),
+      answers_(io_.get_executor(), pages_, options_) {}
 
 AdminServer::~AdminServer() {
   io_.stop();
@@ -52,7 +72,7 @@ AdminServer::~AdminServer() {
 }
 
 int AdminServer::port() const {
-  boost::system::error_code error;
+  error_code error;
   return acceptor_.local_endpoint(error).port();
 }
 
@@ -60,7 +80,7 @@ absl::Status AdminServer::Listen(const std::string& listen) {
   const std::size_t colon = listen.rfind(':');
   std::string host = listen.substr(0, colon);
   if (host.size() > 2 && host.front() == '[') host = host.substr(1, host.size() - 2);
-  boost::system::error_code error;
+  error_code error;
   const auto found =
       tcp::resolver(io_).resolve(host, listen.substr(colon + 1), tcp::resolver::passive, error);
   if (error) return CannotListen(listen, error);
@@ -68,26 +88,49 @@ absl::Status AdminServer::Listen(const std::string& listen) {
   acceptor_.open(endpoint.protocol(), error);
   if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
   if (!error) acceptor_.bind(endpoint, error);
-  if (!error) acceptor_.listen(options_.max_connections, error);
+  if (!error) acceptor_.non_blocking(true, error);
+  // As many may wait as the system allows: a flood that fills it would keep probes out.
+  if (!error) acceptor_.listen(tcp::acceptor::max_listen_connections, error);
   return error ? CannotListen(listen, error) : absl::OkStatus();
 }
 
 asio::awaitable<void> AdminServer::Accept() {
   while (acceptor_.is_open()) {
-    boost::system::error_code error;
-    tcp::socket socket =
-        co_await acceptor_.async_accept(asio::redirect_error(asio::use_awaitable, error));
+    error_code error;
+    co_await acceptor_.async_wait(tcp::acceptor::wait_read,
+                                  asio::redirect_error(asio::use_awaitable, error));
     if (error == asio::error::operation_aborted) co_return;
-    if (error) {  // for want of file descriptors, say
-      asio::steady_timer pause(io_, milliseconds(100));
-      co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
-      continue;
-    }
-    if (connections_ >= options_.max_connections) continue;  // closes it
-    ++connections_;
-    auto serving = ServeAdminConnection(std::move(socket), pages_, options_);
-    asio::co_spawn(io_, std::move(serving), [this](const std::exception_ptr&) { --connections_; });
+    spares_.Refill();
+    for (int i = 0; i < kAcceptsATurn && !error; ++i) error = AcceptOne();
+    if (!error || error == asio::error::would_block) continue;
+    asio::steady_timer pause(io_, kPause);
+    co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
   }
+}
+
+error_code AdminServer::AcceptOne() {
+  tcp::socket socket(io_);
+  tcp::endpoint peer;
+  error_code error;
+  acceptor_.accept(socket, peer, error);
+  if (IsWantOfDescriptors(error)) {
+    if (!spares_.Release() && !room_.MakeRoom()) {
+      stats_->Note(AdminLoss::kNoDescriptor, peer.address(), steady_clock::now());
+      return error;
+    }
+    acceptor_.accept(socket, peer, error);
+  }
+  if (!error) Serve(std::move(socket), peer.address());
+  // The peer may have given up.
+  return error == asio::error::connection_aborted ? error_code() : error;
+}
+
+void AdminServer::Serve(tcp::socket socket, const asio::ip::address& peer) {
+  const auto connection = std::make_shared<AdminConnection>(
+      std::move(socket), peer, AdminConnection::Port{options_, room_, answers_, *stats_});
+  if (!connection->Enter()) return;  // closes it
+  auto serving = AdminConnection::Serve(connection);
+  asio::co_spawn(io_, std::move(serving), [this](const std::exception_ptr&) { spares_.Refill(); });
 }
 
 void AdminServer::Run() {

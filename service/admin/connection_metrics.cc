@@ -46,6 +46,27 @@ std::vector<MetricDeclaration> ConnectionDeclarations() {
            out.Add({kCutReasonNames[i]}, static_cast<double>(s.connections->cut[i]));
          }
        }},
+      {"lease_gateway_admin_connections",
+       kMetricGauge,
+       "1",
+       {},
+       "Connections to the admin port",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         if (s.admin) out.Add({}, s.admin->connections);
+       }},
+      {"lease_gateway_admin_connections_lost_total",
+       kMetricCounter,
+       "1",
+       {"reason"},
+       "Connections that the admin port refused (max_connections, max_connections_per_peer, "
+       "no_descriptor) or ended early (made_room: for another; slow_request; unread_answer; "
+       "bad_request)",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         for (std::size_t i = 0; s.admin && i < kAdminLosses; ++i) {
+           out.Add({kAdminLossNames[i]},
+                   static_cast<double>(s.admin->losses(static_cast<AdminLoss>(i))));
+         }
+       }},
   };
 }
 

@@ -13,6 +13,7 @@ MetricSnapshot TakeSnapshot(const CallMetrics& calls, const std::optional<Metric
   snapshot.search = sources->search();
   if (sources->calls) snapshot.calls_under_way = sources->calls();
   snapshot.watchers = sources->watchers();
+  snapshot.admin = sources->admin;
   if (sources->connections) snapshot.connections = sources->connections();
   snapshot.leasing = sources->leasing();
   if (sources->journal) snapshot.journal = sources->journal();

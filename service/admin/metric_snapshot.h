@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "service/admin/admin_stats.h"
 #include "service/admin/process_stats.h"
 #include "service/guard/connection_guard.h"
 #include "service/rpc/call_limit.h"
@@ -40,6 +41,7 @@ struct MetricSources {
   std::function<CallLimit::Stats()> calls;
   std::function<int()> watchers;
   std::function<ConnectionGuard::Stats()> connections;
+  std::shared_ptr<const AdminStats> admin;
   std::function<RecordedLeaseApi::Stats()> leasing;
   // Null where purchases are written down in the other one.
   std::function<SqliteJournal::Stats()> journal;
@@ -66,6 +68,7 @@ struct MetricSnapshot {
   std::optional<DatabaseStats> database;
   std::optional<RecordedLeaseApi::Stats> leasing;
   std::optional<ConnectionGuard::Stats> connections;
+  std::shared_ptr<const AdminStats> admin;
   int watchers = 0;
 };
 

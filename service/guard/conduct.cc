@@ -12,19 +12,41 @@ void Add(std::atomic<T>& counter, T value) {
   counter.store(counter.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);
 }
 
+// Of metadata, twice what a field is counted as at least.
+constexpr std::uint32_t kFieldBytes = 64;
+
+// Of HEADERS with a priority, before its fields.
+constexpr std::uint32_t kPriorityBytes = 5;
+
 }  // namespace
 
 Conduct::Conduct(Options options)
     : options_(std::move(options)),
-      header_block_(std::max(kHeaderBlock, 2 * options_.max_metadata_bytes)) {}
+      header_block_(std::max(kHeaderBlock, 2 * options_.max_metadata_bytes)),
+      most_fields_(std::max(kFields, options_.max_metadata_bytes / kFieldBytes)) {}
 
 std::optional<CutReason> Conduct::Read(std::string_view bytes, Clock::time_point now) {
   Pass(now);
   if (is_in_request_ && reader_.payload_left() > 0 && !bytes.empty()) Progressed();
-  while (const auto frame = reader_.Next(bytes)) {
+  for (;;) {
+    if (fields_left_ > 0) {
+      if (const auto reason = ReadFields(bytes)) return reason;
+    }
+    const auto frame = reader_.Next(bytes);
+    if (!frame) return std::nullopt;
     if (const auto reason = Judge(*frame)) return reason;
   }
-  return std::nullopt;
+}
+
+// What is at the front of `bytes` of the header block's frame under way. The reader passes it over.
+std::optional<CutReason> Conduct::ReadFields(std::string_view bytes) {
+  const std::size_t priority = std::min<std::size_t>(priority_left_, bytes.size());
+  priority_left_ -= static_cast<std::uint32_t>(priority);
+  const std::string_view piece = bytes.substr(priority, fields_left_);
+  fields_left_ -= static_cast<std::uint32_t>(piece.size());
+  const std::uint32_t before = std::max(std::exchange(fields_, counter_.Read(piece)), kManyFields);
+  if (fields_ > most_fields_) return CutReason::kHeaderBlock;
+  return fields_ > before ? SpendIdle(kField * (fields_ - before)) : std::nullopt;
 }
 
 void Conduct::Pass(Clock::time_point now) {
@@ -83,6 +105,10 @@ std::optional<CutReason> Conduct::OnHeaders(const FrameHeader& frame) {
   block_bytes_ = frame.length;
   continuations_ = 0;
   if (block_bytes_ > header_block_) return CutReason::kHeaderBlock;
+  counter_.Begin();
+  fields_ = 0;
+  priority_left_ = frame.Has(FrameHeader::kPriority) ? kPriorityBytes : 0;
+  fields_left_ = frame.length - std::min(frame.length, frame.padding + priority_left_);
   const bool is_whole = frame.Has(FrameHeader::kEndStream);
   if (frame.stream <= last_stream_ || frame.stream % 2 == 0) {
     if (!is_whole || !End(frame.stream)) return SpendIdle(kFrame);
@@ -103,6 +129,8 @@ std::optional<CutReason> Conduct::OnContinuation(const FrameHeader& frame) {
   if (++continuations_ > kContinuations || block_bytes_ > header_block_) {
     return CutReason::kHeaderBlock;
   }
+  priority_left_ = 0;
+  fields_left_ = frame.length;
   return SpendIdle(kFrame);
 }
 

@@ -12,6 +12,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "service/guard/allowance.h"
 #include "service/guard/cut_reason.h"
+#include "service/guard/field_counter.h"
 #include "service/guard/frame_reader.h"
 
 namespace leasegateway {
@@ -59,6 +60,12 @@ class Conduct {
   // A header block on the wire, at least; else twice what metadata may be.
   static constexpr std::uint32_t kHeaderBlock = 64 << 10;  // bytes
   static constexpr std::uint32_t kContinuations = 16;      // of a block
+  // Fields of a block, each of which takes gRPC some 170 bytes, at most; else so many as
+  // max_metadata bytes, of which a field takes 32 and more (RFC 9113, 6.5.2), would be half full
+  // of. From kManyFields on each costs as frames without a call do.
+  static constexpr std::uint32_t kFields = 256;
+  static constexpr std::uint32_t kManyFields = 64;
+  static constexpr std::uint32_t kField = kFrame / 8;
 
   // Calls on a connection that hasn't acknowledged SETTINGS: so many times max_streams, which gRPC
   // demands only of those that have. Whoever reads an answer has read SETTINGS before.
@@ -104,6 +111,7 @@ class Conduct {
   Verdict OnHeaders(const FrameHeader& frame);
   Verdict OnContinuation(const FrameHeader& frame);
   Verdict OnReset(const FrameHeader& frame);
+  Verdict ReadFields(std::string_view bytes);
   Verdict Begin(std::uint32_t stream);
   bool End(std::uint32_t stream);  // whether it was unfinished
   void CameWhole();
@@ -112,6 +120,7 @@ class Conduct {
 
   const Options options_;
   const std::uint32_t header_block_;
+  const std::uint32_t most_fields_;
   FrameReader reader_;
   bool is_in_request_ = false;  // the last frame is DATA of an unfinished call
   bool is_acknowledged_ = false;
@@ -127,6 +136,10 @@ class Conduct {
   std::uint64_t late_resets_ = 0;
   std::uint32_t block_bytes_ = 0;  // of the last header block
   std::uint32_t continuations_ = 0;
+  FieldCounter counter_;
+  std::uint32_t fields_ = 0;         // of the last header block, so far
+  std::uint32_t priority_left_ = 0;  // bytes of the frame under way before its fields
+  std::uint32_t fields_left_ = 0;    // bytes of the frame under way that are fields
   absl::flat_hash_map<std::uint32_t, std::uint64_t> unfinished_;  // bytes by stream
 
   // Written by the thread that reads.

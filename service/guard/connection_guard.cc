@@ -47,7 +47,7 @@ constexpr milliseconds kLook{100};
 // After an accept that failed, for want of descriptors, say.
 constexpr milliseconds kPause{100};
 constexpr int kAcceptedAtOnce = 64;
-// From the end of a connection until its descriptor is forgotten: gRPC has read that end by then.
+// From the end of a connection until it is looked whether gRPC has closed it, and again.
 constexpr std::chrono::seconds kFarewell{1};
 constexpr std::chrono::minutes kLogInterval{1};
 constexpr std::size_t kLoggedPeers = 100;
@@ -135,6 +135,7 @@ class ConnectionGuard::Port {
   struct Ended {
     Guarded guarded;
     Clock::time_point forget;
+    bool counted = false;  // its cut, if any
   };
 
   boost::system::error_code Open(const tcp::endpoint& endpoint);
@@ -185,7 +186,7 @@ ConnectionGuard::Port::~Port() {
   io_.stop();
   if (thread_.joinable()) thread_.join();
   for (auto& [raw, guarded] : connections_) StopIntercepting(guarded.handed, guarded.connection);
-  for (auto& [guarded, forget] : ended_) StopIntercepting(guarded.handed, guarded.connection);
+  for (auto& [guarded, forget, counted] : ended_) StopIntercepting(guarded.handed, guarded.connection);
 }
 
 absl::Status ConnectionGuard::Port::Listen(const std::string& listen) {
@@ -354,11 +355,13 @@ void ConnectionGuard::Port::End(GuardedConnection* connection) {
   epoll_ctl(ends_.native_handle(), EPOLL_CTL_DEL, connection->descriptor(), nullptr);
   const Clock::time_point now = Clock::now();
   peers_.Ended(connection->peer().address(), now);
-  if (const auto reason = connection->cut()) {
+  connection->Ended();
+  const auto reason = connection->cut();
+  if (reason) {
     CountCut(*connection, *reason);
     Abort(connection->descriptor());
   }
-  ended_.push_back({std::move(guarded), now + kFarewell});
+  ended_.push_back({std::move(guarded), now + kFarewell, reason.has_value()});
 }
 
 void ConnectionGuard::Port::CountCut(const GuardedConnection& connection, CutReason reason) {
@@ -421,8 +424,17 @@ void ConnectionGuard::Port::LookAtCosts() {
 
 void ConnectionGuard::Port::ForgetEnded(Clock::time_point now) {
   while (!ended_.empty() && ended_.front().forget <= now) {
-    StopIntercepting(ended_.front().guarded.handed, ended_.front().guarded.connection);
+    Ended ended = std::move(ended_.front());
     ended_.pop_front();
+    if (ended.guarded.connection->Has(ended.guarded.handed)) {  // gRPC has not closed it yet
+      ended.forget = now + kFarewell;
+      ended_.push_back(std::move(ended));
+    } else {
+      StopIntercepting(ended.guarded.handed, ended.guarded.connection);
+      // What its peer had sent may have been read, and judged, after its end.
+      const auto reason = ended.guarded.connection->cut();
+      if (reason && !ended.counted) CountCut(*ended.guarded.connection, *reason);
+    }
   }
 }
 

@@ -59,7 +59,8 @@ std::optional<FrameHeader> FrameReader::TakeFirst(std::string_view bytes, std::s
   frame.stream = (Byte(bytes, 5) & 0x7f) << 24 | Byte(bytes, 6) << 16 | Byte(bytes, 7) << 8 |
                  Byte(bytes, 8);  // the highest bit is reserved
   used = kHeaderBytes;
-  if (frame.type == FrameType::kData && frame.Has(FrameHeader::kPadded) && frame.length > 0) {
+  const bool may_be_padded = frame.type == FrameType::kData || frame.type == FrameType::kHeaders;
+  if (may_be_padded && frame.Has(FrameHeader::kPadded) && frame.length > 0) {
     if (bytes.size() == kHeaderBytes) return std::nullopt;
     frame.padding = std::min(frame.length, 1 + Byte(bytes, kHeaderBytes));
     ++used;

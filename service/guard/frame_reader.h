@@ -25,17 +25,19 @@ struct FrameHeader {
   FrameType type = FrameType::kData;
   std::uint8_t flags = 0;
   std::uint32_t stream = 0;
-  std::uint32_t padding = 0;  // of DATA: bytes of the payload that are none of the request's
+  // Of DATA and HEADERS: bytes of the payload that are none of the request's or the header block's.
+  std::uint32_t padding = 0;
 
   static constexpr std::uint8_t kAck = 0x1;  // of SETTINGS
   static constexpr std::uint8_t kEndStream = 0x1;
   static constexpr std::uint8_t kEndHeaders = 0x4;
   static constexpr std::uint8_t kPadded = 0x8;
+  static constexpr std::uint8_t kPriority = 0x20;  // of HEADERS
   bool Has(std::uint8_t flag) const { return (flags & flag) != 0; }
 };
 
 // The frames of what a client sends, in pieces of any size. Payloads are passed over, not looked
-// at, but for the first byte of DATA that says its padding. One thread; it allocates nothing.
+// at, but for the first byte that says how much padding there is. One thread; it allocates nothing.
 class FrameReader {
  public:
   // Takes bytes off the front of `bytes` up to the next frame's payload. None: they are used up, or

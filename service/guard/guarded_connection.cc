@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -12,7 +13,7 @@ namespace leasegateway {
 namespace {
 
 // Of a connection, at which it is looked at until there are fewer.
-constexpr std::uint32_t kManyUnfinished = 128;
+constexpr std::int64_t kManyUnfinished = 128;
 // Of all connections together. Above, none may have many.
 constexpr std::int64_t kMaxUnfinished = 10'000;
 
@@ -34,10 +35,6 @@ constexpr std::uint64_t kWireAhead = 8 << 20;
 constexpr std::size_t kRandomAt = 5 + 4 + 2;
 constexpr unsigned char kHandshakeRecord = 22;
 
-// TCP's states (RFC 9293), as Linux numbers them.
-constexpr int kEstablished = 1;
-constexpr int kCloseWait = 8;
-
 // The beginning of Linux's tcp_info, of which the C library's has less.
 struct TcpInfo {
   std::uint8_t state;
@@ -56,12 +53,6 @@ TcpInfo InfoOf(int descriptor) {
 
 std::uint64_t BytesSent(int descriptor) { return InfoOf(descriptor).bytes_acked; }
 
-// Whether this side has neither closed it nor shut it down, as far as the kernel tells.
-bool IsOpen(int descriptor) {
-  const int state = InfoOf(descriptor).state;
-  return state == 0 || state == kEstablished || state == kCloseWait;
-}
-
 }  // namespace
 
 GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer,
@@ -78,49 +69,51 @@ GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpo
       max_request_bytes_(static_cast<std::int64_t>(options.max_request_bytes)) {}
 
 GuardedConnection::~GuardedConnection() {
-  together_->unfinished_calls -= counted_unfinished_;
-  together_->unfinished_bytes -= static_cast<std::int64_t>(counted_bytes_);
-  if (counted_unfinished_ > kManyUnfinished) --together_->suspects;
+  Ended();
   if (descriptor_ >= 0) close(descriptor_);
 }
 
-bool GuardedConnection::OnWire(const iovec* parts, std::size_t size) {
-  if (cut()) return false;
+bool GuardedConnection::OnWire(int descriptor, const iovec* parts, std::size_t size) {
+  const auto reason = cut() ? cut() : JudgeWire(parts, size);
+  if (!reason || !Has(descriptor)) return true;
+  Cut(*reason);
+  return false;
+}
+
+std::optional<CutReason> GuardedConnection::JudgeWire(const iovec* parts, std::size_t size) {
   const std::uint64_t before = wire_bytes_.fetch_add(size, std::memory_order_relaxed);
-  if (tls_ && before < hello_.size()) {
-    const std::lock_guard lock(mutex_);
-    std::size_t left = size;
-    for (const iovec* part = parts; left > 0; ++part) {
-      const std::size_t length = std::min(left, part->iov_len);
-      ReadHello({static_cast<const char*>(part->iov_base), length});
-      left -= length;
-    }
-  }
   if (tls_) {
+    if (before < hello_.size()) ReadHello(parts, size);
     const std::uint64_t plain = plain_bytes_.load(std::memory_order_relaxed);
-    if (before > kWireAhead + kWireOverhead * plain) Cut(CutReason::kEmptyRecords);
-    return !cut();
+    if (before <= kWireAhead + kWireOverhead * plain) return std::nullopt;
+    return CutReason::kEmptyRecords;
   }
   for (const iovec* part = parts; size > 0; ++part) {
     const std::size_t length = std::min(size, part->iov_len);
-    if (!Judge({static_cast<const char*>(part->iov_base), length})) return false;
+    if (const auto reason = Judge({static_cast<const char*>(part->iov_base), length})) {
+      return reason;
+    }
     size -= length;
   }
-  return true;
+  return std::nullopt;
 }
 
-bool GuardedConnection::OnPlain(std::string_view bytes) { return !cut() && Judge(bytes); }
-
-bool GuardedConnection::Judge(std::string_view bytes) {
-  plain_bytes_.fetch_add(bytes.size(), std::memory_order_relaxed);
-  std::optional<CutReason> reason = conduct_.Read(bytes, Conduct::Clock::now());
-  CountUnfinished();
-  if (!reason && suspect() && together_->unfinished_calls > kMaxUnfinished) {
-    reason = CutReason::kUnfinishedCalls;
-  }
-  if (!reason && HoldsTooMuch()) reason = CutReason::kUnfinishedBytes;
+bool GuardedConnection::OnPlain(std::string_view bytes) {
+  if (cut()) return false;
+  const auto reason = Judge(bytes);
   if (reason) Cut(*reason);
-  return !cut();
+  return !reason;
+}
+
+std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
+  plain_bytes_.fetch_add(bytes.size(), std::memory_order_relaxed);
+  if (const auto reason = conduct_.Read(bytes, Conduct::Clock::now())) return reason;
+  CountUnfinished();
+  if (suspect() && together_->unfinished_calls > kMaxUnfinished) {
+    return CutReason::kUnfinishedCalls;
+  }
+  if (HoldsTooMuch()) return CutReason::kUnfinishedBytes;
+  return std::nullopt;
 }
 
 void GuardedConnection::Look() {
@@ -130,24 +123,44 @@ void GuardedConnection::Look() {
 bool GuardedConnection::suspect() const { return conduct_.unfinished_calls() > kManyUnfinished; }
 
 bool GuardedConnection::HoldsTooMuch() const {
-  return static_cast<std::int64_t>(counted_bytes_) > kFewRequests * max_request_bytes_ &&
+  return counted_bytes_ > kFewRequests * max_request_bytes_ &&
          together_->unfinished_bytes >
              std::max(kAllUnfinishedBytes, kAllUnfinishedRequests * max_request_bytes_);
 }
 
 void GuardedConnection::CountUnfinished() {
-  if (const std::uint64_t bytes = conduct_.unfinished_bytes(); bytes != counted_bytes_) {
-    together_->unfinished_bytes += static_cast<std::int64_t>(bytes - counted_bytes_);
-    counted_bytes_ = bytes;
-  }
-  const std::uint32_t before = std::exchange(counted_unfinished_, conduct_.unfinished_calls());
-  if (counted_unfinished_ == before) return;
-  together_->unfinished_calls += static_cast<std::int64_t>(counted_unfinished_) - before;
-  together_->suspects += (counted_unfinished_ > kManyUnfinished) - (before > kManyUnfinished);
+  if (has_ended_) return;
+  const auto count = [](std::atomic<std::int64_t>& mine, std::atomic<std::int64_t>& all,
+                        std::int64_t now) {
+    if (mine.load(std::memory_order_relaxed) == now) return now;
+    const std::int64_t before = mine.exchange(now);
+    all += now - before;
+    return before;
+  };
+  const std::int64_t calls = conduct_.unfinished_calls();
+  const std::int64_t before = count(counted_calls_, together_->unfinished_calls, calls);
+  together_->suspects += (calls > kManyUnfinished) - (before > kManyUnfinished);
+  count(counted_bytes_, together_->unfinished_bytes,
+        static_cast<std::int64_t>(conduct_.unfinished_bytes()));
+}
+
+void GuardedConnection::Ended() {
+  has_ended_ = true;
+  const std::int64_t calls = counted_calls_.exchange(0);
+  together_->unfinished_calls -= calls;
+  if (calls > kManyUnfinished) --together_->suspects;
+  together_->unfinished_bytes -= counted_bytes_.exchange(0);
+}
+
+// Descriptors of one socket are of one inode.
+bool GuardedConnection::Has(int descriptor) const {
+  struct stat mine;
+  struct stat other;
+  return fstat(descriptor_, &mine) == 0 && fstat(descriptor, &other) == 0 &&
+         mine.st_ino == other.st_ino;
 }
 
 void GuardedConnection::Cut(CutReason reason) {
-  if (!IsOpen(descriptor_)) return;
   int none = -1;
   if (!cut_.compare_exchange_strong(none, static_cast<int>(reason))) return;
   shutdown(descriptor_, SHUT_RDWR);
@@ -159,10 +172,16 @@ std::optional<CutReason> GuardedConnection::cut() const {
   return static_cast<CutReason>(reason);
 }
 
-void GuardedConnection::ReadHello(std::string_view bytes) {
-  const std::size_t length = std::min(bytes.size(), hello_.size() - hello_size_);
-  std::copy_n(bytes.begin(), length, hello_.begin() + static_cast<std::ptrdiff_t>(hello_size_));
-  hello_size_ += length;
+void GuardedConnection::ReadHello(const iovec* parts, std::size_t size) {
+  const std::lock_guard lock(mutex_);
+  for (const iovec* part = parts; size > 0 && hello_size_ < hello_.size(); ++part) {
+    const std::size_t length = std::min(size, part->iov_len);
+    const std::size_t taken = std::min(length, hello_.size() - hello_size_);
+    std::copy_n(static_cast<const unsigned char*>(part->iov_base), taken,
+                hello_.begin() + static_cast<std::ptrdiff_t>(hello_size_));
+    hello_size_ += taken;
+    size -= length;
+  }
 }
 
 std::optional<GuardedConnection::Random> GuardedConnection::random() const {

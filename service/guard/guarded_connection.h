@@ -44,16 +44,20 @@ class GuardedConnection {
   GuardedConnection(const GuardedConnection&) = delete;
   GuardedConnection& operator=(const GuardedConnection&) = delete;
 
-  // `size` bytes in `parts`, as they came over the wire and before gRPC has them. False: gRPC is to
-  // have none of them, nor any later ones.
-  bool OnWire(const iovec* parts, std::size_t size);
+  // `size` bytes in `parts`, as `descriptor` received them and before gRPC has them. False: gRPC is
+  // to have none of them, nor any later ones. When another socket has the number by now, as gRPC
+  // has closed this one, its bytes are nobody's offence.
+  bool OnWire(int descriptor, const iovec* parts, std::size_t size);
   // The same, of bytes that OpenSSL has decrypted.
   bool OnPlain(std::string_view bytes);
   // What only time makes an offence.
   void Look();
-  // Ends the connection at once: gRPC reads its end, and so does the peer. Nothing when it has
-  // ended already: its descriptor may be another one's by now, and the bytes that offend as well.
+  // Ends the connection at once: gRPC reads its end, and so does the peer. Later ones do nothing.
   void Cut(CutReason reason);
+  // The connection has ended: it counts no more in what connections have together.
+  void Ended();
+  // Whether `descriptor` is one of its socket.
+  bool Has(int descriptor) const;
 
   std::optional<CutReason> cut() const;
   // Whether there is no ClientHello to come any more.
@@ -69,10 +73,11 @@ class GuardedConnection {
   bool suspect() const;
 
  private:
-  bool Judge(std::string_view bytes);
+  std::optional<CutReason> Judge(std::string_view bytes);
+  std::optional<CutReason> JudgeWire(const iovec* parts, std::size_t size);
   void CountUnfinished();
   bool HoldsTooMuch() const;
-  void ReadHello(std::string_view bytes);
+  void ReadHello(const iovec* parts, std::size_t size);
 
   const int descriptor_;
   const boost::asio::ip::tcp::endpoint peer_;
@@ -83,10 +88,11 @@ class GuardedConnection {
   std::atomic<std::uint64_t> plain_bytes_{0};
   Conduct conduct_;
   const std::int64_t max_request_bytes_;
-  std::uint32_t counted_unfinished_ = 0;  // in together_; the reading thread's, as the next
-  std::uint64_t counted_bytes_ = 0;
-  mutable std::mutex mutex_;               // of what follows
-  std::array<unsigned char, 43> hello_{};  // the beginning of the wire
+  std::atomic<bool> has_ended_{false};
+  std::atomic<std::int64_t> counted_calls_{0};  // in together_
+  std::atomic<std::int64_t> counted_bytes_{0};  // in together_
+  mutable std::mutex mutex_;                    // of what follows
+  std::array<unsigned char, 43> hello_{};       // the beginning of the wire
   std::size_t hello_size_ = 0;
 };
 

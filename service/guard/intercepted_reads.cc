@@ -5,7 +5,6 @@
 #include <openssl/ssl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
@@ -149,13 +148,6 @@ const Connection& ConnectionOf(SSL* ssl) {
   return *found;
 }
 
-// Descriptors of one socket are of one inode.
-bool IsOneSocket(int a, int b) {
-  struct stat of_a;
-  struct stat of_b;
-  return fstat(a, &of_a) == 0 && fstat(b, &of_b) == 0 && of_a.st_ino == of_b.st_ino;
-}
-
 template <typename Function>
 Function* Next(const char* name) {
   return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
@@ -232,12 +224,11 @@ bool LeftMore(msghdr& message) {
 bool Judge(int descriptor, const Connection& connection, const msghdr& message,
            std::size_t received) {
   const bool greeted = connection->greeted();
-  const bool goes_on = connection->OnWire(message.msg_iov, received);
+  const bool goes_on = connection->OnWire(descriptor, message.msg_iov, received);
   if (!greeted && connection->greeted()) {
     if (const auto random = connection->random()) AllHellos().Add(*random, connection);
   }
-  // gRPC may have closed it, and another of the process's sockets have the number.
-  return goes_on || !IsOneSocket(descriptor, connection->descriptor());
+  return goes_on;
 }
 
 ssize_t SayEmpty() {
@@ -263,7 +254,7 @@ ssize_t Read(int descriptor, Registered& registered, msghdr& message, int flags)
   const bool is_short = room.size() < room.all();
   // Only gRPC is known to read on: in other hands the number is another socket's by now.
   if (size == room.size() && LeftMore(message) &&
-      (!is_short || IsOneSocket(descriptor, registered.connection->descriptor()))) {
+      (!is_short || registered.connection->Has(descriptor))) {
     turn.LeftMore(is_short);
   } else {
     turn.End();

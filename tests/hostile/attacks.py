@@ -139,8 +139,8 @@ def whole_reset(wire):
         wire.streams)
 
 
-@attack("made_to_reset", "makes the server reset each call, by a window of no bytes", "rapid_resets", "idle_frames",
-        "unfinished_calls")
+# gRPC 1.51 ends a connection at that, before the guard has a reason.
+@attack("made_to_reset", "makes the server reset each call, by a window of no bytes")
 def made_to_reset(wire):
     block = wire.header_block("GetNumber")
     return frames.NewStreams(

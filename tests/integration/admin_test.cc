@@ -2,11 +2,16 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
+#include <cstdint>
 #include <filesystem>
+#include <list>
 #include <map>
 #include <regex>
 #include <sstream>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "service/admin/metric_declarations.h"
@@ -270,6 +275,33 @@ TEST_F(AdminTest, UnreadyFromTheBeginningOfTheDrainAndThereUntilTheEnd) {
   EXPECT_THAT(Http(draining, "GET", "/metrics").body, HasSubstr("lease_gateway_watchers 0\n"));
   server_.reset();
   EXPECT_EQ(Http(draining, "GET", "/livez").status, 0);
+}
+
+TEST_F(AdminTest, ScrapesAreAnsweredWhileTwoThousandSlowClientsComeAndItCountsThem) {
+  StartWithAdmin();
+  // What they send, and no more; none reads.
+  const std::vector<std::string> parts = {
+      "", "GET /readyz HTTP/1.1\r\nhost:",
+      "PUT /loglevel HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nlevel",
+      "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n"};
+  std::list<HttpClient> held;
+  std::map<std::string, double> samples;
+  for (std::uint32_t i = 0; i < 2'000; ++i) {
+    if (held.size() == 500) held.pop_front();
+    HttpClient& client = held.emplace_back(server_->admin_port(), INADDR_LOOPBACK,
+                                           0x7f000100 + i / 20);  // 127.0.1.0 and on
+    ASSERT_TRUE(client.connected());
+    client.Send(parts[i % parts.size()]);
+    if (i % 200 != 199) continue;
+    const auto began = std::chrono::steady_clock::now();
+    samples = Scrape();
+    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(2));
+  }
+  const std::string lost = "lease_gateway_admin_connections_lost_total";
+  EXPECT_GT(Sum(samples, lost, {"\"made_room\""}), 500);
+  EXPECT_EQ(Sum(samples, lost, {"\"max_connections\""}), 0);
+  EXPECT_LE(Sum(samples, "lease_gateway_admin_connections"), 256);
+  EXPECT_GT(Sum(samples, "lease_gateway_admin_connections"), 100);
 }
 
 TEST_F(AdminTest, ShowsTheConfigurationWithoutTheKey) {

@@ -38,7 +38,7 @@ ROOMS = {
     "service/guard": ["service/guard/networks"],
     "service/config": ["service/process", "service/guard/networks", "upstream/postgres", "upstream/transport/egress"],
     "service/rpc": ["service/process", "upstream", "upstream/availability", "upstream/leasing"],
-    "service/admin": ["service/process", "service/guard", "service/rpc", "upstream", "upstream/availability",
+    "service/admin": ["service/process", "service/guard", "service/guard/networks", "service/rpc", "upstream", "upstream/availability",
                       "upstream/leasing", "upstream/leasing/journal/sqlite",
                       "upstream/lease_api_factory"],
     "service": ["service/process", "service/guard", "service/config", "service/rpc", "service/admin", "upstream",

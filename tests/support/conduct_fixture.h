@@ -38,8 +38,12 @@ inline std::string Frame(int type, int flags, std::uint32_t stream, const std::s
   for (const int shift : {24, 16, 8, 0}) frame += static_cast<char>(stream >> shift);
   return frame + payload;
 }
+// A payload of nothing in particular; of HEADERS, the beginning of a field that is longer still.
 inline std::string Frame(int type, int flags, std::uint32_t stream, std::size_t length = 0) {
-  return Frame(type, flags, stream, std::string(length, 'x'));
+  std::string payload(length, 'x');
+  if (type == kHeaders)
+    payload.replace(0, 8, std::string("\0\1n\x7f\xff\xff\xff\x7f", 8), 0, length);
+  return Frame(type, flags, stream, payload);
 }
 inline std::string Ping() { return Frame(kPing, kNone, 0, 8); }
 inline std::string Call(std::uint32_t stream) {

@@ -2,15 +2,19 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
-#include <boost/asio/executor_work_guard.hpp>
-#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstdint>
+#include <future>
 #include <list>
 #include <sstream>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "service/process/logging.h"
+#include "tests/support/admin_fixture.h"
 #include "tests/support/http_client.h"
 
 namespace leasegateway {
@@ -19,37 +23,7 @@ namespace {
 using std::chrono::milliseconds;
 using ::testing::HasSubstr;
 
-class AdminServerTest : public testing::Test {
- protected:
-  void SetUp() override { Start({}); }
-  void TearDown() override {
-    admin_.reset();
-    work_.reset();
-    if (thread_.joinable()) thread_.join();
-  }
-
-  void Start(const AdminServer::Options& options) {
-    admin_.reset();
-    AdminPages pages;
-    pages.metrics = [] { return std::string("a_metric 1\n"); };
-    pages.config = [] { return std::string("listen: \"x\"\n"); };
-    pages.readiness = [this] { return readiness_; };
-    pages.calls = io_.get_executor();
-    auto started = AdminServer::Start("127.0.0.1:0", std::move(pages), options);
-    ASSERT_TRUE(started.ok()) << started.status();
-    admin_ = *std::move(started);
-  }
-  HttpAnswer Ask(const std::string& method, const std::string& path, const std::string& body = "") {
-    return Http(admin_->port(), method, path, body);
-  }
-
-  boost::asio::io_context io_;
-  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_{
-      io_.get_executor()};
-  std::thread thread_;
-  Readiness readiness_{true, ""};
-  std::unique_ptr<AdminServer> admin_;
-};
+constexpr std::chrono::hours kLong{1};
 
 TEST_F(AdminServerTest, ServesItsPages) {
   const HttpAnswer metrics = Ask("GET", "/metrics?x=1");
@@ -133,37 +107,111 @@ TEST_F(AdminServerTest, SetsTheLogLevel) {
   EXPECT_THAT(log.str(), HasSubstr("log level is now warn"));
 }
 
-TEST_F(AdminServerTest, AConnectionServesOneRequestAfterTheOther) {
-  HttpClient client(admin_->port());
-  client.Send("GET /readyz HTTP/1.1\r\nhost: x\r\n\r\n");
-  client.Send("GET /config HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-  const std::string all = client.ReadAll();
-  EXPECT_THAT(all, HasSubstr("ready\n"));
-  EXPECT_THAT(all, HasSubstr("listen: \"x\"\n"));
-}
-
-TEST_F(AdminServerTest, SlowRequestsAreEnded) {
-  Start({.request_timeout = milliseconds(50)});
-  HttpClient client(admin_->port());
-  client.Send("GET / HTTP/1.1\r\nhost:");
-  const auto began = std::chrono::steady_clock::now();
-  EXPECT_EQ(client.ReadAll(), "");
-  EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(15));
-}
-
-TEST_F(AdminServerTest, MoreConnectionsThanAllowedAreClosed) {
-  Start({.max_connections = 2, .request_timeout = std::chrono::seconds(30)});
+TEST_F(AdminServerTest, ProbesAreAnsweredWhileSlowClientsHoldThePort) {
+  metrics_ = std::string(2 << 20, 'x');
+  Start({.max_connections = 64,
+         .header_timeout = kLong,
+         .body_timeout = kLong,
+         .write_timeout = kLong});
+  // What they send, and no more; none reads. At last there are none but those.
+  const std::string ask = "GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n";
+  const std::vector<std::string> parts = {
+      "", "GET /readyz HTTP/1.1\r\nhost:",
+      "PUT /loglevel HTTP/1.1\r\nhost: x\r\ncontent-length: 10\r\n\r\nlevel"};
   std::list<HttpClient> held;
-  for (int i = 0; i < 2; ++i) {
-    HttpClient& client = held.emplace_back(admin_->port());
+  for (std::uint32_t i = 0; i < 200; ++i) {
+    const std::uint32_t from = 0x7f000100 + i / 15;  // 127.0.1.0 and on
+    HttpClient& client = held.emplace_back(admin_->port(), INADDR_LOOPBACK, from);
     ASSERT_TRUE(client.connected());
-    client.Send("GET /readyz");
+    client.Send(i < 100 ? parts[i % parts.size()] : ask);
   }
-  EXPECT_EQ(Ask("GET", "/readyz").status, 0);
-  held.clear();
-  int status = 0;
-  for (int i = 0; i < 1'000 && status != 200; ++i) status = Ask("GET", "/readyz").status;
-  EXPECT_EQ(status, 200);
+  for (int i = 0; i < 20; ++i) {
+    const auto began = std::chrono::steady_clock::now();
+    EXPECT_EQ(Ask("GET", "/readyz").status, 200);
+    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(2));
+  }
+  EXPECT_EQ(Lost(AdminLoss::kMaxConnections), 0U);
+  EXPECT_GE(Lost(AdminLoss::kMadeRoom), 130U);
+}
+
+TEST_F(AdminServerTest, APeerHasItsShareAndOthersTheirs) {
+  Start({.max_connections_per_peer = 2, .header_timeout = kLong});
+  std::list<HttpClient> held;
+  for (int i = 0; i < 3; ++i) held.emplace_back(admin_->port()).Send("GET /readyz");
+  HttpClient other(admin_->port(), INADDR_LOOPBACK, 0x7f000002);
+  EXPECT_TRUE(Becomes([&] { return held.front().Ended(); })) << "the oldest makes room";
+  EXPECT_TRUE(Becomes([&] { return admin_->stats()->connections == 3; }));
+  EXPECT_FALSE(held.back().Ended());
+  EXPECT_FALSE(other.Ended());
+}
+
+TEST_F(AdminServerTest, NewcomersAreRefusedWhileAllWaitForTheirAnswer) {
+  Start({.max_connections = 2, .live_timeout = kLong});
+  std::list<HttpClient> held;
+  // A request that is on its way still makes room, so there may have to be more than two.
+  EXPECT_TRUE(Becomes([&] {
+    held.emplace_back(admin_->port()).Send("GET /livez HTTP/1.1\r\nhost: x\r\n\r\n");
+    return Ask("GET", "/readyz").status == 0;
+  }));
+  EXPECT_GE(Lost(AdminLoss::kMaxConnections), 1U);
+  thread_ = std::thread([this] { io_.run(); });
+  EXPECT_TRUE(Becomes([&] { return Ask("GET", "/readyz").status == 200; }));
+}
+
+TEST_F(AdminServerTest, ThoseWhoAskTogetherShareOneTextOfTheMetrics) {
+  Start({.max_connections_per_peer = 64});
+  std::promise<void> asked;
+  readiness_gate_ = asked.get_future();
+  std::list<HttpClient> all;
+  all.emplace_back(admin_->port()).Send("GET /readyz HTTP/1.0\r\n\r\n");  // holds the thread
+  for (int i = 0; i < 32; ++i) {
+    all.emplace_back(admin_->port()).Send("GET /metrics HTTP/1.0\r\n\r\n");
+  }
+  asked.set_value();
+  for (HttpClient& client : all) EXPECT_THAT(client.ReadAll(), HasSubstr("HTTP/1.0 200"));
+  EXPECT_LE(scrapes_, 16);
+}
+
+TEST_F(AdminServerTest, ServesWhenThereIsNoDescriptor) {
+  const int probe = ::socket(AF_INET, SOCK_STREAM, 0);
+  ASSERT_EQ(Ask("GET", "/readyz").status, 200);
+  ASSERT_TRUE(Becomes([&] { return admin_->stats()->connections == 0; }));
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 256;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  std::vector<int> taken;
+  for (int copy = 0; (copy = ::dup(STDERR_FILENO)) >= 0;) taken.push_back(copy);
+  HttpClient client(admin_->port(), INADDR_LOOPBACK, 0, probe);
+  client.Send("GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+  EXPECT_THAT(client.ReadAll(), HasSubstr("HTTP/1.1 200 "));
+  for (const int copy : taken) ::close(copy);
+  ::setrlimit(RLIMIT_NOFILE, &before);
+}
+
+TEST_F(AdminServerTest, GoesOnAcceptingAfterItHadNoDescriptor) {
+  std::list<int> probes;
+  for (int i = 0; i < 40; ++i) probes.push_back(::socket(AF_INET, SOCK_STREAM, 0));
+  Start({.max_connections_per_peer = 64, .live_timeout = kLong});
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 256;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &few), 0);
+  std::vector<int> taken;
+  for (int copy = 0; (copy = ::dup(STDERR_FILENO)) >= 0;) taken.push_back(copy);
+  // More than it has spares for, and none of them makes room.
+  std::list<HttpClient> all;
+  for (const int probe : probes) {
+    all.emplace_back(admin_->port(), INADDR_LOOPBACK, 0, probe).Send("GET /livez HTTP/1.0\r\n\r\n");
+  }
+  EXPECT_TRUE(Becomes([&] { return Lost(AdminLoss::kNoDescriptor) > 0; }));
+  for (const int copy : taken) ::close(copy);
+  ::setrlimit(RLIMIT_NOFILE, &before);
+  thread_ = std::thread([this] { io_.run(); });
+  EXPECT_THAT(all.back().ReadAll(), HasSubstr("alive\n"));
+  EXPECT_EQ(Ask("GET", "/livez").status, 200);
 }
 
 TEST_F(AdminServerTest, SaysThatThePortIsTaken) {

@@ -215,6 +215,55 @@ TEST_F(ConductTest, HeaderBlocksMayBeTwiceWhatMetadataMay) {
 }
 
 // A length of 16 MiB that is never sent holds nothing up but itself.
+// A field that was sent before takes a byte.
+TEST_F(ConductTest, ManyFieldsAreCut) {
+  const auto call = [this](std::size_t fields) {
+    return Read(Frame(kHeaders, kEndHeaders | kEnd, NextStream(), std::string(fields, '\x82')));
+  };
+  EXPECT_EQ(call(256), Reason());
+  EXPECT_EQ(call(257), CutReason::kHeaderBlock);
+}
+
+TEST_F(ConductTest, FieldsInPaddingAndPriorityAreNone) {
+  std::string padded = std::string("\xff", 1) + std::string(10, '\x82') + std::string(255, '\x82');
+  EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders | kEnd | kPadded, 1, padded)), Reason());
+  std::string first = std::string("\x82\x82\x82\x82\x82") + std::string(256, '\x82');
+  EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders | kEnd | FrameHeader::kPriority, 3, first)), Reason());
+}
+
+TEST_F(ConductTest, FieldsOfContinuationsAreOfTheirBlock) {
+  EXPECT_EQ(Read(Frame(kHeaders, kEnd, 1, std::string(200, '\x82')) +
+                 Frame(kContinuation, kNone, 1, std::string(56, '\x82'))),
+            Reason());
+  EXPECT_EQ(Read(Frame(kContinuation, kEndHeaders, 1, std::string(1, '\x82'))),
+            CutReason::kHeaderBlock);
+}
+
+TEST_F(ConductTest, AsManyFieldsAsMetadataHasRoomForAreRight) {
+  Conduct::Options options;
+  options.max_metadata_bytes = 64'000;
+  Open(options);
+  const std::string fields(1'000, '\x82');
+  EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders | kEnd, 1, fields)), Reason());
+  EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders | kEnd, 3, fields + "\x82")), CutReason::kHeaderBlock);
+}
+
+// A call brings four frames, and each eight fields above 64 take one.
+TEST_F(ConductTest, ManyFieldsCostAsFrames) {
+  const auto calls = [this](std::size_t fields) {
+    const std::string payload(fields, '\x82');
+    EXPECT_EQ(Read(Frame(kSettings, kAck, 0)), Reason());
+    for (int i = 0; i < 20'000; ++i) {
+      if (Read(Frame(kHeaders, kEndHeaders | kEnd, NextStream(), payload))) return i;
+    }
+    return 20'000;
+  };
+  EXPECT_EQ(calls(96), 20'000);
+  Open({});
+  // That of SETTINGS beforehand; the first call brings none, as the allowance is all but full.
+  EXPECT_NEAR(calls(64 + 8 * 8), 2'000 / 4, 3);
+}
+
 TEST_F(ConductTest, FramesMayBeLongerThanWhatComes) {
   Read(Begun(1));
   Read(std::string("\xff\xff\xff\x00\x00\x00\x00\x00\x01", 9));

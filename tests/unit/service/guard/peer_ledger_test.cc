@@ -99,7 +99,7 @@ TEST_F(PeerLedgerTest, AMappedAddressIsTheIpv4Address) {
   EXPECT_EQ(Admit("::ffff:10.0.0.1"), kAdmitted);
   EXPECT_THAT(Admit("::ffff:10.0.0.1"), Optional(Refusal::kPeerShare));
   EXPECT_EQ(Admit("::ffff:10.0.0.2"), kAdmitted) << "no network of all that are mapped";
-  EXPECT_EQ(Admit("::a00:1"), kAdmitted) << "in IPv6 the same number is another address";
+  EXPECT_EQ(Admit("0:0:a00:1::"), kAdmitted) << "in IPv6 the same number is another network";
   End("10.0.0.1", 2);
   EXPECT_EQ(ledger_->connections(), 2u);
 }
