@@ -13,6 +13,12 @@ namespace leasegateway {
 // and OpenSSL's and then ask the connection, if there is one of that descriptor. Where a connection
 // says no, the read tells of its end. All else that the process reads is handed through.
 //
+// Nor may a connection keep the thread that reads it from the others (read_turn.h). When looks are
+// due its read says that there is nothing left, so that gRPC waits for an edge (epoll(7)), and has
+// one told at once, behind those of other connections. For that the program defines epoll_ctl and
+// epoll_wait as well, and takes down how gRPC waits for what is registered here. With a poller that
+// doesn't use epoll turns have no end.
+//
 // Thread-safe. What is registered costs a read some 30 ns; what is not, a load.
 void Intercept(int descriptor, std::shared_ptr<GuardedConnection> connection);
 // No read of `descriptor` reaches `connection` any more once this has returned. Nothing when

@@ -67,7 +67,8 @@ int main(int argc, char** argv) {
   Typed service;
   if (!Read(number_file, &service.number) || !Read(list_file, &service.list)) return 1;
   grpc::ServerBuilder builder;
-  bench::Configure(port, &port, &builder);
+  bench::Configure(&builder);
+  bench::Listen(port, &port, &builder);
   builder.RegisterService(&service);
   const std::unique_ptr<grpc::Server> server = builder.BuildAndStart();
   if (!server || port == 0) {

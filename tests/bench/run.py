@@ -16,8 +16,8 @@ import subprocess
 import sys
 
 from figures import print_table, write
+from guard import GuardBench
 from programs import OUT, ROOT, BenchError
-from replicas import ReplicaBench
 from servers import check_needs
 
 
@@ -25,11 +25,11 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="tests/bench/run.sh", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, help="medians of so many (default: 5)")
     parser.add_argument("--quick", action="store_true", help="3 shorter rounds, for a first look")
-    groups = "; ".join(f"{name}: {', '.join(members)}" for name, members in ReplicaBench.GROUPS.items())
+    groups = "; ".join(f"{name}: {', '.join(members)}" for name, members in GuardBench.GROUPS.items())
     parser.add_argument("--only", action="append", metavar="NAME",
-                        choices=[*ReplicaBench.WORKLOADS, *ReplicaBench.GROUPS],
+                        choices=[*GuardBench.WORKLOADS, *GuardBench.GROUPS],
                         help=f"this workload or this group of them; repeatable; workloads: "
-                             f"{', '.join(ReplicaBench.WORKLOADS)}; groups: {groups}")
+                             f"{', '.join(GuardBench.WORKLOADS)}; groups: {groups}")
     parser.add_argument("--gateway-flag", action="append", default=[], metavar="--FLAG=VALUE",
                         help="one more flag of the gateway's; repeatable")
     parser.add_argument("--nginx", default="nginx", help="the program")
@@ -44,7 +44,7 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(130))
-    bench = ReplicaBench(options)
+    bench = GuardBench(options)
     try:
         check_needs(options)
         shutil.rmtree(bench.logs, ignore_errors=True)

@@ -30,12 +30,12 @@ inline double Percentile(std::vector<double> samples, double share) {
   return samples[rank];
 }
 
-// Prints {"calls":…,"calls_s":…,"p50_us":…,"p99_us":…}.
+// Prints {"calls":…,"calls_s":…,"p50_us":…,"p99_us":…,"max_us":…}.
 inline void PrintLatencies(const std::vector<double>& microseconds, Clock::duration took) {
-  std::printf("{\"calls\":%zu,\"calls_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n",
-              microseconds.size(),
-              static_cast<double>(microseconds.size()) * 1e6 / Microseconds(took),
-              Percentile(microseconds, 0.5), Percentile(microseconds, 0.99));
+  std::printf(
+      "{\"calls\":%zu,\"calls_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"max_us\":%.1f}\n",
+      microseconds.size(), static_cast<double>(microseconds.size()) * 1e6 / Microseconds(took),
+      Percentile(microseconds, 0.5), Percentile(microseconds, 0.99), Percentile(microseconds, 1));
 }
 
 // The lines of a file that are not empty.

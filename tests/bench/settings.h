@@ -19,14 +19,23 @@ namespace leasegateway::bench {
 constexpr char kCacheStatusKey[] = "cache-status";
 constexpr char kCacheStatus[] = "lease-gateway; hit; ttl=4";
 
-// The gateway's settings of its gRPC port, service/grpc_port.cc: a bare server has the same.
-inline void Configure(int port, int* bound, grpc::ServerBuilder* builder,
-                      const std::shared_ptr<grpc::ServerCredentials>& credentials =
-                          grpc::InsecureServerCredentials()) {
-  grpc::EnableDefaultHealthCheckService(true);
+// Listens without the gateway's guard of connections.
+inline void Listen(int port, int* bound, grpc::ServerBuilder* builder,
+                   const std::shared_ptr<grpc::ServerCredentials>& credentials =
+                       grpc::InsecureServerCredentials()) {
   builder->AddListeningPort("127.0.0.1:" + std::to_string(port), credentials, bound);
+}
+
+// The gateway's settings of its gRPC port, service/grpc_port.cc: a bare server has the same.
+inline void Configure(grpc::ServerBuilder* builder) {
+  grpc::EnableDefaultHealthCheckService(true);
   builder->SetMaxReceiveMessageSize(1 << 20);
   builder->SetMaxSendMessageSize(256 << 20);
+  builder->AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, 1'000);
+  builder->AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, 16 << 10);
+  builder->AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS, 10'000);
+  builder->AddChannelArgument(GRPC_ARG_TCP_MAX_READ_CHUNK_SIZE, 64 << 10);
+  builder->AddChannelArgument(GRPC_ARG_ENABLE_PER_MESSAGE_DECOMPRESSION, 0);
   builder->SetResourceQuota(grpc::ResourceQuota("server").Resize(std::size_t{1} << 30));
   builder->AddChannelArgument("grpc.http2.bdp_probe", 0);
   builder->AddChannelArgument(GRPC_ARG_ENABLE_CHANNELZ, 0);
