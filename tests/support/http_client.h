@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <concepts>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -76,7 +77,7 @@ class HttpClient {
     return ReadUntil([](const std::string&) { return false; });
   }
   // All until `enough` of it is there, or the peer ends the connection.
-  template <typename Enough>
+  template <std::predicate<const std::string&> Enough>
   std::string ReadUntil(Enough enough) {
     std::string all;
     char buffer[4096];
