@@ -33,6 +33,7 @@
 #include "service/guard/intercepted_reads.h"
 #include "service/guard/memory_gauge.h"
 #include "service/guard/memory_pressure.h"
+#include "service/guard/unread_answers.h"
 
 namespace leasegateway {
 
@@ -128,6 +129,7 @@ class ConnectionGuard::Port {
     std::shared_ptr<GuardedConnection> connection;
     int handed = -1;       // the descriptor that gRPC has, or had
     bool trusted = false;  // of trusted_proxies
+    UnreadAnswers::Stall stall = {};
     // As the last look found them.
     std::uint64_t bytes = 0;
     std::uint64_t calls = 0;
@@ -147,6 +149,7 @@ class ConnectionGuard::Port {
   void End(GuardedConnection* connection);
   void CountCut(const GuardedConnection& connection, CutReason reason);
   void LookAgain();
+  void LookAtAnswers(Clock::time_point now);
   void LookAtMemory(Clock::time_point now);
   void LookAtCosts();
   void ForgetEnded(Clock::time_point now);
@@ -174,6 +177,7 @@ class ConnectionGuard::Port {
   std::vector<MemoryPressure::Connection> costs_;
   std::vector<std::shared_ptr<GuardedConnection>> costly_;  // of the same indices
   bool looked_at_costs_ = false;
+  std::uint64_t burdens_ = 0;  // connections that have ended with many calls open
   PeerLog log_;
   std::atomic<std::uint64_t> open_{0};
   std::atomic<std::uint64_t> accepted_{0};
@@ -186,7 +190,8 @@ ConnectionGuard::Port::~Port() {
   io_.stop();
   if (thread_.joinable()) thread_.join();
   for (auto& [raw, guarded] : connections_) StopIntercepting(guarded.handed, guarded.connection);
-  for (auto& [guarded, forget, counted] : ended_) StopIntercepting(guarded.handed, guarded.connection);
+  for (auto& [guarded, forget, counted] : ended_)
+    StopIntercepting(guarded.handed, guarded.connection);
 }
 
 absl::Status ConnectionGuard::Port::Listen(const std::string& listen) {
@@ -355,6 +360,7 @@ void ConnectionGuard::Port::End(GuardedConnection* connection) {
   epoll_ctl(ends_.native_handle(), EPOLL_CTL_DEL, connection->descriptor(), nullptr);
   const Clock::time_point now = Clock::now();
   peers_.Ended(connection->peer().address(), now);
+  burdens_ += connection->conduct().open_calls().open() > UnreadAnswers::kFew;
   connection->Ended();
   const auto reason = connection->cut();
   if (reason) {
@@ -384,10 +390,30 @@ void ConnectionGuard::Port::LookAgain() {
         if (raw->suspect()) raw->Look();
       }
     }
+    together_->Pass(kLook);
+    LookAtAnswers(Clock::now());
     LookAtMemory(Clock::now());
     ForgetEnded(Clock::now());
     LookAgain();
   });
+}
+
+void ConnectionGuard::Port::LookAtAnswers(Clock::time_point now) {
+  const auto waiting =
+      static_cast<std::uint64_t>(std::max<std::int64_t>(together_->waiting_calls, 0));
+  if (waiting <= UnreadAnswers::kAttention) return;
+  std::vector<UnreadAnswers::Connection> seen;
+  std::vector<std::shared_ptr<GuardedConnection>> connections;  // of the same indices
+  for (auto& [raw, guarded] : connections_) {
+    const OpenCalls& calls = raw->conduct().open_calls();
+    const auto stalled = guarded.stall.Look(calls.open(), calls.waiting(), calls.answered(), now);
+    if (stalled == Clock::duration()) continue;
+    seen.push_back({calls.waiting(), stalled, guarded.trusted});
+    connections.push_back(guarded.connection);
+  }
+  for (const std::size_t index : UnreadAnswers::Choose(seen, waiting)) {
+    connections[index]->Cut(CutReason::kUnreadAnswers);
+  }
 }
 
 void ConnectionGuard::Port::LookAtMemory(Clock::time_point now) {
@@ -401,7 +427,7 @@ void ConnectionGuard::Port::LookAtMemory(Clock::time_point now) {
   } else {
     looked_at_costs_ = false;
   }
-  std::uint64_t cuts = 0;
+  std::uint64_t cuts = burdens_;  // either leaves memory behind
   for (const auto& count : cut_) cuts += count;
   const auto decision = pressure_.Look(reading, costs_, cuts, now);
   for (const std::size_t index : decision.cut) costly_[index]->Cut(CutReason::kMemory);
@@ -412,7 +438,8 @@ void ConnectionGuard::Port::LookAtCosts() {
   for (auto& [raw, guarded] : connections_) {
     const Conduct& conduct = raw->conduct();
     MemoryPressure::Connection cost;
-    cost.unfinished_calls = conduct.unfinished_calls();
+    cost.open_calls = conduct.open_calls().open();
+    cost.stalls = guarded.stall.time() >= UnreadAnswers::kSooner;
     cost.unfinished_bytes = conduct.unfinished_bytes();
     cost.bytes = raw->wire_bytes() - std::exchange(guarded.bytes, raw->wire_bytes());
     cost.calls = conduct.calls() - std::exchange(guarded.calls, conduct.calls());
