@@ -33,6 +33,7 @@
 #include "service/guard/intercepted_reads.h"
 #include "service/guard/memory_gauge.h"
 #include "service/guard/memory_pressure.h"
+#include "service/guard/peer_log.h"
 #include "service/guard/unread_answers.h"
 
 namespace leasegateway {
@@ -50,8 +51,6 @@ constexpr milliseconds kPause{100};
 constexpr int kAcceptedAtOnce = 64;
 // From the end of a connection until it is looked whether gRPC has closed it, and again.
 constexpr std::chrono::seconds kFarewell{1};
-constexpr std::chrono::minutes kLogInterval{1};
-constexpr std::size_t kLoggedPeers = 100;
 // Per cent of the memory's limit, from which on it is counted what each connection costs.
 constexpr std::uint64_t kAttention = 75;
 
@@ -85,29 +84,6 @@ void Abort(int descriptor) {
 boost::system::error_code LastError() {
   return boost::system::error_code(errno, boost::system::system_category());
 }
-
-// Says a thing of a peer once a minute, and then how often it was so.
-class PeerLog {
- public:
-  bool Says(const std::string& peer) {
-    const Clock::time_point now = Clock::now();
-    if (now >= next_) {
-      if (unsaid_ > 0)
-        spdlog::warn("callers' connections: {} more such lines were left out", unsaid_);
-      said_.clear();
-      unsaid_ = 0;
-      next_ = now + kLogInterval;
-    }
-    if (said_.size() < kLoggedPeers && said_.try_emplace(peer).second) return true;
-    ++unsaid_;
-    return false;
-  }
-
- private:
-  absl::flat_hash_map<std::string, bool> said_;
-  std::uint64_t unsaid_ = 0;
-  Clock::time_point next_{};
-};
 
 }  // namespace
 
@@ -149,7 +125,7 @@ class ConnectionGuard::Port {
   void End(GuardedConnection* connection);
   void CountCut(const GuardedConnection& connection, CutReason reason);
   void LookAgain();
-  void LookAtAnswers(Clock::time_point now);
+  void LookAtAnswers();
   void LookAtMemory(Clock::time_point now);
   void LookAtCosts();
   void ForgetEnded(Clock::time_point now);
@@ -168,6 +144,7 @@ class ConnectionGuard::Port {
   std::vector<tcp::acceptor> acceptors_;
   asio::posix::stream_descriptor ends_{io_};  // epoll's, of all connections
   asio::steady_timer timer_{io_};
+  asio::steady_timer answers_timer_{io_};
   absl::flat_hash_map<GuardedConnection*, Guarded> connections_;
   std::deque<Ended> ended_;
   PeerLedger peers_;
@@ -243,6 +220,7 @@ boost::system::error_code ConnectionGuard::Port::Open(const tcp::endpoint& endpo
 
 void ConnectionGuard::Port::Start(std::function<void(int)> take) {
   take_ = std::move(take);
+  together_->alarm = [this] { asio::post(io_, [this] { LookAtAnswers(); }); };
   for (tcp::acceptor& acceptor : acceptors_) Accept(acceptor);
   AwaitEnds();
   LookAgain();
@@ -306,7 +284,9 @@ void ConnectionGuard::Port::Take(int descriptor, const tcp::endpoint& peer) {
     return Refuse(descriptor, peer, *why);
   }
   const int own = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-  auto connection = std::make_shared<GuardedConnection>(own, peer, guarded_, together_);
+  GuardedConnection::Options options = guarded_;
+  options.trusted = options_.peers.trusted_proxies.Contains(peer.address());
+  auto connection = std::make_shared<GuardedConnection>(own, peer, options, together_);
   // Edge-triggered and without an event but the end, which epoll always tells: data wakes nobody.
   epoll_event event{};
   event.events = EPOLLET;
@@ -318,8 +298,7 @@ void ConnectionGuard::Port::Take(int descriptor, const tcp::endpoint& peer) {
   }
   Intercept(descriptor, connection);
   auto* const raw = connection.get();
-  connections_.emplace(raw, Guarded{std::move(connection), descriptor,
-                                    options_.peers.trusted_proxies.Contains(peer.address())});
+  connections_.emplace(raw, Guarded{std::move(connection), descriptor, options.trusted});
   ++open_;
   ++accepted_;
   take_(descriptor);
@@ -391,29 +370,37 @@ void ConnectionGuard::Port::LookAgain() {
       }
     }
     together_->Pass(kLook);
-    LookAtAnswers(Clock::now());
+    together_->Watch();
     LookAtMemory(Clock::now());
     ForgetEnded(Clock::now());
     LookAgain();
   });
 }
 
-void ConnectionGuard::Port::LookAtAnswers(Clock::time_point now) {
-  const auto waiting =
-      static_cast<std::uint64_t>(std::max<std::int64_t>(together_->waiting_calls, 0));
-  if (waiting <= UnreadAnswers::kAttention) return;
+// Again and again while many calls wait for their peers.
+void ConnectionGuard::Port::LookAtAnswers() {
+  const std::int64_t waiting = together_->waiting_calls;
+  if (waiting <= UnreadAnswers::kAttention) {
+    together_->alarmed = false;
+    return;
+  }
+  const Clock::time_point now = Clock::now();
   std::vector<UnreadAnswers::Connection> seen;
-  std::vector<std::shared_ptr<GuardedConnection>> connections;  // of the same indices
+  std::vector<GuardedConnection*> connections;  // of the same indices
   for (auto& [raw, guarded] : connections_) {
     const OpenCalls& calls = raw->conduct().open_calls();
     const auto stalled = guarded.stall.Look(calls.open(), calls.waiting(), calls.answered(), now);
     if (stalled == Clock::duration()) continue;
-    seen.push_back({calls.waiting(), stalled, guarded.trusted});
-    connections.push_back(guarded.connection);
+    seen.push_back({calls.waiting(), stalled, raw->proven(), guarded.trusted});
+    connections.push_back(raw);
   }
-  for (const std::size_t index : UnreadAnswers::Choose(seen, waiting)) {
-    connections[index]->Cut(CutReason::kUnreadAnswers);
+  for (const std::size_t i : UnreadAnswers::Choose(seen, static_cast<std::uint64_t>(waiting))) {
+    connections[i]->Cut(CutReason::kUnreadAnswers);
   }
+  answers_timer_.expires_after(UnreadAnswers::kLook);
+  answers_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) LookAtAnswers();
+  });
 }
 
 void ConnectionGuard::Port::LookAtMemory(Clock::time_point now) {

@@ -10,6 +10,8 @@
 #include <cerrno>
 #include <utility>
 
+#include "service/guard/unread_answers.h"
+
 namespace leasegateway {
 namespace {
 
@@ -65,6 +67,7 @@ GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpo
     : descriptor_(descriptor),
       peer_(std::move(peer)),
       tls_(options.tls),
+      trusted_(options.trusted),
       together_(std::move(together)),
       conduct_({.max_streams = options.max_streams,
                 .max_metadata_bytes = options.max_metadata_bytes,
@@ -120,7 +123,25 @@ std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
   }
   if (HoldsTooMuch()) return CutReason::kUnfinishedBytes;
   if (ResetsTooMuch()) return CutReason::kRapidResets;
+  if (AsksInVain()) return CutReason::kUnreadAnswers;
+  together_->Watch();
   return std::nullopt;
+}
+
+bool GuardedConnection::proven() const {
+  const OpenCalls& calls = conduct_.open_calls();
+  return calls.answers() >= UnreadAnswers::kProven * calls.open();
+}
+
+// It goes on asking while many answers wait for it, and has taken none or few so far.
+bool GuardedConnection::AsksInVain() const {
+  return conduct_.open_calls().waiting() > UnreadAnswers::kFew && !trusted_ && !proven() &&
+         together_->waiting_calls > static_cast<std::int64_t>(UnreadAnswers::kTooMany);
+}
+
+void GuardedConnection::Together::Watch() {
+  if (waiting_calls.load(std::memory_order_relaxed) <= UnreadAnswers::kAttention) return;
+  if (alarm && !alarmed.exchange(true)) alarm();
 }
 
 bool GuardedConnection::ResetsTooMuch() {
@@ -152,6 +173,12 @@ void GuardedConnection::AfterSend(std::int64_t sent) {
   const auto taken = static_cast<std::size_t>(std::max<std::int64_t>(sent, 0));
   untaken_ -= std::min(untaken_, taken);
   conduct_.open_calls().SetFull(taken < offered_);
+  together_->Watch();
+}
+
+void GuardedConnection::OnSentPlain(std::string_view bytes) {
+  conduct_.open_calls().Send(bytes);
+  together_->Watch();
 }
 
 void GuardedConnection::Look() {
@@ -202,6 +229,7 @@ bool GuardedConnection::Has(int descriptor) const {
 void GuardedConnection::Cut(CutReason reason) {
   int none = -1;
   if (!cut_.compare_exchange_strong(none, static_cast<int>(reason))) return;
+  conduct_.open_calls().Close();
   shutdown(descriptor_, SHUT_RDWR);
 }
 

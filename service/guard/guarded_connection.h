@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -29,11 +30,16 @@ class GuardedConnection {
     std::atomic<std::int64_t> unfinished_bytes{0};  // of their requests
     std::atomic<int> suspects{0};  // connections with many of them, which are to be looked at
     std::atomic<std::int64_t> waiting_calls{0};  // for their peers to take answers
+    // Called when they become many, until `alarmed` is taken back; by any thread.
+    std::function<void()> alarm;
+    std::atomic<bool> alarmed{false};
     // Rapid resets that all may still do; below 0 none may do many.
     std::atomic<std::int64_t> resets{kResets};
 
     static constexpr std::int64_t kResets = 4'096;
     static constexpr std::int64_t kResetsAMillisecond = 4;
+    // Calls `alarm`, if it is due.
+    void Watch();
     // On one thread.
     void Pass(std::chrono::milliseconds time);
   };
@@ -42,6 +48,7 @@ class GuardedConnection {
 
   struct Options {
     bool tls = false;
+    bool trusted = false;                         // a proxy, which may carry many callers
     std::uint32_t max_streams = 1'000;            // that gRPC announces
     std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
     std::uint64_t max_request_bytes = 1 << 20;
@@ -65,7 +72,7 @@ class GuardedConnection {
   void BeforeSend(const iovec* parts, std::size_t count);
   void AfterSend(std::int64_t sent);
   // Bytes that OpenSSL has encrypted for it. One thread at a time.
-  void OnSentPlain(std::string_view bytes) { conduct_.open_calls().Send(bytes); }
+  void OnSentPlain(std::string_view bytes);
   // What only time makes an offence.
   void Look();
   // Ends the connection at once: gRPC reads its end, and so does the peer. Later ones do nothing.
@@ -87,6 +94,8 @@ class GuardedConnection {
   std::uint64_t wire_bytes() const { return wire_bytes_.load(std::memory_order_relaxed); }
   const Conduct& conduct() const { return conduct_; }  // what may be read from any thread
   bool suspect() const;
+  // Whether it has been sent many answers for the calls that it has open.
+  bool proven() const;
 
  private:
   std::optional<CutReason> Judge(std::string_view bytes);
@@ -94,11 +103,13 @@ class GuardedConnection {
   void CountUnfinished();
   bool HoldsTooMuch() const;
   bool ResetsTooMuch();
+  bool AsksInVain() const;
   void ReadHello(const iovec* parts, std::size_t size);
 
   const int descriptor_;
   const boost::asio::ip::tcp::endpoint peer_;
   const bool tls_;
+  const bool trusted_;
   const std::shared_ptr<Together> together_;
   std::atomic<int> cut_{-1};  // a CutReason
   std::atomic<std::uint64_t> wire_bytes_{0};

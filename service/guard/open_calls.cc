@@ -63,6 +63,7 @@ void OpenCalls::OnSent(const FrameHeader& frame) {
     answered_.store(answered() + frame.length, std::memory_order_relaxed);
     if (is_data) whole_window_ -= frame.length;
     if (frame.Has(FrameHeader::kEndStream)) {
+      answers_.store(answers() + 1, std::memory_order_relaxed);
       End(frame.stream);
     } else if (const auto call = calls_.find(frame.stream); is_data && call != calls_.end()) {
       Change(call->second, -std::int64_t{frame.length});

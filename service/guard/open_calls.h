@@ -46,6 +46,8 @@ class OpenCalls {
   // From any thread.
   std::uint32_t open() const { return open_.load(std::memory_order_relaxed); }
   std::uint32_t waiting() const { return waiting_.load(std::memory_order_relaxed); }
+  // Answers that the peer was sent to their end so far.
+  std::uint64_t answers() const { return answers_.load(std::memory_order_relaxed); }
   // Bytes of answers (HEADERS, DATA) that the peer was sent so far.
   std::uint64_t answered() const { return answered_.load(std::memory_order_relaxed); }
 
@@ -70,6 +72,7 @@ class OpenCalls {
   std::atomic<std::uint32_t> open_{0};
   std::atomic<std::uint32_t> waiting_{0};
   std::atomic<std::uint64_t> answered_{0};
+  std::atomic<std::uint64_t> answers_{0};
 };
 
 }  // namespace leasegateway

@@ -9,7 +9,7 @@ UnreadAnswers::Clock::duration UnreadAnswers::Stall::Look(std::uint64_t open, st
                                                           std::uint64_t answered,
                                                           Clock::time_point now) {
   const bool is_first = looked_ == Clock::time_point();
-  const Clock::duration passed = std::min<Clock::duration>(now - looked_, kLook);
+  const Clock::duration passed = std::min<Clock::duration>(now - looked_, 2 * kLook);
   looked_ = now;
   if (is_first || waiting <= kFew || answered - answered_ >= kTaken * open) {
     answered_ = answered;
@@ -24,14 +24,12 @@ std::vector<std::size_t> UnreadAnswers::Choose(std::span<const Connection> conne
                                                std::uint64_t waiting) {
   std::vector<std::size_t> chosen;
   if (waiting <= kMost) return chosen;
-  const Clock::duration patience = waiting > kUrgent    ? kAtOnce
-                                   : waiting > kTooMany ? kSooner
-                                                        : kPatience;
   for (std::size_t i = 0; i < connections.size(); ++i) {
     const Connection& one = connections[i];
-    if (one.waiting > kFew && one.stalled >= (one.trusted ? kPatience : patience)) {
-      chosen.push_back(i);
-    }
+    const Clock::duration patience = one.trusted || waiting <= kTooMany ? kPatience
+                                     : one.proven                       ? kSooner
+                                                                        : kAtOnce;
+    if (one.waiting > kFew && one.stalled >= patience) chosen.push_back(i);
   }
   std::sort(chosen.begin(), chosen.end(), [&](std::size_t a, std::size_t b) {
     const Connection& one = connections[a];

@@ -160,10 +160,10 @@ TEST_F(GuardedConnectionTest, WhatIsOfferedTwiceIsSentOnce) {
     if (result > 0) taken += static_cast<std::size_t>(result);
   };
   offer(200, 100);
-  EXPECT_EQ(calls.open(), 9u);
-  EXPECT_EQ(calls.waiting(), 9u) << "the socket is full";
+  EXPECT_EQ(calls.open(), 8u);
+  EXPECT_EQ(calls.waiting(), 8u) << "the socket is full";
   offer(500, -1);
-  EXPECT_EQ(calls.open(), 7u);
+  EXPECT_EQ(calls.open(), 6u);
   offer(500, 1);
   offer(900, 700);
   EXPECT_EQ(calls.open(), 4u);
@@ -184,6 +184,52 @@ TEST_F(GuardedConnectionTest, SocketThatTakesAllIsNotFull) {
   connection.BeforeSend(&part, 1);
   connection.AfterSend(1);
   EXPECT_EQ(together_->waiting_calls, 0);
+}
+
+// Of windows of no bytes.
+TEST_F(GuardedConnectionTest, WithTooManyWaitingWhoHasTakenNoneMayNotAskForMore) {
+  options_.max_streams = 2'000;
+  int alarms = 0;
+  together_->alarm = [&] { ++alarms; };
+  const std::string no_window =
+      Frame(conduct_test::kSettings, kNone, 0, std::string("\0\4\0\0\0\0", 6));
+  const auto ask = [](GuardedConnection& connection, std::uint32_t calls, std::uint32_t first = 1) {
+    std::string bytes;
+    for (std::uint32_t i = 0; i < calls; ++i) bytes += Call(first + 2 * i);
+    return connection.OnPlain(bytes);
+  };
+  const auto open = [&]() -> GuardedConnection& {
+    GuardedConnection& connection = Open();
+    connection.OnPlain(no_window);
+    return connection;
+  };
+  GuardedConnection& few = open();
+  EXPECT_TRUE(ask(few, 127));
+  GuardedConnection& proven = open();
+  for (std::uint32_t stream = 1; stream < 1'800; stream += 2) {
+    EXPECT_TRUE(ask(proven, 1, stream));
+    proven.OnSentPlain(Frame(conduct_test::kHeaders, conduct_test::kEnd, stream, 9));
+  }
+  EXPECT_TRUE(ask(proven, 190, 2'001));
+  EXPECT_EQ(alarms, 0);
+  options_.trusted = true;
+  GuardedConnection& proxy = open();
+  EXPECT_TRUE(ask(proxy, 200));
+  EXPECT_EQ(alarms, 1) << "517";
+  options_.trusted = false;
+  GuardedConnection& first = open();
+  EXPECT_TRUE(ask(first, 1'000));
+  EXPECT_TRUE(ask(open(), 1'000));
+  EXPECT_TRUE(ask(open(), 555));
+  EXPECT_EQ(together_->waiting_calls, 3'072);
+  EXPECT_TRUE(ask(few, 1, 9'001)) << "has few";
+  EXPECT_TRUE(ask(proven, 1, 9'001));
+  EXPECT_TRUE(ask(proxy, 1, 9'001));
+  EXPECT_TRUE(Open().OnPlain(Call(1))) << "waits for nothing";
+  EXPECT_FALSE(ask(first, 1, 9'001));
+  EXPECT_EQ(first.cut(), CutReason::kUnreadAnswers);
+  EXPECT_EQ(together_->waiting_calls, 2'075) << "at once";
+  EXPECT_EQ(alarms, 1);
 }
 
 TEST_F(GuardedConnectionTest, CallsThatWaitAreForgottenAtItsEnd) {
