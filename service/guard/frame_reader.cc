@@ -13,6 +13,9 @@ std::uint32_t Byte(std::string_view bytes, std::size_t at) {
 
 }  // namespace
 
+FrameReader::FrameReader(Sender sender)
+    : preface_read_(sender == Sender::kClient ? 0 : kPreface.size()) {}
+
 std::optional<FrameHeader> FrameReader::Next(std::string_view& bytes) {
   if (preface_read_ < kPreface.size() && !TakePreface(bytes)) return std::nullopt;
   const std::size_t passed = std::min<std::size_t>(payload_left_, bytes.size());

@@ -36,10 +36,14 @@ struct FrameHeader {
   bool Has(std::uint8_t flag) const { return (flags & flag) != 0; }
 };
 
-// The frames of what a client sends, in pieces of any size. Payloads are passed over, not looked
+// The frames of what one side sends, in pieces of any size. Payloads are passed over, not looked
 // at, but for the first byte that says how much padding there is. One thread; it allocates nothing.
 class FrameReader {
  public:
+  enum class Sender { kClient, kServer };  // a client begins with a preface
+
+  explicit FrameReader(Sender sender = Sender::kClient);
+
   // Takes bytes off the front of `bytes` up to the next frame's payload. None: they are used up, or
   // are not HTTP/2.
   std::optional<FrameHeader> Next(std::string_view& bytes);

@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
+
+#include "service/guard/unread_answers.h"
 
 namespace leasegateway {
 namespace {
@@ -24,6 +27,10 @@ constexpr std::int64_t kUnfinishedRequests = 4;
 constexpr std::int64_t kAllUnfinishedBytes = 128 << 20;
 constexpr std::int64_t kAllUnfinishedRequests = 16;
 constexpr std::int64_t kFewRequests = 2;
+
+// Rapid resets of a connection's allowance that it may have spent, when all together have done too
+// many: until the service is done with a call that was reset, gRPC has its memory.
+constexpr std::uint32_t kManyResets = 128;
 
 // A TLS record carries up to 16 KiB in a few bytes more. Who sends records for their own sake is an
 // expense too: an eighth of the wire, beside what gRPC may read before it decrypts, is to carry
@@ -60,12 +67,14 @@ GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpo
     : descriptor_(descriptor),
       peer_(std::move(peer)),
       tls_(options.tls),
+      trusted_(options.trusted),
       together_(std::move(together)),
       conduct_({.max_streams = options.max_streams,
                 .max_metadata_bytes = options.max_metadata_bytes,
                 .max_unfinished_bytes = std::max<std::uint64_t>(
                     kUnfinishedBytes, kUnfinishedRequests * options.max_request_bytes),
-                .bytes_sent = [descriptor] { return BytesSent(descriptor); }}),
+                .bytes_sent = [descriptor] { return BytesSent(descriptor); },
+                .waiting_in_all = &together_->waiting_calls}),
       max_request_bytes_(static_cast<std::int64_t>(options.max_request_bytes)) {}
 
 GuardedConnection::~GuardedConnection() {
@@ -113,7 +122,63 @@ std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
     return CutReason::kUnfinishedCalls;
   }
   if (HoldsTooMuch()) return CutReason::kUnfinishedBytes;
+  if (ResetsTooMuch()) return CutReason::kRapidResets;
+  if (AsksInVain()) return CutReason::kUnreadAnswers;
+  together_->Watch();
   return std::nullopt;
+}
+
+bool GuardedConnection::proven() const {
+  const OpenCalls& calls = conduct_.open_calls();
+  return calls.answers() >= UnreadAnswers::kProven * calls.open();
+}
+
+// It goes on asking while many answers wait for it, and has taken none or few so far.
+bool GuardedConnection::AsksInVain() const {
+  return conduct_.open_calls().waiting() > UnreadAnswers::kFew && !trusted_ && !proven() &&
+         together_->waiting_calls > static_cast<std::int64_t>(UnreadAnswers::kTooMany);
+}
+
+void GuardedConnection::Together::Watch() {
+  if (waiting_calls.load(std::memory_order_relaxed) <= UnreadAnswers::kAttention) return;
+  if (alarm && !alarmed.exchange(true)) alarm();
+}
+
+bool GuardedConnection::ResetsTooMuch() {
+  const std::uint64_t resets = conduct_.rapid_resets();
+  const std::uint64_t more = resets - std::exchange(counted_resets_, resets);
+  if (more == 0) return false;
+  const auto left = together_->resets.fetch_sub(static_cast<std::int64_t>(more));
+  return left < static_cast<std::int64_t>(more) && conduct_.spent_resets() > kManyResets;
+}
+
+void GuardedConnection::Together::Pass(std::chrono::milliseconds time) {
+  resets += std::clamp<std::int64_t>(kResets - resets, 0, kResetsAMillisecond * time.count());
+}
+
+void GuardedConnection::BeforeSend(const iovec* parts, std::size_t count) {
+  offered_ = 0;
+  for (const iovec* part = parts; part != parts + count; ++part) {
+    const std::string_view bytes(static_cast<const char*>(part->iov_base), part->iov_len);
+    if (!tls_ && offered_ + bytes.size() > untaken_) {
+      conduct_.open_calls().Send(bytes.substr(untaken_ - std::min(untaken_, offered_)));
+    }
+    offered_ += bytes.size();
+  }
+  untaken_ = std::max(untaken_, offered_);
+}
+
+void GuardedConnection::AfterSend(std::int64_t sent) {
+  if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS) return;
+  const auto taken = static_cast<std::size_t>(std::max<std::int64_t>(sent, 0));
+  untaken_ -= std::min(untaken_, taken);
+  conduct_.open_calls().SetFull(taken < offered_);
+  together_->Watch();
+}
+
+void GuardedConnection::OnSentPlain(std::string_view bytes) {
+  conduct_.open_calls().Send(bytes);
+  together_->Watch();
 }
 
 void GuardedConnection::Look() {
@@ -146,6 +211,7 @@ void GuardedConnection::CountUnfinished() {
 
 void GuardedConnection::Ended() {
   has_ended_ = true;
+  conduct_.open_calls().Close();
   const std::int64_t calls = counted_calls_.exchange(0);
   together_->unfinished_calls -= calls;
   if (calls > kManyUnfinished) --together_->suspects;
@@ -163,6 +229,7 @@ bool GuardedConnection::Has(int descriptor) const {
 void GuardedConnection::Cut(CutReason reason) {
   int none = -1;
   if (!cut_.compare_exchange_strong(none, static_cast<int>(reason))) return;
+  conduct_.open_calls().Close();
   shutdown(descriptor_, SHUT_RDWR);
 }
 

@@ -6,8 +6,10 @@
 #include <array>
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -27,12 +29,26 @@ class GuardedConnection {
     std::atomic<std::int64_t> unfinished_calls{0};
     std::atomic<std::int64_t> unfinished_bytes{0};  // of their requests
     std::atomic<int> suspects{0};  // connections with many of them, which are to be looked at
+    std::atomic<std::int64_t> waiting_calls{0};  // for their peers to take answers
+    // Called when they become many, until `alarmed` is taken back; by any thread.
+    std::function<void()> alarm;
+    std::atomic<bool> alarmed{false};
+    // Rapid resets that all may still do; below 0 none may do many.
+    std::atomic<std::int64_t> resets{kResets};
+
+    static constexpr std::int64_t kResets = 4'096;
+    static constexpr std::int64_t kResetsAMillisecond = 4;
+    // Calls `alarm`, if it is due.
+    void Watch();
+    // On one thread.
+    void Pass(std::chrono::milliseconds time);
   };
   // The random of a TLS ClientHello (RFC 8446, 4.1.2), by which OpenSSL's object is known again.
   using Random = std::array<unsigned char, 32>;
 
   struct Options {
     bool tls = false;
+    bool trusted = false;                         // a proxy, which may carry many callers
     std::uint32_t max_streams = 1'000;            // that gRPC announces
     std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
     std::uint64_t max_request_bytes = 1 << 20;
@@ -50,6 +66,13 @@ class GuardedConnection {
   bool OnWire(int descriptor, const iovec* parts, std::size_t size);
   // The same, of bytes that OpenSSL has decrypted.
   bool OnPlain(std::string_view bytes);
+  // `count` parts are about to be sent to the peer by its socket, from the first byte on that it
+  // has not taken yet; and then what sendmsg(2) says of it, with errno. One thread at a time, which
+  // need not be the one that reads. Nothing that is sent is an offence.
+  void BeforeSend(const iovec* parts, std::size_t count);
+  void AfterSend(std::int64_t sent);
+  // Bytes that OpenSSL has encrypted for it. One thread at a time.
+  void OnSentPlain(std::string_view bytes);
   // What only time makes an offence.
   void Look();
   // Ends the connection at once: gRPC reads its end, and so does the peer. Later ones do nothing.
@@ -71,17 +94,22 @@ class GuardedConnection {
   std::uint64_t wire_bytes() const { return wire_bytes_.load(std::memory_order_relaxed); }
   const Conduct& conduct() const { return conduct_; }  // what may be read from any thread
   bool suspect() const;
+  // Whether it has been sent many answers for the calls that it has open.
+  bool proven() const;
 
  private:
   std::optional<CutReason> Judge(std::string_view bytes);
   std::optional<CutReason> JudgeWire(const iovec* parts, std::size_t size);
   void CountUnfinished();
   bool HoldsTooMuch() const;
+  bool ResetsTooMuch();
+  bool AsksInVain() const;
   void ReadHello(const iovec* parts, std::size_t size);
 
   const int descriptor_;
   const boost::asio::ip::tcp::endpoint peer_;
   const bool tls_;
+  const bool trusted_;
   const std::shared_ptr<Together> together_;
   std::atomic<int> cut_{-1};  // a CutReason
   std::atomic<std::uint64_t> wire_bytes_{0};
@@ -91,6 +119,9 @@ class GuardedConnection {
   std::atomic<bool> has_ended_{false};
   std::atomic<std::int64_t> counted_calls_{0};  // in together_
   std::atomic<std::int64_t> counted_bytes_{0};  // in together_
+  std::uint64_t counted_resets_ = 0;            // in together_; of the thread that reads
+  std::size_t offered_ = 0;                     // bytes to the socket; of the thread that sends
+  std::size_t untaken_ = 0;                     // of them, that it has not taken; likewise
   mutable std::mutex mutex_;                    // of what follows
   std::array<unsigned char, 43> hello_{};       // the beginning of the wire
   std::size_t hello_size_ = 0;

@@ -154,3 +154,32 @@ extern "C" int SSL_read(SSL* ssl, void* buffer, int size) {
   }
   return -1;  // which OpenSSL takes for an error that it knows nothing of
 }
+
+extern "C" ssize_t sendmsg(int descriptor, const msghdr* message, int flags) {
+  static auto* const next = leasegateway::Next<ssize_t(int, const msghdr*, int)>("sendmsg");
+  if (descriptor < 0 || descriptor >= leasegateway::kMaxDescriptors) {
+    return next(descriptor, message, flags);
+  }
+  leasegateway::Slot& slot = leasegateway::slots[descriptor];
+  if (slot.connection.load(std::memory_order_relaxed) == nullptr) {
+    return next(descriptor, message, flags);
+  }
+  leasegateway::Connection connection;  // held no longer than needed, as others' sends may block
+  ++slot.readers;
+  if (const auto* const registered = slot.connection.load()) connection = *registered;
+  --slot.readers;
+  if (connection != nullptr) connection->BeforeSend(message->msg_iov, message->msg_iovlen);
+  const ssize_t sent = next(descriptor, message, flags);
+  if (connection != nullptr) connection->AfterSend(sent);
+  return sent;
+}
+
+extern "C" int SSL_write(SSL* ssl, const void* buffer, int size) {
+  static auto* const next = leasegateway::Next<int(SSL*, const void*, int)>("SSL_write");
+  const int written = next(ssl, buffer, size);
+  if (written <= 0) return written;
+  if (const leasegateway::Connection& connection = leasegateway::ConnectionOf(ssl)) {
+    connection->OnSentPlain({static_cast<const char*>(buffer), static_cast<std::size_t>(written)});
+  }
+  return written;
+}

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstddef>
 #include <string>
 #include <thread>
@@ -164,6 +165,44 @@ TEST_F(ConnectionGuardTest, WhoCostsMostOfAShortMemoryIsCut) {
   sender.join();
   EXPECT_TRUE(Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kMemory)] == 1; }));
   EXPECT_EQ(guard_->stats().connections, 1);
+}
+
+// Calls whose answers are given no window, on connections that gRPC says nothing on.
+TEST_F(ConnectionGuardTest, WithTooManyCallsThatWaitWhoTakesNothingIsCut) {
+  Listen();
+  const auto ask = [this](unsigned calls) {
+    const int peer = Dial();
+    const int handed = Handed();
+    std::string bytes = std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") +
+                        std::string("\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0", 15);
+    for (unsigned i = 0; i < calls; ++i) {
+      const unsigned stream = 2 * i + 1;
+      bytes += std::string("\0\0\1\1\5\0\0", 7) + static_cast<char>(stream >> 8) +
+               static_cast<char>(stream) + "h";
+    }
+    EXPECT_EQ(send(peer, bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+    std::string got;
+    EXPECT_GT(Receive(handed, got), 0);
+    return handed;
+  };
+  ask(100);
+  ask(900);
+  for (int i = 0; i < 2; ++i) ask(600);
+  const int answered = ask(500);
+  // The end of each of its calls: it has none any more.
+  for (unsigned stream = 1; stream < 1'000; stream += 2) {
+    std::string end = std::string("\0\0\1\1\5\0\0", 7) + static_cast<char>(stream >> 8) +
+                      static_cast<char>(stream) + "h";
+    iovec part{end.data(), end.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    ASSERT_EQ(sendmsg(answered, &message, 0), 10);
+  }
+  const auto cut = [this] { return guard_->stats().cut[IndexOf(CutReason::kUnreadAnswers)]; };
+  EXPECT_TRUE(Eventually([&] { return cut() == 1; })) << "the one with 900, of 2,200";
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(cut(), 1);
 }
 
 TEST_F(ConnectionGuardTest, ManyConnectionsAtOnceAreAllHandedOver) {

@@ -81,5 +81,16 @@ TEST(FrameReaderTest, AForeignPrefaceIsSeenAtAnyByte) {
   }
 }
 
+TEST(FrameReaderTest, AServerSendsNoPreface) {
+  FrameReader reader(FrameReader::Sender::kServer);
+  const std::string sent = Frame(kSettings, kNone, 0, 6) + Frame(kHeaders, kEnd, 7, 5);
+  std::string_view bytes = sent;
+  ASSERT_TRUE(reader.Next(bytes));
+  const auto frame = reader.Next(bytes);
+  ASSERT_TRUE(frame);
+  EXPECT_EQ(frame->stream, 7u);
+  EXPECT_TRUE(frame->Has(FrameHeader::kEndStream));
+}
+
 }  // namespace
 }  // namespace leasegateway::conduct_test
