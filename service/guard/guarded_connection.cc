@@ -38,10 +38,6 @@ constexpr std::uint32_t kManyResets = 128;
 constexpr std::uint64_t kWireOverhead = 8;
 constexpr std::uint64_t kWireAhead = 8 << 20;
 
-// A record's header, the handshake message's header and its version are before the random.
-constexpr std::size_t kRandomAt = 5 + 4 + 2;
-constexpr unsigned char kHandshakeRecord = 22;
-
 // The beginning of Linux's tcp_info, of which the C library's has less.
 struct TcpInfo {
   std::uint8_t state;
@@ -92,7 +88,7 @@ bool GuardedConnection::OnWire(int descriptor, const iovec* parts, std::size_t s
 std::optional<CutReason> GuardedConnection::JudgeWire(const iovec* parts, std::size_t size) {
   const std::uint64_t before = wire_bytes_.fetch_add(size, std::memory_order_relaxed);
   if (tls_) {
-    if (before < hello_.size()) ReadHello(parts, size);
+    if (!greeted()) ReadHello(parts, size);
     const std::uint64_t plain = plain_bytes_.load(std::memory_order_relaxed);
     if (before <= kWireAhead + kWireOverhead * plain) return std::nullopt;
     return CutReason::kEmptyRecords;
@@ -241,22 +237,17 @@ std::optional<CutReason> GuardedConnection::cut() const {
 
 void GuardedConnection::ReadHello(const iovec* parts, std::size_t size) {
   const std::lock_guard lock(mutex_);
-  for (const iovec* part = parts; size > 0 && hello_size_ < hello_.size(); ++part) {
+  for (const iovec* part = parts; size > 0; ++part) {
     const std::size_t length = std::min(size, part->iov_len);
-    const std::size_t taken = std::min(length, hello_.size() - hello_size_);
-    std::copy_n(static_cast<const unsigned char*>(part->iov_base), taken,
-                hello_.begin() + static_cast<std::ptrdiff_t>(hello_size_));
-    hello_size_ += taken;
+    hello_.Read({static_cast<const char*>(part->iov_base), length});
     size -= length;
   }
+  greeted_.store(hello_.is_over(), std::memory_order_release);
 }
 
 std::optional<GuardedConnection::Random> GuardedConnection::random() const {
   const std::lock_guard lock(mutex_);
-  if (hello_size_ < hello_.size() || hello_[0] != kHandshakeRecord) return std::nullopt;
-  Random random;
-  std::copy_n(hello_.begin() + kRandomAt, random.size(), random.begin());
-  return random;
+  return hello_.random();
 }
 
 }  // namespace leasegateway

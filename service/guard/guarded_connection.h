@@ -15,6 +15,7 @@
 #include <optional>
 #include <string_view>
 
+#include "service/guard/client_hello.h"
 #include "service/guard/conduct.h"
 #include "service/guard/cut_reason.h"
 
@@ -43,8 +44,8 @@ class GuardedConnection {
     // On one thread.
     void Pass(std::chrono::milliseconds time);
   };
-  // The random of a TLS ClientHello (RFC 8446, 4.1.2), by which OpenSSL's object is known again.
-  using Random = std::array<unsigned char, 32>;
+  // The random of a TLS ClientHello, by which OpenSSL's object is known again.
+  using Random = ClientHello::Random;
 
   struct Options {
     bool tls = false;
@@ -84,8 +85,8 @@ class GuardedConnection {
 
   std::optional<CutReason> cut() const;
   // Whether there is no ClientHello to come any more.
-  bool greeted() const { return !tls_ || wire_bytes() >= hello_.size(); }
-  // Of the ClientHello, when that has come.
+  bool greeted() const { return !tls_ || greeted_.load(std::memory_order_acquire); }
+  // Of the ClientHello, when that has come. What begins otherwise has none.
   std::optional<Random> random() const;
 
   int descriptor() const { return descriptor_; }
@@ -122,9 +123,9 @@ class GuardedConnection {
   std::uint64_t counted_resets_ = 0;            // in together_; of the thread that reads
   std::size_t offered_ = 0;                     // bytes to the socket; of the thread that sends
   std::size_t untaken_ = 0;                     // of them, that it has not taken; likewise
-  mutable std::mutex mutex_;                    // of what follows
-  std::array<unsigned char, 43> hello_{};       // the beginning of the wire
-  std::size_t hello_size_ = 0;
+  std::atomic<bool> greeted_{false};
+  mutable std::mutex mutex_;  // of what follows
+  ClientHello hello_;
 };
 
 }  // namespace leasegateway
