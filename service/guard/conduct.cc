@@ -119,7 +119,11 @@ std::optional<CutReason> Conduct::Judge(const FrameHeader& frame) {
       if (!options_.bytes_sent) return std::nullopt;
       return SpendIdle(kWindowUpdate + payload);
     case FrameType::kSettings:
-      is_acknowledged_ |= frame.Has(FrameHeader::kAck);
+      if (frame.Has(FrameHeader::kAck)) {
+        // gRPC 1.51 takes what it has sent so far, none of its own, as all that binds the peer.
+        if (!is_answered_.load(std::memory_order_acquire)) return CutReason::kUnacknowledged;
+        is_acknowledged_ = true;
+      }
       return SpendIdle(kSettings + payload);
   }
   return SpendIdle(kFrame + payload);  // PING, PRIORITY, GOAWAY, and those that nobody knows

@@ -95,6 +95,13 @@ class Conduct {
   std::optional<CutReason> Read(std::string_view bytes, Clock::time_point now);
   // Each 100 ms or so: what only time makes an offence.
   std::optional<CutReason> Look(Clock::time_point now);
+  // The peer is about to be sent something, of which gRPC's SETTINGS are the first. Who
+  // acknowledges them before does so to be held to none of them. Any thread.
+  void Answers() {
+    if (!is_answered_.load(std::memory_order_relaxed)) {
+      is_answered_.store(true, std::memory_order_release);
+    }
+  }
   // To be told what the peer is sent.
   OpenCalls& open_calls() { return open_calls_; }
 
@@ -138,6 +145,7 @@ class Conduct {
   const std::uint32_t most_fields_;
   FrameReader reader_;
   bool is_in_request_ = false;  // the last frame is DATA of an unfinished call
+  std::atomic<bool> is_answered_{false};
   bool is_acknowledged_ = false;
   bool are_many_ = false;  // since the unfinished calls were more than kSilentCalls
   Allowance idle_{kIdleMost, kIdleAMillisecond, kIdleBytesAUnit};

@@ -153,6 +153,7 @@ void GuardedConnection::Together::Pass(std::chrono::milliseconds time) {
 }
 
 void GuardedConnection::BeforeSend(const iovec* parts, std::size_t count) {
+  if (!tls_) conduct_.Answers();
   offered_ = 0;
   for (const iovec* part = parts; part != parts + count; ++part) {
     const std::string_view bytes(static_cast<const char*>(part->iov_base), part->iov_len);
@@ -173,6 +174,7 @@ void GuardedConnection::AfterSend(std::int64_t sent) {
 }
 
 void GuardedConnection::OnSentPlain(std::string_view bytes) {
+  conduct_.Answers();
   conduct_.open_calls().Send(bytes);
   together_->Watch();
 }

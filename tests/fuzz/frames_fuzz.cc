@@ -48,6 +48,7 @@ Outcome Judge(const Arrivals& arrivals, std::size_t piece, bool knows_sent) {
   options.max_streams = kMaxStreams;
   if (knows_sent) options.bytes_sent = [&sent] { return sent; };
   Conduct conduct(std::move(options));
+  conduct.Answers();
   Conduct::Clock::time_point now{std::chrono::hours(1)};
   Outcome outcome;
   for (const Arrival& arrival : arrivals) {

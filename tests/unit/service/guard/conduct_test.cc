@@ -81,6 +81,17 @@ TEST_F(ConductTest, SettingsCostMore) {
   EXPECT_EQ(Repeat(Frame(kSettings, kAck, 0)), CutAfter(250, CutReason::kIdleFrames));
 }
 
+// Else gRPC holds it to nothing.
+TEST_F(ConductTest, AcknowledgementsOfWhatWasNotSentAreCut) {
+  Conduct conduct;
+  const std::string settings = std::string(kPreface) + Frame(kSettings, kNone, 0);
+  EXPECT_EQ(conduct.Read(settings, now_), Reason());
+  EXPECT_EQ(conduct.Read(Frame(kSettings, kAck, 0), now_), Reason(CutReason::kUnacknowledged));
+  Conduct later;
+  later.Answers();
+  EXPECT_EQ(later.Read(settings + Frame(kSettings, kAck, 0), now_), Reason());
+}
+
 TEST_F(ConductTest, LongPayloadsCostMore) {
   EXPECT_EQ(Repeat(Frame(kUnknown, kNone, 0, 16'384)), CutAfter(117, CutReason::kIdleFrames));
   Open({});

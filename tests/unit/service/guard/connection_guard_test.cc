@@ -115,6 +115,26 @@ TEST_F(ConnectionGuardTest, AnotherSocketWithItsNumberIsLeftAlone) {
   close(pair[1]);
 }
 
+TEST_F(ConnectionGuardTest, SettingsAreAcknowledgedOnceSomethingWasSent) {
+  Listen();
+  const std::string text = Preface() + Acknowledgement();
+  std::string got;
+  for (const bool has_sent : {true, false}) {
+    const int peer = Dial();
+    const int handed = Handed();
+    std::string settings = Settings();
+    iovec part{settings.data(), settings.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (has_sent) EXPECT_EQ(sendmsg(handed, &message, 0), 9);
+    send(peer, text.data(), text.size(), 0);
+    EXPECT_EQ(Receive(handed, got), has_sent ? static_cast<ssize_t>(text.size()) : 0);
+  }
+  EXPECT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kUnacknowledged)] == 1; }));
+}
+
 TEST_F(ConnectionGuardTest, StoppedListeningRefusesAndKeepsWhatThereIs) {
   Listen();
   const int peer = Dial();

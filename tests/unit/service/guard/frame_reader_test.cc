@@ -29,6 +29,7 @@ void PrintTo(const Outcome& outcome, std::ostream* out) {
 Outcome InPieces(std::string_view bytes, std::size_t first, std::size_t piece) {
   const Conduct::Clock::time_point now{std::chrono::hours(1)};
   Conduct conduct;
+  conduct.Answers();
   Outcome outcome;
   for (std::size_t size = first; !outcome.reason && !bytes.empty(); size = piece) {
     outcome.reason = conduct.Read(bytes.substr(0, size), now);

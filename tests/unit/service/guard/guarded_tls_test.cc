@@ -281,6 +281,35 @@ TEST_F(GuardedTlsTest, WhoseClientHelloIsNotFoundIsNotRead) {
   client.join();
 }
 
+// Finished, the preface and the acknowledgement come in one segment. What the handshake sent are no
+// SETTINGS.
+TEST_F(GuardedTlsTest, AcknowledgementBeforeTheServersFirstTextIsCut) {
+  ListenForTls();
+  const int early = Dial();
+  Decrypting server(Handed());
+  const std::string text = Preface() + Acknowledgement();
+  std::thread client([&] { SendInTls(early, text); });
+  server.Read(text.size());
+  client.join();
+  EXPECT_TRUE(server.failed());
+  EXPECT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kUnacknowledged)] == 1; }));
+}
+
+TEST_F(GuardedTlsTest, AcknowledgementOfTheServersSettingsIsRight) {
+  ListenForTls();
+  const int peer = Dial();
+  Decrypting server(Handed());
+  Encrypting client(peer);
+  std::thread connecting([&] { client.Send(Preface()); });
+  server.Read(Preface().size());
+  connecting.join();
+  server.Write(Settings());
+  client.Send(Acknowledgement());
+  server.Read(Preface().size() + 9);
+  EXPECT_EQ(server.text(), Preface() + Acknowledgement());
+}
+
 // The sandbox's, in the gateway's process.
 TEST_F(GuardedTlsTest, ServersOfHttp11AreReadOn) {
   ListenForTls();
