@@ -130,6 +130,8 @@ std::optional<CutReason> Conduct::Judge(const FrameHeader& frame) {
 }
 
 std::optional<CutReason> Conduct::OnData(const FrameHeader& frame) {
+  // gRPC 1.51 knows no padding, and resets the call.
+  if ((frame.flags & ~FrameHeader::kEndStream) != 0) return OnReset(frame);
   if (frame.Has(FrameHeader::kEndStream) && End(frame.stream)) {
     CameWhole();
     return std::nullopt;
@@ -139,11 +141,10 @@ std::optional<CutReason> Conduct::OnData(const FrameHeader& frame) {
   call->second += frame.length;
   Add(unfinished_bytes_, std::uint64_t{frame.length});
   if (unfinished_bytes() > options_.max_unfinished_bytes) return CutReason::kUnfinishedBytes;
-  const std::uint32_t request = frame.length - frame.padding;
-  is_in_request_ = request > 0;
+  is_in_request_ = frame.length > 0;
   if (is_in_request_) Progressed();
-  if (request >= kSmallData) return std::nullopt;
-  return SpendIdle(kFrame - request * kFrame / kSmallData);
+  if (frame.length >= kSmallData) return std::nullopt;
+  return SpendIdle(kFrame - frame.length * kFrame / kSmallData);
 }
 
 std::optional<CutReason> Conduct::OnHeaders(const FrameHeader& frame) {
@@ -153,7 +154,8 @@ std::optional<CutReason> Conduct::OnHeaders(const FrameHeader& frame) {
   counter_.Begin();
   fields_ = 0;
   priority_left_ = frame.Has(FrameHeader::kPriority) ? kPriorityBytes : 0;
-  fields_left_ = frame.length - std::min(frame.length, frame.padding + priority_left_);
+  // To gRPC 1.51 padding is fields as well.
+  fields_left_ = frame.length - std::min(frame.length, priority_left_);
   const bool is_whole = frame.Has(FrameHeader::kEndStream);
   if (frame.stream <= last_stream_ || frame.stream % 2 == 0) {
     if (!is_whole || !End(frame.stream)) return SpendIdle(kFrame);

@@ -51,7 +51,7 @@ class Conduct {
   static constexpr std::uint32_t kIdleAMillisecond = kFrame / 2;
   static constexpr std::uint32_t kIdleACall = 4 * kFrame;
   static constexpr std::uint32_t kIdleBytesAUnit = 4;
-  // DATA below this, padding left out, which doesn't end its request costs the more the less it is.
+  // DATA below this which doesn't end its request costs the more the less it is.
   static constexpr std::uint32_t kSmallData = 256;  // bytes
 
   // A call is reset rapidly when it is younger than this, or than twice this, as it came; any is

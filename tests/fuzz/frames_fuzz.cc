@@ -84,15 +84,13 @@ Outcome Count(std::string_view bytes) {
     const std::uint32_t type = byte(3), flags = byte(4);
     const std::uint32_t stream =
         byte(5) % 128 * 16'777'216 + byte(6) * 65'536 + byte(7) * 256 + byte(8);
-    const bool is_padded = type == 0 && (flags & 8) != 0 && length > 0;
-    if (is_padded && bytes.size() == 9) break;
     bytes.remove_prefix(std::min<std::size_t>(9 + length, bytes.size()));
-    const bool ends = (flags & 1) != 0;
+    const bool ends = (flags & 1) != 0, resets = type == 3 || (type == 0 && flags > 1);
     if (type == 1 && stream % 2 == 1 && stream > last) {
       last = stream;
       ends ? ++outcome.calls : open[stream] = 0;
-    } else if (open.count(stream) != 0 && ((type <= 1 && ends) || type == 3)) {
-      outcome.calls += type == 3 ? 0 : 1;
+    } else if (open.count(stream) != 0 && ((type <= 1 && ends) || resets)) {
+      outcome.calls += resets ? 0 : 1;
       open.erase(stream);
     } else if (open.count(stream) != 0 && type == 0) {
       open[stream] += length;
