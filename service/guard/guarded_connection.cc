@@ -205,6 +205,7 @@ void GuardedConnection::CountUnfinished() {
   together_->suspects += (calls > kManyUnfinished) - (before > kManyUnfinished);
   count(counted_bytes_, together_->unfinished_bytes,
         static_cast<std::int64_t>(conduct_.unfinished_bytes()));
+  if (has_ended_) Ended();  // meanwhile, and may not have found these
 }
 
 void GuardedConnection::Ended() {

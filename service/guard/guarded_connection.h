@@ -78,7 +78,7 @@ class GuardedConnection {
   void Look();
   // Ends the connection at once: gRPC reads its end, and so does the peer. Later ones do nothing.
   void Cut(CutReason reason);
-  // The connection has ended: it counts no more in what connections have together.
+  // The connection has ended: it counts no more in what connections have together. Again: nothing.
   void Ended();
   // Whether `descriptor` is one of its socket.
   bool Has(int descriptor) const;

@@ -5,10 +5,12 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
 #include <string>
+#include <thread>
 
 #include "tests/support/conduct_fixture.h"
 
@@ -67,6 +69,23 @@ TEST_F(GuardedConnectionTest, SuspectThatEndsIsNoneAnyMore) {
   Begin(Open(), 200);
   connections_.clear();
   EXPECT_EQ(together_->suspects, 0);
+}
+
+// gRPC may still read while the guard hears of the end.
+TEST_F(GuardedConnectionTest, NothingStaysCountedOfWhatEndsWhileItIsRead) {
+  for (int i = 0; i < 3'000; ++i) {
+    GuardedConnection& connection = Open();
+    std::atomic<bool> begins{false};
+    std::thread reader([&] {
+      begins = true;
+      for (unsigned stream = 1; stream < 2 * 20; stream += 2) connection.OnPlain(Begun(stream));
+    });
+    while (!begins) std::this_thread::yield();
+    connection.Ended();
+    reader.join();
+    ASSERT_EQ(together_->unfinished_calls, 0) << i;
+    connections_.pop_back();
+  }
 }
 
 TEST_F(GuardedConnectionTest, WithTenThousandUnfinishedInAllNobodyMayHaveMany) {
