@@ -21,13 +21,16 @@ using Connection = std::shared_ptr<GuardedConnection>;
 
 // A descriptor's. Who reads counts itself in `readers` before it looks at `connection`; who takes
 // that away waits until nobody is counted.
-struct Slot {
+struct alignas(64) Slot {
   std::atomic<const Connection*> connection{nullptr};  // owned
   std::atomic<int> readers{0};
 };
 
 // Pages of it that no descriptor has reached take no memory.
 Slot slots[kMaxDescriptors];
+// Of whoever changes what is registered: gateways of one process come upon the same descriptors, and
+// what one looks at may else be another's to delete.
+std::mutex slots_mutex;
 
 void Replace(Slot& slot, const Connection* by) {
   const Connection* const old = slot.connection.exchange(by);
@@ -128,13 +131,17 @@ Function* Next(const char* name) {
 
 void Intercept(int descriptor, Connection connection) {
   if (connection->tls()) guards_tls = true;
+  const std::lock_guard lock(slots_mutex);
   Replace(slots[descriptor], new Connection(std::move(connection)));
 }
 
 void StopIntercepting(int descriptor, const Connection& connection) {
-  Slot& slot = slots[descriptor];
-  const Connection* const registered = slot.connection;
-  if (registered != nullptr && *registered == connection) Replace(slot, nullptr);
+  {
+    const std::lock_guard lock(slots_mutex);
+    Slot& slot = slots[descriptor];
+    const Connection* const registered = slot.connection;
+    if (registered != nullptr && *registered == connection) Replace(slot, nullptr);
+  }
   if (const auto random = connection->tls() ? connection->random() : std::nullopt) {
     AllHellos().Forget(*random, connection);
   }
