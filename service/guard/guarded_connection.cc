@@ -54,6 +54,13 @@ TcpInfo InfoOf(int descriptor) {
   return info;
 }
 
+// To what one thread at a time writes, so without a locked instruction; as it was before.
+std::uint64_t Add(std::atomic<std::uint64_t>& counter, std::uint64_t value) {
+  const std::uint64_t before = counter.load(std::memory_order_relaxed);
+  counter.store(before + value, std::memory_order_relaxed);
+  return before;
+}
+
 std::uint64_t BytesSent(int descriptor) { return InfoOf(descriptor).bytes_acked; }
 
 }  // namespace
@@ -86,7 +93,7 @@ bool GuardedConnection::OnWire(int descriptor, const iovec* parts, std::size_t s
 }
 
 std::optional<CutReason> GuardedConnection::JudgeWire(const iovec* parts, std::size_t size) {
-  const std::uint64_t before = wire_bytes_.fetch_add(size, std::memory_order_relaxed);
+  const std::uint64_t before = Add(wire_bytes_, size);
   if (tls_) {
     if (!greeted()) ReadHello(parts, size);
     const std::uint64_t plain = plain_bytes_.load(std::memory_order_relaxed);
@@ -111,7 +118,7 @@ bool GuardedConnection::OnPlain(std::string_view bytes) {
 }
 
 std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
-  plain_bytes_.fetch_add(bytes.size(), std::memory_order_relaxed);
+  Add(plain_bytes_, bytes.size());
   if (const auto reason = conduct_.Read(bytes, Conduct::Clock::now())) return reason;
   CountUnfinished();
   if (suspect() && together_->unfinished_calls > kMaxUnfinished) {
@@ -202,7 +209,8 @@ void GuardedConnection::CountUnfinished() {
   };
   const std::int64_t calls = conduct_.unfinished_calls();
   const std::int64_t before = count(counted_calls_, together_->unfinished_calls, calls);
-  together_->suspects += (calls > kManyUnfinished) - (before > kManyUnfinished);
+  const int more = (calls > kManyUnfinished) - (before > kManyUnfinished);
+  if (more != 0) together_->suspects += more;
   count(counted_bytes_, together_->unfinished_bytes,
         static_cast<std::int64_t>(conduct_.unfinished_bytes()));
   if (has_ended_) Ended();  // meanwhile, and may not have found these

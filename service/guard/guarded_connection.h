@@ -25,17 +25,22 @@ namespace leasegateway {
 // closed the one that it was handed, and what has come over it. Thread-safe.
 class GuardedConnection {
  public:
-  // What connections have together.
+  // What connections have together. What some reads write is on a line of its own; an ordinary one,
+  // whose request comes whole, writes none of it.
   struct Together {
-    std::atomic<std::int64_t> unfinished_calls{0};
-    std::atomic<std::int64_t> unfinished_bytes{0};  // of their requests
-    std::atomic<int> suspects{0};  // connections with many of them, which are to be looked at
-    std::atomic<std::int64_t> waiting_calls{0};  // for their peers to take answers
+    static constexpr std::size_t kLine = 64;  // bytes of a cache's
+
+    alignas(kLine) std::atomic<std::int64_t> unfinished_calls{0};
+    alignas(kLine) std::atomic<std::int64_t> unfinished_bytes{0};  // of their requests
+    // Connections with many of them, which are to be looked at.
+    alignas(kLine) std::atomic<int> suspects{0};
+    // For their peers to take answers.
+    alignas(kLine) std::atomic<std::int64_t> waiting_calls{0};
     // Called when they become many, until `alarmed` is taken back; by any thread.
-    std::function<void()> alarm;
+    alignas(kLine) std::function<void()> alarm;
     std::atomic<bool> alarmed{false};
     // Rapid resets that all may still do; below 0 none may do many.
-    std::atomic<std::int64_t> resets{kResets};
+    alignas(kLine) std::atomic<std::int64_t> resets{kResets};
 
     static constexpr std::int64_t kResets = 4'096;
     static constexpr std::int64_t kResetsAMillisecond = 4;

@@ -28,8 +28,8 @@ struct alignas(64) Slot {
 
 // Pages of it that no descriptor has reached take no memory.
 Slot slots[kMaxDescriptors];
-// Of whoever changes what is registered: gateways of one process come upon the same descriptors, and
-// what one looks at may else be another's to delete.
+// Of whoever changes what is registered: gateways of one process come upon the same descriptors,
+// and what one looks at may else be another's to delete.
 std::mutex slots_mutex;
 
 void Replace(Slot& slot, const Connection* by) {

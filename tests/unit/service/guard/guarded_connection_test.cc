@@ -2,13 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
-#include <atomic>
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 
@@ -69,6 +70,20 @@ TEST_F(GuardedConnectionTest, SuspectThatEndsIsNoneAnyMore) {
   Begin(Open(), 200);
   connections_.clear();
   EXPECT_EQ(together_->suspects, 0);
+}
+
+TEST_F(GuardedConnectionTest, WhatIsWrittenByOneSharesNoLineWithWhatOthersRead) {
+  const auto line = [this](const auto& member) {
+    return (reinterpret_cast<const char*>(&member) - reinterpret_cast<const char*>(&*together_)) /
+           64;
+  };
+  const std::set<std::ptrdiff_t> lines{line(together_->unfinished_calls),
+                                       line(together_->unfinished_bytes),
+                                       line(together_->suspects),
+                                       line(together_->waiting_calls),
+                                       line(together_->alarm),
+                                       line(together_->resets)};
+  EXPECT_EQ(lines.size(), 6);
 }
 
 // gRPC may still read while the guard hears of the end.
