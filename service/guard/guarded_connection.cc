@@ -120,6 +120,9 @@ bool GuardedConnection::OnPlain(std::string_view bytes) {
 std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
   Add(plain_bytes_, bytes.size());
   if (const auto reason = conduct_.Read(bytes, Conduct::Clock::now())) return reason;
+  if (conduct_.calls() + conduct_.unfinished_calls() > 0 && !together_->has_seen) {
+    together_->has_seen = true;
+  }
   CountUnfinished();
   if (suspect() && together_->unfinished_calls > kMaxUnfinished) {
     return CutReason::kUnfinishedCalls;

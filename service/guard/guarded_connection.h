@@ -39,6 +39,8 @@ class GuardedConnection {
     // Called when they become many, until `alarmed` is taken back; by any thread.
     alignas(kLine) std::function<void()> alarm;
     std::atomic<bool> alarmed{false};
+    // A call was seen to begin: reads do come by here.
+    std::atomic<bool> has_seen{false};
     // Rapid resets that all may still do; below 0 none may do many.
     alignas(kLine) std::atomic<std::int64_t> resets{kResets};
 
