@@ -30,7 +30,10 @@ class GuardedConnection {
     std::atomic<std::int64_t> unfinished_bytes{0};  // of their requests
     std::atomic<int> suspects{0};  // connections with many of them, which are to be looked at
     std::atomic<std::int64_t> waiting_calls{0};  // for their peers to take answers
-    // Called when they become many, until `alarmed` is taken back; by any thread.
+    // Those that connections had, or left, as they were cut: gRPC has them until it has closed
+    // these.
+    std::atomic<std::int64_t> held_calls{0};
+    // Called when those that wait become many, until `alarmed` is taken back; by any thread.
     std::function<void()> alarm;
     std::atomic<bool> alarmed{false};
     // Rapid resets that all may still do; below 0 none may do many.
@@ -79,6 +82,8 @@ class GuardedConnection {
   void Cut(CutReason reason);
   // The connection has ended: it counts no more in what connections have together.
   void Ended();
+  // gRPC has closed it, and has none of its calls any more.
+  void Closed();
   // Whether `descriptor` is one of its socket.
   bool Has(int descriptor) const;
 
@@ -94,7 +99,7 @@ class GuardedConnection {
   std::uint64_t wire_bytes() const { return wire_bytes_.load(std::memory_order_relaxed); }
   const Conduct& conduct() const { return conduct_; }  // what may be read from any thread
   bool suspect() const;
-  // Whether it has been sent many answers for the calls that it has open.
+  // Whether it has been sent many answers, or long ones, for the calls that it has open.
   bool proven() const;
 
  private:
@@ -103,7 +108,8 @@ class GuardedConnection {
   void CountUnfinished();
   bool HoldsTooMuch() const;
   bool ResetsTooMuch();
-  bool AsksInVain() const;
+  bool AsksForTooMuch(std::uint32_t open_before) const;
+  void Hold();
   void ReadHello(const iovec* parts, std::size_t size);
 
   const int descriptor_;
@@ -117,6 +123,8 @@ class GuardedConnection {
   Conduct conduct_;
   const std::int64_t max_request_bytes_;
   std::atomic<bool> has_ended_{false};
+  std::atomic<std::uint32_t> given_calls_{0};   // open after the last read that gRPC was given
+  std::atomic<std::int64_t> held_calls_{0};     // in together_
   std::atomic<std::int64_t> counted_calls_{0};  // in together_
   std::atomic<std::int64_t> counted_bytes_{0};  // in together_
   std::uint64_t counted_resets_ = 0;            // in together_; of the thread that reads
