@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 
 #include <cstddef>
+#include <functional>
+#include <future>
 #include <string>
 #include <thread>
 
@@ -48,16 +50,27 @@ class Decrypting {
       }
       failed_ = SSL_get_error(ssl_.get(), size) != SSL_ERROR_WANT_READ;
       if (failed_) return;
-      while ((size = BIO_read(SSL_get_wbio(ssl_.get()), buffer, sizeof(buffer))) > 0) {
-        send(descriptor_, buffer, static_cast<std::size_t>(size), MSG_NOSIGNAL);
-      }
+      Flush();
     }
+  }
+
+  void Write(const std::string& text) {
+    SSL_write(ssl_.get(), text.data(), static_cast<int>(text.size()));
+    Flush();
   }
 
   const std::string& text() const { return text_; }
   bool failed() const { return failed_; }
 
  private:
+  void Flush() {
+    char buffer[4096];
+    int size = 0;
+    while ((size = BIO_read(SSL_get_wbio(ssl_.get()), buffer, sizeof(buffer))) > 0) {
+      send(descriptor_, buffer, static_cast<std::size_t>(size), MSG_NOSIGNAL);
+    }
+  }
+
   const int descriptor_;
   TlsContext context_;
   TlsSession ssl_;
@@ -73,17 +86,25 @@ class GuardedTlsTest : public ConnectionGuardTest {
     Listen(options);
   }
 
-  // Sends `text` in TLS over `descriptor`, as long as the other side takes it.
-  static void SendInTls(int descriptor, const std::string& text) {
+  // Sends `text` in TLS over `descriptor`, as long as the other side takes it; then what `next`
+  // gives.
+  static void SendInTls(int descriptor, std::string text,
+                        const std::function<std::string()>& next = nullptr) {
     const TlsContext context(SSL_CTX_new(TLS_client_method()));
     const TlsSession ssl(SSL_new(context.get()));
     SSL_set_fd(ssl.get(), descriptor);
     if (SSL_connect(ssl.get()) != 1) return;
+    bool is_next = false;
     for (std::size_t sent = 0; sent < text.size();) {
       std::size_t size = 0;
       const std::size_t some = std::min<std::size_t>(text.size() - sent, 16'000);
       if (SSL_write_ex(ssl.get(), text.data() + sent, some, &size) != 1) return;
       sent += size;
+      if (sent == text.size() && next && !is_next) {
+        text = next();
+        is_next = true;
+        sent = 0;
+      }
     }
   }
 };
@@ -132,6 +153,37 @@ TEST_F(GuardedTlsTest, BytesThatAreNeverDecryptedEndTheConnection) {
   EXPECT_TRUE(
       Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kEmptyRecords)] == 1; }));
   client.join();
+}
+
+// Twice as many calls as there may be at once, the second half when the first has been answered.
+TEST_F(GuardedTlsTest, WhatIsSentInTlsEndsCalls) {
+  ListenForTls();
+  const int peer = Dial();
+  Decrypting server(Handed());
+  const auto headers = [](unsigned from) {
+    std::string calls;
+    for (unsigned stream = from; stream < from + 2'000; stream += 2) {
+      calls += std::string("\0\0\1\1\5\0\0", 7) + static_cast<char>(stream >> 8) +
+               static_cast<char>(stream) + "h";
+    }
+    return calls;
+  };
+  const std::string first = Preface() + std::string("\0\0\0\4\1\0\0\0\0", 9) + headers(1);
+  std::promise<void> answered;
+  std::thread client([&] {
+    SendInTls(peer, first, [&] {
+      answered.get_future().wait();
+      return headers(2'001);
+    });
+  });
+  server.Read(first.size());
+  server.Write(headers(1));  // of an answer that has no more
+  answered.set_value();
+  server.Read(first.size() + 10'000);
+  client.join();
+  EXPECT_FALSE(server.failed());
+  EXPECT_EQ(server.text().size(), first.size() + 10'000);
+  EXPECT_EQ(guard_->stats().cut[IndexOf(CutReason::kTooManyCalls)], 0);
 }
 
 // Else only one of the two would be seen.
