@@ -458,6 +458,7 @@ void ConnectionGuard::Port::ForgetEnded(Clock::time_point now) {
       ended_.push_back(std::move(ended));
     } else {
       StopIntercepting(ended.guarded.handed, ended.guarded.connection);
+      ended.guarded.connection->Closed();
       // What its peer had sent may have been read, and judged, after its end.
       const auto reason = ended.guarded.connection->cut();
       if (reason && !ended.counted) CountCut(*ended.guarded.connection, *reason);

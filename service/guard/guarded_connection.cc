@@ -82,6 +82,7 @@ GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpo
 
 GuardedConnection::~GuardedConnection() {
   Ended();
+  Closed();
   if (descriptor_ >= 0) close(descriptor_);
 }
 
@@ -119,6 +120,7 @@ bool GuardedConnection::OnPlain(std::string_view bytes) {
 
 std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
   Add(plain_bytes_, bytes.size());
+  const std::uint32_t open_before = conduct_.open_calls().open();
   if (const auto reason = conduct_.Read(bytes, Conduct::Clock::now())) return reason;
   if (conduct_.calls() + conduct_.unfinished_calls() > 0 && !together_->has_seen) {
     together_->has_seen = true;
@@ -129,21 +131,33 @@ std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
   }
   if (HoldsTooMuch()) return CutReason::kUnfinishedBytes;
   if (ResetsTooMuch()) return CutReason::kRapidResets;
-  if (AsksInVain()) return CutReason::kUnreadAnswers;
+  if (AsksForTooMuch(open_before)) return CutReason::kUnreadAnswers;
+  given_calls_.store(conduct_.open_calls().open(), std::memory_order_relaxed);
   together_->Watch();
   return std::nullopt;
 }
 
 bool GuardedConnection::proven() const {
   const OpenCalls& calls = conduct_.open_calls();
-  return calls.answers() >= UnreadAnswers::kProven * calls.open();
+  return calls.answers() >= UnreadAnswers::kProven * calls.open() ||
+         calls.answered() >= UnreadAnswers::kProvenBytes * calls.open();
 }
 
-// It goes on asking while many answers wait for it, and has taken none or few so far.
-bool GuardedConnection::AsksInVain() const {
-  return conduct_.open_calls().waiting() > UnreadAnswers::kFew && !trusted_ && !proven() &&
-         together_->waiting_calls > static_cast<std::int64_t>(UnreadAnswers::kTooMany);
+// It begins many calls, and has taken few answers so far, while gRPC has too many calls of peers
+// that don't take theirs. Before their sockets are full nothing tells it from those.
+bool GuardedConnection::AsksForTooMuch(std::uint32_t open_before) const {
+  const std::uint32_t open = conduct_.open_calls().open();
+  return open > UnreadAnswers::kFew && open > open_before && !trusted_ && !proven() &&
+         together_->waiting_calls + together_->held_calls >
+             static_cast<std::int64_t>(UnreadAnswers::kTooMany);
 }
+
+void GuardedConnection::Hold() {
+  const std::int64_t calls = std::min(conduct_.open_calls().open(), given_calls_.load());
+  together_->held_calls += calls - held_calls_.exchange(calls);
+}
+
+void GuardedConnection::Closed() { together_->held_calls -= held_calls_.exchange(0); }
 
 void GuardedConnection::Together::Watch() {
   if (waiting_calls.load(std::memory_order_relaxed) <= UnreadAnswers::kAttention) return;
@@ -221,6 +235,7 @@ void GuardedConnection::CountUnfinished() {
 
 void GuardedConnection::Ended() {
   has_ended_ = true;
+  if (conduct_.open_calls().waiting() > UnreadAnswers::kFew) Hold();
   conduct_.open_calls().Close();
   const std::int64_t calls = counted_calls_.exchange(0);
   together_->unfinished_calls -= calls;
@@ -239,6 +254,7 @@ bool GuardedConnection::Has(int descriptor) const {
 void GuardedConnection::Cut(CutReason reason) {
   int none = -1;
   if (!cut_.compare_exchange_strong(none, static_cast<int>(reason))) return;
+  Hold();
   conduct_.open_calls().Close();
   shutdown(descriptor_, SHUT_RDWR);
 }

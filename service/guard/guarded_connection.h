@@ -36,7 +36,10 @@ class GuardedConnection {
     alignas(kLine) std::atomic<int> suspects{0};
     // For their peers to take answers.
     alignas(kLine) std::atomic<std::int64_t> waiting_calls{0};
-    // Called when they become many, until `alarmed` is taken back; by any thread.
+    // Those that connections had, or left, as they were cut: gRPC has them until it has closed
+    // these.
+    alignas(kLine) std::atomic<std::int64_t> held_calls{0};
+    // Called when those that wait become many, until `alarmed` is taken back; by any thread.
     alignas(kLine) std::function<void()> alarm;
     std::atomic<bool> alarmed{false};
     // A call was seen to begin: reads do come by here.
@@ -87,6 +90,8 @@ class GuardedConnection {
   void Cut(CutReason reason);
   // The connection has ended: it counts no more in what connections have together. Again: nothing.
   void Ended();
+  // gRPC has closed it, and has none of its calls any more.
+  void Closed();
   // Whether `descriptor` is one of its socket.
   bool Has(int descriptor) const;
 
@@ -102,7 +107,7 @@ class GuardedConnection {
   std::uint64_t wire_bytes() const { return wire_bytes_.load(std::memory_order_relaxed); }
   const Conduct& conduct() const { return conduct_; }  // what may be read from any thread
   bool suspect() const;
-  // Whether it has been sent many answers for the calls that it has open.
+  // Whether it has been sent many answers, or long ones, for the calls that it has open.
   bool proven() const;
 
  private:
@@ -111,7 +116,8 @@ class GuardedConnection {
   void CountUnfinished();
   bool HoldsTooMuch() const;
   bool ResetsTooMuch();
-  bool AsksInVain() const;
+  bool AsksForTooMuch(std::uint32_t open_before) const;
+  void Hold();
   void ReadHello(const iovec* parts, std::size_t size);
 
   const int descriptor_;
@@ -125,6 +131,8 @@ class GuardedConnection {
   Conduct conduct_;
   const std::int64_t max_request_bytes_;
   std::atomic<bool> has_ended_{false};
+  std::atomic<std::uint32_t> given_calls_{0};   // open after the last read that gRPC was given
+  std::atomic<std::int64_t> held_calls_{0};     // in together_
   std::atomic<std::int64_t> counted_calls_{0};  // in together_
   std::atomic<std::int64_t> counted_bytes_{0};  // in together_
   std::uint64_t counted_resets_ = 0;            // in together_; of the thread that reads

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "absl/container/flat_hash_map.h"
+#include "service/guard/free_memory.h"
 
 namespace leasegateway {
 namespace {
@@ -156,6 +157,7 @@ extern "C" ssize_t recvmsg(int descriptor, msghdr* message, int flags) {
   if (received <= 0 || descriptor >= leasegateway::kMaxDescriptors) return received;
   leasegateway::Slot& slot = leasegateway::slots[descriptor];
   if (slot.connection.load(std::memory_order_relaxed) == nullptr) return received;
+  leasegateway::ReturnFreeMemoryOfThisThread();
   ++slot.readers;
   bool goes_on = true;
   if (const Connection* const connection = slot.connection) {

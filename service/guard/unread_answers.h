@@ -29,11 +29,12 @@ class UnreadAnswers {
   // Of a connection: so many never count.
   static constexpr std::uint64_t kFew = 128;
   static constexpr Clock::duration kPatience = std::chrono::seconds(2);
-  // With too many: for those that have been sent so many answers for each call that they have open,
-  // and for the others.
+  // With too many: for those that have been sent so many answers, or bytes of them, for each call
+  // that they have open, and for the others. These may then begin no more than kFew calls, either.
   static constexpr Clock::duration kSooner = std::chrono::milliseconds(500);
   static constexpr Clock::duration kAtOnce = std::chrono::milliseconds(25);
   static constexpr std::uint64_t kProven = 4;
+  static constexpr std::uint64_t kProvenBytes = 16 * 1'024;
   // With more than this many in all it is looked at who stalls, so often.
   static constexpr std::int64_t kAttention = 512;
   static constexpr Clock::duration kLook = std::chrono::milliseconds(10);

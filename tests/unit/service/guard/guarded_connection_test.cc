@@ -83,7 +83,7 @@ TEST_F(GuardedConnectionTest, WhatIsWrittenByOneSharesNoLineWithWhatOthersRead) 
                                        line(together_->waiting_calls),
                                        line(together_->alarm),
                                        line(together_->resets)};
-  EXPECT_EQ(lines.size(), 6);
+  EXPECT_EQ(lines.size(), 7);
 }
 
 // gRPC may still read while the guard hears of the end.
@@ -264,6 +264,38 @@ TEST_F(GuardedConnectionTest, WithTooManyWaitingWhoHasTakenNoneMayNotAskForMore)
   EXPECT_EQ(first.cut(), CutReason::kUnreadAnswers);
   EXPECT_EQ(together_->waiting_calls, 2'075) << "at once";
   EXPECT_EQ(alarms, 1);
+  EXPECT_EQ(together_->held_calls, 1'000) << "what gRPC was given";
+  EXPECT_TRUE(ask(Open(), 128));
+  GuardedConnection& last = Open();
+  EXPECT_FALSE(ask(last, 129)) << "until gRPC has closed the first";
+  EXPECT_EQ(last.cut(), CutReason::kUnreadAnswers);
+  EXPECT_EQ(together_->held_calls, 1'000);
+  first.Closed();
+  EXPECT_EQ(together_->held_calls, 0);
+  EXPECT_TRUE(ask(Open(), 129));
+}
+
+TEST_F(GuardedConnectionTest, WhoWasSentMuchIsProven) {
+  GuardedConnection& connection = Open();
+  Begin(connection, 10);
+  connection.OnSentPlain(Frame(kData, kNone, 1, 10 * (16 << 10) - 1));
+  EXPECT_FALSE(connection.proven());
+  connection.OnSentPlain(Frame(kData, kNone, 1, 1));
+  EXPECT_TRUE(connection.proven());
+}
+
+// Which gRPC has still to cancel; of others there is nothing to fear.
+TEST_F(GuardedConnectionTest, ManyThatWaitAreHeldAfterTheEnd) {
+  for (const int calls : {128, 129}) {
+    GuardedConnection& connection = Open();
+    Begin(connection, calls);
+    connection.OnPlain(Frame(conduct_test::kSettings, kNone, 0, std::string("\0\4\0\0\0\0", 6)));
+    connection.Ended();
+  }
+  EXPECT_EQ(together_->held_calls, 129);
+  EXPECT_EQ(together_->waiting_calls, 0);
+  connections_.clear();
+  EXPECT_EQ(together_->held_calls, 0);
 }
 
 TEST_F(GuardedConnectionTest, CallsThatWaitAreForgottenAtItsEnd) {

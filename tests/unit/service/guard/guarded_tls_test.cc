@@ -146,7 +146,8 @@ class Encrypting {
     for (;;) {
       const int result = SSL_do_handshake(ssl_.get());
       if (result == 1) return true;
-      if (SSL_get_error(ssl_.get(), result) != SSL_ERROR_WANT_READ || !Flush()) return false;
+      const bool goes_on = SSL_get_error(ssl_.get(), result) == SSL_ERROR_WANT_READ;
+      if (!Flush() || !goes_on) return false;
       char buffer[4096];
       const ssize_t got = recv(descriptor_, buffer, sizeof(buffer), 0);
       if (got <= 0) return false;
@@ -216,7 +217,7 @@ TEST_F(GuardedTlsTest, ClientHelloInManyRecordsIsFound) {
     std::string records;
     for (std::size_t at = 5; at < bytes.size(); at += 16) {
       const std::string piece = bytes.substr(at, 16);
-      records += bytes.substr(0, 4) + static_cast<char>(piece.size()) + piece;
+      records += bytes.substr(0, 3) + '\0' + static_cast<char>(piece.size()) + piece;
     }
     return records;
   };
@@ -343,6 +344,33 @@ TEST_F(GuardedTlsTest, BytesThatAreNeverDecryptedEndTheConnection) {
   EXPECT_TRUE(
       Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kEmptyRecords)] == 1; }));
   client.join();
+}
+
+// Twice as many calls as there may be at once, the second half when the first has been answered.
+TEST_F(GuardedTlsTest, WhatIsSentInTlsEndsCalls) {
+  ListenForTls();
+  const int peer = Dial();
+  Decrypting server(Handed());
+  const auto headers = [](unsigned from) {
+    std::string calls;
+    for (unsigned stream = from; stream < from + 2'000; stream += 2) {
+      calls += std::string("\0\0\1\1\5\0\0", 7) + static_cast<char>(stream >> 8) +
+               static_cast<char>(stream) + "h";
+    }
+    return calls;
+  };
+  const std::string first = Preface() + headers(1);
+  const std::string second = Acknowledgement() + headers(2'001);
+  Encrypting client(peer);
+  std::thread connecting([&] { client.Send(first); });
+  server.Read(first.size());
+  connecting.join();
+  server.Write(Settings() + headers(1));  // of an answer that has no more
+  client.Send(second);
+  server.Read(first.size() + second.size());
+  EXPECT_FALSE(server.failed());
+  EXPECT_EQ(server.text().size(), first.size() + second.size());
+  EXPECT_EQ(guard_->stats().cut[IndexOf(CutReason::kTooManyCalls)], 0);
 }
 
 // Else only one of the two would be seen.
