@@ -52,7 +52,7 @@ TEST_F(InterceptedReadsTest, OneThatIsNotRegisteredAnyMoreIsNotTold) {
 
 // Two gateways of a process: one forgets a descriptor that the other has been given.
 TEST_F(InterceptedReadsTest, NobodyIsThrownOutByAnothersEnd) {
-  for (int i = 0; i < 2'000; ++i) {
+  for (int i = 0; i < 300; ++i) {
     auto mine = Connection();
     const auto others = Connection();
     Intercept(descriptor(), mine);
