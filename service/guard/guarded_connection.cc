@@ -216,7 +216,6 @@ bool GuardedConnection::HoldsTooMuch() const {
 }
 
 void GuardedConnection::CountUnfinished() {
-  if (has_ended_) return;
   const auto count = [](std::atomic<std::int64_t>& mine, std::atomic<std::int64_t>& all,
                         std::int64_t now) {
     if (mine.load(std::memory_order_relaxed) == now) return now;
@@ -230,7 +229,7 @@ void GuardedConnection::CountUnfinished() {
   if (more != 0) together_->suspects += more;
   count(counted_bytes_, together_->unfinished_bytes,
         static_cast<std::int64_t>(conduct_.unfinished_bytes()));
-  if (has_ended_) Ended();  // meanwhile, and may not have found these
+  if (has_ended_) Ended();  // which may not have found these
 }
 
 void GuardedConnection::Ended() {
