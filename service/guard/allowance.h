@@ -27,6 +27,7 @@ class Allowance {
   void Earn(std::uint64_t units) {
     left_ = static_cast<std::uint32_t>(std::min<std::uint64_t>(most_, left_ + units));
   }
+  std::uint32_t spent() const { return most_ - left_; }
   // Whether there was enough. `sent` is asked only when there isn't.
   bool Spend(std::uint32_t units, const BytesSent& sent) {
     if (left_ < units && sent) {

@@ -15,6 +15,10 @@ void Add(std::atomic<T>& counter, T value) {
 // Of metadata, twice what a field is counted as at least.
 constexpr std::uint32_t kFieldBytes = 64;
 
+// Of SETTINGS (6.5.2), and the most that a window may be (6.9.1).
+constexpr std::uint32_t kInitialWindow = 4;
+constexpr std::uint32_t kMostWindow = 0x7fff'ffff;
+
 // Of HEADERS with a priority, before its fields.
 constexpr std::uint32_t kPriorityBytes = 5;
 
@@ -23,7 +27,8 @@ constexpr std::uint32_t kPriorityBytes = 5;
 Conduct::Conduct(Options options)
     : options_(std::move(options)),
       header_block_(std::max(kHeaderBlock, 2 * options_.max_metadata_bytes)),
-      most_fields_(std::max(kFields, options_.max_metadata_bytes / kFieldBytes)) {}
+      most_fields_(std::max(kFields, options_.max_metadata_bytes / kFieldBytes)),
+      open_calls_(options_.waiting_in_all) {}
 
 std::optional<CutReason> Conduct::Read(std::string_view bytes, Clock::time_point now) {
   Pass(now);
@@ -32,6 +37,7 @@ std::optional<CutReason> Conduct::Read(std::string_view bytes, Clock::time_point
     if (fields_left_ > 0) {
       if (const auto reason = ReadFields(bytes)) return reason;
     }
+    if (values_left_ > 0) ReadValues(bytes);
     const auto frame = reader_.Next(bytes);
     if (!frame) return std::nullopt;
     if (const auto reason = Judge(*frame)) return reason;
@@ -49,6 +55,36 @@ std::optional<CutReason> Conduct::ReadFields(std::string_view bytes) {
   return fields_ > before ? SpendIdle(kField * (fields_ - before)) : std::nullopt;
 }
 
+// What is at the front of `bytes` of the frame under way, likewise.
+void Conduct::ReadValues(std::string_view bytes) {
+  bytes = bytes.substr(0, values_left_);
+  values_left_ -= static_cast<std::uint32_t>(bytes.size());
+  const std::size_t size = frame_.type == FrameType::kSettings ? 6 : 4;
+  while (!bytes.empty()) {
+    const std::size_t taken = bytes.copy(value_.data() + value_bytes_, size - value_bytes_);
+    bytes.remove_prefix(taken);
+    value_bytes_ += taken;
+    if (value_bytes_ < size) return;
+    value_bytes_ = 0;
+    TakeValue();
+  }
+}
+
+void Conduct::TakeValue() {
+  const auto number = [this](std::size_t from, std::size_t size) {
+    std::uint32_t value = 0;
+    for (std::size_t i = from; i < from + size; ++i) {
+      value = value << 8 | static_cast<unsigned char>(value_[i]);
+    }
+    return value;
+  };
+  if (frame_.type == FrameType::kWindowUpdate) {
+    open_calls_.Widen(frame_.stream, number(0, 4) & kMostWindow);
+  } else if (number(0, 2) == kInitialWindow) {
+    open_calls_.SetWindow(std::min(number(2, 4), kMostWindow));
+  }
+}
+
 void Conduct::Pass(Clock::time_point now) {
   const auto time = std::chrono::floor<std::chrono::milliseconds>(now - passed_);
   if (time.count() <= 0) return;
@@ -64,6 +100,11 @@ void Conduct::Pass(Clock::time_point now) {
 
 std::optional<CutReason> Conduct::Judge(const FrameHeader& frame) {
   is_in_request_ = false;
+  if (frame.type == FrameType::kWindowUpdate || frame.type == FrameType::kSettings) {
+    frame_ = frame;
+    values_left_ = frame.length;
+    value_bytes_ = 0;
+  }
   const std::uint32_t payload = frame.length / kPayloadBytesAUnit;
   switch (frame.type) {
     case FrameType::kData:
@@ -78,13 +119,19 @@ std::optional<CutReason> Conduct::Judge(const FrameHeader& frame) {
       if (!options_.bytes_sent) return std::nullopt;
       return SpendIdle(kWindowUpdate + payload);
     case FrameType::kSettings:
-      is_acknowledged_ |= frame.Has(FrameHeader::kAck);
+      if (frame.Has(FrameHeader::kAck)) {
+        // gRPC 1.51 takes what it has sent so far, none of its own, as all that binds the peer.
+        if (!is_answered_.load(std::memory_order_acquire)) return CutReason::kUnacknowledged;
+        is_acknowledged_ = true;
+      }
       return SpendIdle(kSettings + payload);
   }
   return SpendIdle(kFrame + payload);  // PING, PRIORITY, GOAWAY, and those that nobody knows
 }
 
 std::optional<CutReason> Conduct::OnData(const FrameHeader& frame) {
+  // gRPC 1.51 knows no padding, and resets the call.
+  if ((frame.flags & ~FrameHeader::kEndStream) != 0) return OnReset(frame);
   if (frame.Has(FrameHeader::kEndStream) && End(frame.stream)) {
     CameWhole();
     return std::nullopt;
@@ -94,11 +141,10 @@ std::optional<CutReason> Conduct::OnData(const FrameHeader& frame) {
   call->second += frame.length;
   Add(unfinished_bytes_, std::uint64_t{frame.length});
   if (unfinished_bytes() > options_.max_unfinished_bytes) return CutReason::kUnfinishedBytes;
-  const std::uint32_t request = frame.length - frame.padding;
-  is_in_request_ = request > 0;
+  is_in_request_ = frame.length > 0;
   if (is_in_request_) Progressed();
-  if (request >= kSmallData) return std::nullopt;
-  return SpendIdle(kFrame - request * kFrame / kSmallData);
+  if (frame.length >= kSmallData) return std::nullopt;
+  return SpendIdle(kFrame - frame.length * kFrame / kSmallData);
 }
 
 std::optional<CutReason> Conduct::OnHeaders(const FrameHeader& frame) {
@@ -108,7 +154,8 @@ std::optional<CutReason> Conduct::OnHeaders(const FrameHeader& frame) {
   counter_.Begin();
   fields_ = 0;
   priority_left_ = frame.Has(FrameHeader::kPriority) ? kPriorityBytes : 0;
-  fields_left_ = frame.length - std::min(frame.length, frame.padding + priority_left_);
+  // To gRPC 1.51 padding is fields as well.
+  fields_left_ = frame.length - std::min(frame.length, priority_left_);
   const bool is_whole = frame.Has(FrameHeader::kEndStream);
   if (frame.stream <= last_stream_ || frame.stream % 2 == 0) {
     if (!is_whole || !End(frame.stream)) return SpendIdle(kFrame);
@@ -118,6 +165,10 @@ std::optional<CutReason> Conduct::OnHeaders(const FrameHeader& frame) {
   last_stream_ = frame.stream;
   if (++begun_ > kUnacknowledged * options_.max_streams && !is_acknowledged_) {
     return CutReason::kUnacknowledged;
+  }
+  open_calls_.Begin(frame.stream);
+  if (is_acknowledged_ && open_calls_.open() > options_.max_streams) {
+    return CutReason::kTooManyCalls;
   }
   if (!is_whole) return Begin(frame.stream);
   CameWhole();
@@ -136,6 +187,7 @@ std::optional<CutReason> Conduct::OnContinuation(const FrameHeader& frame) {
 
 std::optional<CutReason> Conduct::OnReset(const FrameHeader& frame) {
   std::uint32_t units = kFrame;
+  open_calls_.Reset(frame.stream);
   if (!End(frame.stream)) {
     if (frame.stream % 2 == 0 || frame.stream > last_stream_) return SpendIdle(kFrame);
     if (frame.stream <= young_above_) {
@@ -144,6 +196,7 @@ std::optional<CutReason> Conduct::OnReset(const FrameHeader& frame) {
     }
     units = 2 * kFrame;  // what it brought as it came whole as well
   }
+  ++rapid_resets_;
   if (!resets_.Spend(units, options_.bytes_sent)) return CutReason::kRapidResets;
   return std::nullopt;
 }

@@ -1,6 +1,7 @@
 #ifndef LEASE_GATEWAY_SERVICE_GUARD_CONDUCT_H_
 #define LEASE_GATEWAY_SERVICE_GUARD_CONDUCT_H_
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -14,6 +15,7 @@
 #include "service/guard/cut_reason.h"
 #include "service/guard/field_counter.h"
 #include "service/guard/frame_reader.h"
+#include "service/guard/open_calls.h"
 
 namespace leasegateway {
 
@@ -21,7 +23,8 @@ namespace leasegateway {
 // that bring no call, header blocks, resets, calls whose requests don't come. What breaks the
 // protocol is left to gRPC, which closes the connection.
 //
-// Read is one thread's at a time, and so is Look; they may run at once.
+// Read is one thread's at a time, so is Look, and so is what tells of what the peer is sent; they
+// may run at once.
 class Conduct {
  public:
   using Clock = std::chrono::steady_clock;
@@ -33,6 +36,8 @@ class Conduct {
     // when an allowance is used up, which ordinary callers' hardly is. Empty: not known; then
     // WINDOW_UPDATE is free, and silence no offence.
     Allowance::BytesSent bytes_sent;
+    // Where the calls that wait for the peer are counted, if anywhere; outlives this.
+    std::atomic<std::int64_t>* waiting_in_all = nullptr;
   };
 
   // Units that a frame without a call costs, and where its allowance comes from: 2,000 such frames
@@ -46,7 +51,7 @@ class Conduct {
   static constexpr std::uint32_t kIdleAMillisecond = kFrame / 2;
   static constexpr std::uint32_t kIdleACall = 4 * kFrame;
   static constexpr std::uint32_t kIdleBytesAUnit = 4;
-  // DATA below this, padding left out, which doesn't end its request costs the more the less it is.
+  // DATA below this which doesn't end its request costs the more the less it is.
   static constexpr std::uint32_t kSmallData = 256;  // bytes
 
   // A call is reset rapidly when it is younger than this, or than twice this, as it came; any is
@@ -68,7 +73,8 @@ class Conduct {
   static constexpr std::uint32_t kField = kFrame / 8;
 
   // Calls on a connection that hasn't acknowledged SETTINGS: so many times max_streams, which gRPC
-  // demands only of those that have. Whoever reads an answer has read SETTINGS before.
+  // demands only of those that have: these may have max_streams open, and gRPC ends who opens more.
+  // Whoever reads an answer has read SETTINGS before.
   static constexpr std::uint64_t kUnacknowledged = 2;
   // So many unfinished calls may be silent: without DATA for so long, told by Looks of which each
   // counts for no more than kLook, so that a gateway that stood still blames nobody. Answers of so
@@ -89,8 +95,22 @@ class Conduct {
   std::optional<CutReason> Read(std::string_view bytes, Clock::time_point now);
   // Each 100 ms or so: what only time makes an offence.
   std::optional<CutReason> Look(Clock::time_point now);
+  // The peer is about to be sent something, of which gRPC's SETTINGS are the first. Who
+  // acknowledges them before does so to be held to none of them. Any thread.
+  void Answers() {
+    if (!is_answered_.load(std::memory_order_relaxed)) {
+      is_answered_.store(true, std::memory_order_release);
+    }
+  }
+  // To be told what the peer is sent.
+  OpenCalls& open_calls() { return open_calls_; }
+
+  // Of the thread that reads: rapid resets so far, and how many of their allowance are spent.
+  std::uint64_t rapid_resets() const { return rapid_resets_; }
+  std::uint32_t spent_resets() const { return resets_.spent() / kFrame; }
 
   // From any thread.
+  const OpenCalls& open_calls() const { return open_calls_; }
   // Whose requests have come whole.
   std::uint64_t calls() const { return calls_.load(std::memory_order_relaxed); }
   // Begun, and the request not yet there.
@@ -112,6 +132,8 @@ class Conduct {
   Verdict OnContinuation(const FrameHeader& frame);
   Verdict OnReset(const FrameHeader& frame);
   Verdict ReadFields(std::string_view bytes);
+  void ReadValues(std::string_view bytes);
+  void TakeValue();
   Verdict Begin(std::uint32_t stream);
   bool End(std::uint32_t stream);  // whether it was unfinished
   void CameWhole();
@@ -123,6 +145,7 @@ class Conduct {
   const std::uint32_t most_fields_;
   FrameReader reader_;
   bool is_in_request_ = false;  // the last frame is DATA of an unfinished call
+  std::atomic<bool> is_answered_{false};
   bool is_acknowledged_ = false;
   bool are_many_ = false;  // since the unfinished calls were more than kSilentCalls
   Allowance idle_{kIdleMost, kIdleAMillisecond, kIdleBytesAUnit};
@@ -134,6 +157,7 @@ class Conduct {
   std::uint32_t last_stream_ = 0;
   std::uint64_t begun_ = 0;
   std::uint64_t late_resets_ = 0;
+  std::uint64_t rapid_resets_ = 0;
   std::uint32_t block_bytes_ = 0;  // of the last header block
   std::uint32_t continuations_ = 0;
   FieldCounter counter_;
@@ -141,6 +165,11 @@ class Conduct {
   std::uint32_t priority_left_ = 0;  // bytes of the frame under way before its fields
   std::uint32_t fields_left_ = 0;    // bytes of the frame under way that are fields
   absl::flat_hash_map<std::uint32_t, std::uint64_t> unfinished_;  // bytes by stream
+  OpenCalls open_calls_;
+  FrameHeader frame_;              // the last one with values
+  std::uint32_t values_left_ = 0;  // bytes of SETTINGS or WINDOW_UPDATE that are still to come
+  std::array<char, 6> value_{};    // of which each takes six, or four
+  std::size_t value_bytes_ = 0;    // of it, that are there
 
   // Written by the thread that reads.
   std::atomic<std::uint64_t> calls_{0};

@@ -33,6 +33,8 @@
 #include "service/guard/intercepted_reads.h"
 #include "service/guard/memory_gauge.h"
 #include "service/guard/memory_pressure.h"
+#include "service/guard/peer_log.h"
+#include "service/guard/unread_answers.h"
 
 namespace leasegateway {
 
@@ -49,8 +51,6 @@ constexpr milliseconds kPause{100};
 constexpr int kAcceptedAtOnce = 64;
 // From the end of a connection until it is looked whether gRPC has closed it, and again.
 constexpr std::chrono::seconds kFarewell{1};
-constexpr std::chrono::minutes kLogInterval{1};
-constexpr std::size_t kLoggedPeers = 100;
 // Per cent of the memory's limit, from which on it is counted what each connection costs.
 constexpr std::uint64_t kAttention = 75;
 
@@ -85,29 +85,6 @@ boost::system::error_code LastError() {
   return boost::system::error_code(errno, boost::system::system_category());
 }
 
-// Says a thing of a peer once a minute, and then how often it was so.
-class PeerLog {
- public:
-  bool Says(const std::string& peer) {
-    const Clock::time_point now = Clock::now();
-    if (now >= next_) {
-      if (unsaid_ > 0)
-        spdlog::warn("callers' connections: {} more such lines were left out", unsaid_);
-      said_.clear();
-      unsaid_ = 0;
-      next_ = now + kLogInterval;
-    }
-    if (said_.size() < kLoggedPeers && said_.try_emplace(peer).second) return true;
-    ++unsaid_;
-    return false;
-  }
-
- private:
-  absl::flat_hash_map<std::string, bool> said_;
-  std::uint64_t unsaid_ = 0;
-  Clock::time_point next_{};
-};
-
 }  // namespace
 
 // All but what says otherwise on its thread.
@@ -128,6 +105,7 @@ class ConnectionGuard::Port {
     std::shared_ptr<GuardedConnection> connection;
     int handed = -1;       // the descriptor that gRPC has, or had
     bool trusted = false;  // of trusted_proxies
+    UnreadAnswers::Stall stall = {};
     // As the last look found them.
     std::uint64_t bytes = 0;
     std::uint64_t calls = 0;
@@ -147,6 +125,8 @@ class ConnectionGuard::Port {
   void End(GuardedConnection* connection);
   void CountCut(const GuardedConnection& connection, CutReason reason);
   void LookAgain();
+  void LookWhetherItSees();
+  void LookAtAnswers();
   void LookAtMemory(Clock::time_point now);
   void LookAtCosts();
   void ForgetEnded(Clock::time_point now);
@@ -165,6 +145,7 @@ class ConnectionGuard::Port {
   std::vector<tcp::acceptor> acceptors_;
   asio::posix::stream_descriptor ends_{io_};  // epoll's, of all connections
   asio::steady_timer timer_{io_};
+  asio::steady_timer answers_timer_{io_};
   absl::flat_hash_map<GuardedConnection*, Guarded> connections_;
   std::deque<Ended> ended_;
   PeerLedger peers_;
@@ -174,11 +155,13 @@ class ConnectionGuard::Port {
   std::vector<MemoryPressure::Connection> costs_;
   std::vector<std::shared_ptr<GuardedConnection>> costly_;  // of the same indices
   bool looked_at_costs_ = false;
+  std::uint64_t burdens_ = 0;  // connections that have ended with many calls open
   PeerLog log_;
   std::atomic<std::uint64_t> open_{0};
   std::atomic<std::uint64_t> accepted_{0};
   std::array<std::atomic<std::uint64_t>, kRefusals> refused_{};
   std::array<std::atomic<std::uint64_t>, kCutReasons> cut_{};
+  std::atomic<bool> sees_{true};
   std::thread thread_;
 };
 
@@ -186,7 +169,8 @@ ConnectionGuard::Port::~Port() {
   io_.stop();
   if (thread_.joinable()) thread_.join();
   for (auto& [raw, guarded] : connections_) StopIntercepting(guarded.handed, guarded.connection);
-  for (auto& [guarded, forget, counted] : ended_) StopIntercepting(guarded.handed, guarded.connection);
+  for (auto& [guarded, forget, counted] : ended_)
+    StopIntercepting(guarded.handed, guarded.connection);
 }
 
 absl::Status ConnectionGuard::Port::Listen(const std::string& listen) {
@@ -238,6 +222,7 @@ boost::system::error_code ConnectionGuard::Port::Open(const tcp::endpoint& endpo
 
 void ConnectionGuard::Port::Start(std::function<void(int)> take) {
   take_ = std::move(take);
+  together_->alarm = [this] { asio::post(io_, [this] { LookAtAnswers(); }); };
   for (tcp::acceptor& acceptor : acceptors_) Accept(acceptor);
   AwaitEnds();
   LookAgain();
@@ -301,7 +286,9 @@ void ConnectionGuard::Port::Take(int descriptor, const tcp::endpoint& peer) {
     return Refuse(descriptor, peer, *why);
   }
   const int own = fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
-  auto connection = std::make_shared<GuardedConnection>(own, peer, guarded_, together_);
+  GuardedConnection::Options options = guarded_;
+  options.trusted = options_.peers.trusted_proxies.Contains(peer.address());
+  auto connection = std::make_shared<GuardedConnection>(own, peer, options, together_);
   // Edge-triggered and without an event but the end, which epoll always tells: data wakes nobody.
   epoll_event event{};
   event.events = EPOLLET;
@@ -313,8 +300,7 @@ void ConnectionGuard::Port::Take(int descriptor, const tcp::endpoint& peer) {
   }
   Intercept(descriptor, connection);
   auto* const raw = connection.get();
-  connections_.emplace(raw, Guarded{std::move(connection), descriptor,
-                                    options_.peers.trusted_proxies.Contains(peer.address())});
+  connections_.emplace(raw, Guarded{std::move(connection), descriptor, options.trusted});
   ++open_;
   ++accepted_;
   take_(descriptor);
@@ -355,6 +341,7 @@ void ConnectionGuard::Port::End(GuardedConnection* connection) {
   epoll_ctl(ends_.native_handle(), EPOLL_CTL_DEL, connection->descriptor(), nullptr);
   const Clock::time_point now = Clock::now();
   peers_.Ended(connection->peer().address(), now);
+  burdens_ += connection->conduct().open_calls().open() > UnreadAnswers::kFew;
   connection->Ended();
   const auto reason = connection->cut();
   if (reason) {
@@ -384,10 +371,49 @@ void ConnectionGuard::Port::LookAgain() {
         if (raw->suspect()) raw->Look();
       }
     }
+    together_->Pass(kLook);
+    together_->Watch();
     LookAtMemory(Clock::now());
+    LookWhetherItSees();
     ForgetEnded(Clock::now());
     LookAgain();
   });
+}
+
+// Again and again while many calls wait for their peers.
+void ConnectionGuard::Port::LookAtAnswers() {
+  const std::int64_t waiting = together_->waiting_calls;
+  if (waiting <= UnreadAnswers::kAttention) {
+    together_->alarmed = false;
+    return;
+  }
+  const Clock::time_point now = Clock::now();
+  std::vector<UnreadAnswers::Connection> seen;
+  std::vector<GuardedConnection*> connections;  // of the same indices
+  for (auto& [raw, guarded] : connections_) {
+    const OpenCalls& calls = raw->conduct().open_calls();
+    const auto stalled = guarded.stall.Look(calls.open(), calls.waiting(), calls.answered(), now);
+    if (stalled == Clock::duration()) continue;
+    seen.push_back({calls.waiting(), stalled, raw->proven(), guarded.trusted});
+    connections.push_back(raw);
+  }
+  for (const std::size_t i : UnreadAnswers::Choose(seen, static_cast<std::uint64_t>(waiting))) {
+    connections[i]->Cut(CutReason::kUnreadAnswers);
+  }
+  answers_timer_.expires_after(UnreadAnswers::kLook);
+  answers_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) LookAtAnswers();
+  });
+}
+
+// A call is seen before the service has it.
+void ConnectionGuard::Port::LookWhetherItSees() {
+  if (!sees_ || together_->has_seen || !options_.has_served || !options_.has_served()) return;
+  if (together_->has_seen) return;  // the first one, just now
+  sees_ = false;
+  spdlog::error(
+      "calls are served that the guard of callers' connections sees nothing of: this gRPC does not "
+      "read by the program's recvmsg and SSL_read, and nobody is cut");
 }
 
 void ConnectionGuard::Port::LookAtMemory(Clock::time_point now) {
@@ -401,7 +427,7 @@ void ConnectionGuard::Port::LookAtMemory(Clock::time_point now) {
   } else {
     looked_at_costs_ = false;
   }
-  std::uint64_t cuts = 0;
+  std::uint64_t cuts = burdens_;  // either leaves memory behind
   for (const auto& count : cut_) cuts += count;
   const auto decision = pressure_.Look(reading, costs_, cuts, now);
   for (const std::size_t index : decision.cut) costly_[index]->Cut(CutReason::kMemory);
@@ -412,7 +438,8 @@ void ConnectionGuard::Port::LookAtCosts() {
   for (auto& [raw, guarded] : connections_) {
     const Conduct& conduct = raw->conduct();
     MemoryPressure::Connection cost;
-    cost.unfinished_calls = conduct.unfinished_calls();
+    cost.open_calls = conduct.open_calls().open();
+    cost.stalls = guarded.stall.time() >= UnreadAnswers::kSooner;
     cost.unfinished_bytes = conduct.unfinished_bytes();
     cost.bytes = raw->wire_bytes() - std::exchange(guarded.bytes, raw->wire_bytes());
     cost.calls = conduct.calls() - std::exchange(guarded.calls, conduct.calls());
@@ -431,6 +458,7 @@ void ConnectionGuard::Port::ForgetEnded(Clock::time_point now) {
       ended_.push_back(std::move(ended));
     } else {
       StopIntercepting(ended.guarded.handed, ended.guarded.connection);
+      ended.guarded.connection->Closed();
       // What its peer had sent may have been read, and judged, after its end.
       const auto reason = ended.guarded.connection->cut();
       if (reason && !ended.counted) CountCut(*ended.guarded.connection, *reason);
@@ -444,6 +472,7 @@ ConnectionGuard::Stats ConnectionGuard::Port::stats() const {
   stats.accepted = accepted_;
   std::copy(refused_.begin(), refused_.end(), stats.refused.begin());
   std::copy(cut_.begin(), cut_.end(), stats.cut.begin());
+  stats.sees = sees_;
   return stats;
 }
 

@@ -14,12 +14,14 @@ enum class CutReason {
   kUnfinishedBytes,  // requests that are kept half-sent
   kEmptyRecords,     // TLS that carries nothing
   kMemory,           // it costs most of a memory that is nearly used up
-  kUnacknowledged,   // many calls, and what they may be at most not acknowledged
+  kUnacknowledged,   // many calls, and what they may be at most not acknowledged, or before it came
+  kTooManyCalls,     // more at once than it has acknowledged that there may be
+  kUnreadAnswers,    // many calls whose answers it doesn't take, while there are too many such
 };
-inline constexpr std::size_t kCutReasons = 8;
+inline constexpr std::size_t kCutReasons = 10;
 inline constexpr const char* kCutReasonNames[kCutReasons] = {
-    "idle_frames",      "header_block",  "rapid_resets", "unfinished_calls",
-    "unfinished_bytes", "empty_records", "memory",       "unacknowledged"};
+    "idle_frames",   "header_block", "rapid_resets",   "unfinished_calls", "unfinished_bytes",
+    "empty_records", "memory",       "unacknowledged", "too_many_calls",   "unread_answers"};
 
 }  // namespace leasegateway
 

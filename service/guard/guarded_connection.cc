@@ -7,7 +7,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <utility>
+
+#include "service/guard/unread_answers.h"
 
 namespace leasegateway {
 namespace {
@@ -25,15 +28,15 @@ constexpr std::int64_t kAllUnfinishedBytes = 128 << 20;
 constexpr std::int64_t kAllUnfinishedRequests = 16;
 constexpr std::int64_t kFewRequests = 2;
 
+// Rapid resets of a connection's allowance that it may have spent, when all together have done too
+// many: until the service is done with a call that was reset, gRPC has its memory.
+constexpr std::uint32_t kManyResets = 128;
+
 // A TLS record carries up to 16 KiB in a few bytes more. Who sends records for their own sake is an
 // expense too: an eighth of the wire, beside what gRPC may read before it decrypts, is to carry
 // something.
 constexpr std::uint64_t kWireOverhead = 8;
 constexpr std::uint64_t kWireAhead = 8 << 20;
-
-// A record's header, the handshake message's header and its version are before the random.
-constexpr std::size_t kRandomAt = 5 + 4 + 2;
-constexpr unsigned char kHandshakeRecord = 22;
 
 // The beginning of Linux's tcp_info, of which the C library's has less.
 struct TcpInfo {
@@ -51,6 +54,13 @@ TcpInfo InfoOf(int descriptor) {
   return info;
 }
 
+// To what one thread at a time writes, so without a locked instruction; as it was before.
+std::uint64_t Add(std::atomic<std::uint64_t>& counter, std::uint64_t value) {
+  const std::uint64_t before = counter.load(std::memory_order_relaxed);
+  counter.store(before + value, std::memory_order_relaxed);
+  return before;
+}
+
 std::uint64_t BytesSent(int descriptor) { return InfoOf(descriptor).bytes_acked; }
 
 }  // namespace
@@ -60,16 +70,19 @@ GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpo
     : descriptor_(descriptor),
       peer_(std::move(peer)),
       tls_(options.tls),
+      trusted_(options.trusted),
       together_(std::move(together)),
       conduct_({.max_streams = options.max_streams,
                 .max_metadata_bytes = options.max_metadata_bytes,
                 .max_unfinished_bytes = std::max<std::uint64_t>(
                     kUnfinishedBytes, kUnfinishedRequests * options.max_request_bytes),
-                .bytes_sent = [descriptor] { return BytesSent(descriptor); }}),
+                .bytes_sent = [descriptor] { return BytesSent(descriptor); },
+                .waiting_in_all = &together_->waiting_calls}),
       max_request_bytes_(static_cast<std::int64_t>(options.max_request_bytes)) {}
 
 GuardedConnection::~GuardedConnection() {
   Ended();
+  Closed();
   if (descriptor_ >= 0) close(descriptor_);
 }
 
@@ -81,9 +94,9 @@ bool GuardedConnection::OnWire(int descriptor, const iovec* parts, std::size_t s
 }
 
 std::optional<CutReason> GuardedConnection::JudgeWire(const iovec* parts, std::size_t size) {
-  const std::uint64_t before = wire_bytes_.fetch_add(size, std::memory_order_relaxed);
+  const std::uint64_t before = Add(wire_bytes_, size);
   if (tls_) {
-    if (before < hello_.size()) ReadHello(parts, size);
+    if (!greeted()) ReadHello(parts, size);
     const std::uint64_t plain = plain_bytes_.load(std::memory_order_relaxed);
     if (before <= kWireAhead + kWireOverhead * plain) return std::nullopt;
     return CutReason::kEmptyRecords;
@@ -106,14 +119,88 @@ bool GuardedConnection::OnPlain(std::string_view bytes) {
 }
 
 std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
-  plain_bytes_.fetch_add(bytes.size(), std::memory_order_relaxed);
+  Add(plain_bytes_, bytes.size());
+  const std::uint32_t open_before = conduct_.open_calls().open();
   if (const auto reason = conduct_.Read(bytes, Conduct::Clock::now())) return reason;
+  if (conduct_.calls() + conduct_.unfinished_calls() > 0 && !together_->has_seen) {
+    together_->has_seen = true;
+  }
   CountUnfinished();
   if (suspect() && together_->unfinished_calls > kMaxUnfinished) {
     return CutReason::kUnfinishedCalls;
   }
   if (HoldsTooMuch()) return CutReason::kUnfinishedBytes;
+  if (ResetsTooMuch()) return CutReason::kRapidResets;
+  if (AsksForTooMuch(open_before)) return CutReason::kUnreadAnswers;
+  given_calls_.store(conduct_.open_calls().open(), std::memory_order_relaxed);
+  together_->Watch();
   return std::nullopt;
+}
+
+bool GuardedConnection::proven() const {
+  const OpenCalls& calls = conduct_.open_calls();
+  return calls.answers() >= UnreadAnswers::kProven * calls.open() ||
+         calls.answered() >= UnreadAnswers::kProvenBytes * calls.open();
+}
+
+// It begins many calls, and has taken few answers so far, while gRPC has too many calls of peers
+// that don't take theirs. Before their sockets are full nothing tells it from those.
+bool GuardedConnection::AsksForTooMuch(std::uint32_t open_before) const {
+  const std::uint32_t open = conduct_.open_calls().open();
+  return open > UnreadAnswers::kFew && open > open_before && !trusted_ && !proven() &&
+         together_->waiting_calls + together_->held_calls >
+             static_cast<std::int64_t>(UnreadAnswers::kTooMany);
+}
+
+void GuardedConnection::Hold() {
+  const std::int64_t calls = std::min(conduct_.open_calls().open(), given_calls_.load());
+  together_->held_calls += calls - held_calls_.exchange(calls);
+}
+
+void GuardedConnection::Closed() { together_->held_calls -= held_calls_.exchange(0); }
+
+void GuardedConnection::Together::Watch() {
+  if (waiting_calls.load(std::memory_order_relaxed) <= UnreadAnswers::kAttention) return;
+  if (alarm && !alarmed.exchange(true)) alarm();
+}
+
+bool GuardedConnection::ResetsTooMuch() {
+  const std::uint64_t resets = conduct_.rapid_resets();
+  const std::uint64_t more = resets - std::exchange(counted_resets_, resets);
+  if (more == 0) return false;
+  const auto left = together_->resets.fetch_sub(static_cast<std::int64_t>(more));
+  return left < static_cast<std::int64_t>(more) && conduct_.spent_resets() > kManyResets;
+}
+
+void GuardedConnection::Together::Pass(std::chrono::milliseconds time) {
+  resets += std::clamp<std::int64_t>(kResets - resets, 0, kResetsAMillisecond * time.count());
+}
+
+void GuardedConnection::BeforeSend(const iovec* parts, std::size_t count) {
+  if (!tls_) conduct_.Answers();
+  offered_ = 0;
+  for (const iovec* part = parts; part != parts + count; ++part) {
+    const std::string_view bytes(static_cast<const char*>(part->iov_base), part->iov_len);
+    if (!tls_ && offered_ + bytes.size() > untaken_) {
+      conduct_.open_calls().Send(bytes.substr(untaken_ - std::min(untaken_, offered_)));
+    }
+    offered_ += bytes.size();
+  }
+  untaken_ = std::max(untaken_, offered_);
+}
+
+void GuardedConnection::AfterSend(std::int64_t sent) {
+  if (sent < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS) return;
+  const auto taken = static_cast<std::size_t>(std::max<std::int64_t>(sent, 0));
+  untaken_ -= std::min(untaken_, taken);
+  conduct_.open_calls().SetFull(taken < offered_);
+  together_->Watch();
+}
+
+void GuardedConnection::OnSentPlain(std::string_view bytes) {
+  conduct_.Answers();
+  conduct_.open_calls().Send(bytes);
+  together_->Watch();
 }
 
 void GuardedConnection::Look() {
@@ -129,7 +216,6 @@ bool GuardedConnection::HoldsTooMuch() const {
 }
 
 void GuardedConnection::CountUnfinished() {
-  if (has_ended_) return;
   const auto count = [](std::atomic<std::int64_t>& mine, std::atomic<std::int64_t>& all,
                         std::int64_t now) {
     if (mine.load(std::memory_order_relaxed) == now) return now;
@@ -139,13 +225,17 @@ void GuardedConnection::CountUnfinished() {
   };
   const std::int64_t calls = conduct_.unfinished_calls();
   const std::int64_t before = count(counted_calls_, together_->unfinished_calls, calls);
-  together_->suspects += (calls > kManyUnfinished) - (before > kManyUnfinished);
+  const int more = (calls > kManyUnfinished) - (before > kManyUnfinished);
+  if (more != 0) together_->suspects += more;
   count(counted_bytes_, together_->unfinished_bytes,
         static_cast<std::int64_t>(conduct_.unfinished_bytes()));
+  if (has_ended_) Ended();  // which may not have found these
 }
 
 void GuardedConnection::Ended() {
   has_ended_ = true;
+  if (conduct_.open_calls().waiting() > UnreadAnswers::kFew) Hold();
+  conduct_.open_calls().Close();
   const std::int64_t calls = counted_calls_.exchange(0);
   together_->unfinished_calls -= calls;
   if (calls > kManyUnfinished) --together_->suspects;
@@ -163,6 +253,8 @@ bool GuardedConnection::Has(int descriptor) const {
 void GuardedConnection::Cut(CutReason reason) {
   int none = -1;
   if (!cut_.compare_exchange_strong(none, static_cast<int>(reason))) return;
+  Hold();
+  conduct_.open_calls().Close();
   shutdown(descriptor_, SHUT_RDWR);
 }
 
@@ -174,22 +266,17 @@ std::optional<CutReason> GuardedConnection::cut() const {
 
 void GuardedConnection::ReadHello(const iovec* parts, std::size_t size) {
   const std::lock_guard lock(mutex_);
-  for (const iovec* part = parts; size > 0 && hello_size_ < hello_.size(); ++part) {
+  for (const iovec* part = parts; size > 0; ++part) {
     const std::size_t length = std::min(size, part->iov_len);
-    const std::size_t taken = std::min(length, hello_.size() - hello_size_);
-    std::copy_n(static_cast<const unsigned char*>(part->iov_base), taken,
-                hello_.begin() + static_cast<std::ptrdiff_t>(hello_size_));
-    hello_size_ += taken;
+    hello_.Read({static_cast<const char*>(part->iov_base), length});
     size -= length;
   }
+  greeted_.store(hello_.is_over(), std::memory_order_release);
 }
 
 std::optional<GuardedConnection::Random> GuardedConnection::random() const {
   const std::lock_guard lock(mutex_);
-  if (hello_size_ < hello_.size() || hello_[0] != kHandshakeRecord) return std::nullopt;
-  Random random;
-  std::copy_n(hello_.begin() + kRandomAt, random.size(), random.begin());
-  return random;
+  return hello_.random();
 }
 
 }  // namespace leasegateway

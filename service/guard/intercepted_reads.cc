@@ -1,8 +1,6 @@
 #include "service/guard/intercepted_reads.h"
 
-#include <dlfcn.h>
 #include <netinet/tcp.h>
-#include <openssl/ssl.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
@@ -14,11 +12,12 @@
 #include <cstdint>
 #include <cstring>
 #include <mutex>
-#include <string_view>
 #include <thread>
 #include <utility>
 
-#include "absl/container/flat_hash_map.h"
+#include "service/guard/free_memory.h"
+#include "service/guard/intercepted_tls.h"
+#include "service/guard/next_function.h"
 #include "service/guard/read_turn.h"
 
 namespace leasegateway {
@@ -44,13 +43,16 @@ struct Registered {
 
 // A descriptor's. Who reads counts itself in `readers` before it looks at `registered`; who takes
 // that away waits until nobody is counted.
-struct Slot {
+struct alignas(64) Slot {
   std::atomic<Registered*> registered{nullptr};  // owned
   std::atomic<int> readers{0};
 };
 
 // Pages of it that no descriptor has reached take no memory.
 Slot slots[kMaxDescriptors];
+// Of whoever changes what is registered: gateways of one process come upon the same descriptors,
+// and what one looks at may else be another's to delete.
+std::mutex slots_mutex;
 
 // gRPC's one epoll set, and the looks at it. -1: none yet.
 std::atomic<int> polled{-1};
@@ -86,80 +88,13 @@ class Reader {
   Registered* registered_ = nullptr;
 };
 
-// TLS connections whose ClientHello has come and that OpenSSL's object is not yet known of.
-class Hellos {
- public:
-  // Another connection with the same random is cut: none has it by chance, and only one of them
-  // would be found.
-  void Add(const GuardedConnection::Random& random, const Connection& connection) {
-    const std::lock_guard lock(mutex_);
-    if (!connections_.emplace(random, connection).second) {
-      connection->Cut(CutReason::kEmptyRecords);
-    }
-  }
-  // Of a connection that ends before its handshake has.
-  void Forget(const GuardedConnection::Random& random, const Connection& connection) {
-    const std::lock_guard lock(mutex_);
-    const auto found = connections_.find(random);
-    if (found != connections_.end() && found->second.lock() == connection)
-      connections_.erase(found);
-  }
-  Connection Take(const GuardedConnection::Random& random) {
-    const std::lock_guard lock(mutex_);
-    const auto found = connections_.find(random);
-    if (found == connections_.end()) return nullptr;
-    Connection connection = found->second.lock();
-    connections_.erase(found);
-    return connection;
-  }
-
- private:
-  std::mutex mutex_;
-  absl::flat_hash_map<GuardedConnection::Random, std::weak_ptr<GuardedConnection>> connections_;
-};
-
-Hellos& AllHellos() {
-  static auto* const hellos = new Hellos;
-  return *hellos;
-}
-
-// An SSL's own data: a Connection*, which may hold null; freed with the SSL.
-int ConnectionIndex() {
-  static const int index = SSL_get_ex_new_index(
-      0, nullptr, nullptr, nullptr,
-      [](void*, void* data, CRYPTO_EX_DATA*, int, long, void*) {  // NOLINT(runtime/int): OpenSSL's
-        delete static_cast<Connection*>(data);
-      });
-  return index;
-}
-
-const Connection& ConnectionOf(SSL* ssl) {
-  const int index = ConnectionIndex();
-  auto* found = static_cast<Connection*>(SSL_get_ex_data(ssl, index));
-  if (found == nullptr) {
-    found = new Connection;
-    GuardedConnection::Random random;
-    if (SSL_is_server(ssl) == 1 &&
-        SSL_get_client_random(ssl, random.data(), random.size()) == random.size()) {
-      *found = AllHellos().Take(random);
-    }
-    SSL_set_ex_data(ssl, index, found);
-  }
-  return *found;
-}
-
-template <typename Function>
-Function* Next(const char* name) {
-  return reinterpret_cast<Function*>(dlsym(RTLD_NEXT, name));
-}
-
 ssize_t NextRecvmsg(int descriptor, msghdr* message, int flags) {
-  static auto* const next = Next<ssize_t(int, msghdr*, int)>("recvmsg");
+  static auto* const next = NextFunction<ssize_t(int, msghdr*, int)>("recvmsg");
   return next(descriptor, message, flags);
 }
 
 int NextEpollCtl(int set, int operation, int descriptor, epoll_event* event) {
-  static auto* const next = Next<int(int, int, int, epoll_event*)>("epoll_ctl");
+  static auto* const next = NextFunction<int(int, int, int, epoll_event*)>("epoll_ctl");
   return next(set, operation, descriptor, event);
 }
 
@@ -226,7 +161,7 @@ bool Judge(int descriptor, const Connection& connection, const msghdr& message,
   const bool greeted = connection->greeted();
   const bool goes_on = connection->OnWire(descriptor, message.msg_iov, received);
   if (!greeted && connection->greeted()) {
-    if (const auto random = connection->random()) AllHellos().Add(*random, connection);
+    if (const auto random = connection->random()) AddHello(*random, connection);
   }
   return goes_on;
 }
@@ -237,6 +172,7 @@ ssize_t SayEmpty() {
 }
 
 ssize_t Read(int descriptor, Registered& registered, msghdr& message, int flags) {
+  ReturnFreeMemoryOfThisThread();
   ReadTurn& turn = registered.turn;
   if (turn.ParsesFirst()) return SayEmpty();
   if (turn.goes_on() && looks.AreDue(Looks::Clock::now()) &&
@@ -265,15 +201,20 @@ ssize_t Read(int descriptor, Registered& registered, msghdr& message, int flags)
 }  // namespace
 
 void Intercept(int descriptor, Connection connection) {
+  if (connection->tls()) GuardTls();
+  const std::lock_guard lock(slots_mutex);
   Replace(slots[descriptor], new Registered(std::move(connection)));
 }
 
 void StopIntercepting(int descriptor, const Connection& connection) {
-  Slot& slot = slots[descriptor];
-  const Registered* const registered = slot.registered;
-  if (registered != nullptr && registered->connection == connection) Replace(slot, nullptr);
+  {
+    const std::lock_guard lock(slots_mutex);
+    Slot& slot = slots[descriptor];
+    const Registered* const registered = slot.registered;
+    if (registered != nullptr && registered->connection == connection) Replace(slot, nullptr);
+  }
   if (const auto random = connection->tls() ? connection->random() : std::nullopt) {
-    AllHellos().Forget(*random, connection);
+    ForgetHello(*random, connection);
   }
 }
 
@@ -301,7 +242,8 @@ extern "C" int epoll_ctl(int set, int operation, int descriptor, epoll_event* ev
 
 extern "C" int epoll_wait(int set, epoll_event* events, int most, int timeout) {
   using leasegateway::looks;
-  static auto* const next = leasegateway::Next<int(int, epoll_event*, int, int)>("epoll_wait");
+  static auto* const next =
+      leasegateway::NextFunction<int(int, epoll_event*, int, int)>("epoll_wait");
   if (set != leasegateway::polled.load(std::memory_order_relaxed)) {
     return next(set, events, most, timeout);
   }
@@ -311,14 +253,16 @@ extern "C" int epoll_wait(int set, epoll_event* events, int most, int timeout) {
   return count;
 }
 
-extern "C" int SSL_read(SSL* ssl, void* buffer, int size) {
-  static auto* const next = leasegateway::Next<int(SSL*, void*, int)>("SSL_read");
-  const int read = next(ssl, buffer, size);
-  if (read <= 0) return read;
-  const leasegateway::Connection& connection = leasegateway::ConnectionOf(ssl);
-  if (connection == nullptr ||
-      connection->OnPlain({static_cast<const char*>(buffer), static_cast<std::size_t>(read)})) {
-    return read;
+extern "C" ssize_t sendmsg(int descriptor, const msghdr* message, int flags) {
+  static auto* const next = leasegateway::NextFunction<ssize_t(int, const msghdr*, int)>("sendmsg");
+  leasegateway::Connection connection;  // held no longer than needed, as others' sends may block
+  {
+    const leasegateway::Reader reader(descriptor);
+    if (reader.registered() != nullptr) connection = reader.registered()->connection;
   }
-  return -1;  // which OpenSSL takes for an error that it knows nothing of
+  if (connection == nullptr) return next(descriptor, message, flags);
+  connection->BeforeSend(message->msg_iov, message->msg_iovlen);
+  const ssize_t sent = next(descriptor, message, flags);
+  connection->AfterSend(sent);
+  return sent;
 }

@@ -7,11 +7,14 @@
 
 namespace leasegateway {
 
-// Where what peers send is seen before gRPC sees it. gRPC reads sockets by recvmsg(2), and with TLS
-// the text of it by SSL_read(3). The program defines both: the dynamic linker takes a program's own
-// before a library's, as it does for allocators, so libgrpc calls these, which call the C library's
-// and OpenSSL's and then ask the connection, if there is one of that descriptor. Where a connection
-// says no, the read tells of its end. All else that the process reads is handed through.
+// Where what peers send is seen before gRPC sees it, and what they are sent. gRPC reads sockets by
+// recvmsg(2), and with TLS the text of it by SSL_read(3). The program defines both: the dynamic
+// linker takes a program's own before a library's, as it does for allocators, so libgrpc calls
+// these, which call the C library's and OpenSSL's and then ask the connection, if there is one of
+// that descriptor. Where a connection says no, the read tells of its end. All else that the process
+// reads is handed through. So with sendmsg(2) and SSL_write(3), which are always let through. When
+// gRPC has closed a descriptor, and another socket has its number, that one's bytes are told to a
+// connection whose end is near, where they mean nothing.
 //
 // Nor may a connection keep the thread that reads it from the others (read_turn.h). When looks are
 // due its read says that there is nothing left, so that gRPC waits for an edge (epoll(7)), and has
@@ -19,7 +22,7 @@ namespace leasegateway {
 // epoll_wait as well, and takes down how gRPC waits for what is registered here. With a poller that
 // doesn't use epoll turns have no end.
 //
-// Thread-safe. What is registered costs a read some 30 ns; what is not, a load.
+// Thread-safe. What is registered costs a call some 30 ns; what is not, a load.
 void Intercept(int descriptor, std::shared_ptr<GuardedConnection> connection);
 // No read of `descriptor` reaches `connection` any more once this has returned. Nothing when
 // another connection has been registered with the descriptor, as it was closed and opened anew.

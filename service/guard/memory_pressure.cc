@@ -6,8 +6,9 @@ namespace leasegateway {
 
 namespace {
 
-// What gRPC 1.51 takes for a call that has begun, with a header of some hundred bytes.
-constexpr std::uint64_t kCallCost = 16 * 1024;
+// What gRPC 1.51 and the service take for a call with a header of some hundred bytes, whether a
+// list, a number or a watch: measured with 14,400 of each, 17.3 to 17.9.
+constexpr std::uint64_t kCallCost = 17 * 1024 + 512;
 // What a call of an ordinary caller sends, at most.
 constexpr std::uint64_t kBytesOfCall = 4 * 1024;
 
@@ -17,7 +18,8 @@ std::uint64_t PerCent(std::uint64_t share, std::uint64_t whole) { return whole /
 
 std::uint64_t MemoryPressure::Cost(const Connection& connection) {
   const std::uint64_t calls = connection.calls * kBytesOfCall;
-  return connection.unfinished_bytes + connection.unfinished_calls * kCallCost + connection.bytes -
+  const std::uint64_t open = std::max(connection.open_calls, kFewCalls) - kFewCalls;
+  return connection.unfinished_bytes + open * kCallCost + connection.bytes -
          std::min(connection.bytes, calls);
 }
 
@@ -36,6 +38,7 @@ std::vector<std::size_t> MemoryPressure::Choose(const MemoryGauge::Reading& read
                                                 Clock::time_point now) {
   struct Costly {
     bool trusted;
+    bool stalls;
     std::uint64_t cost;
     std::size_t index;
   };
@@ -47,10 +50,13 @@ std::vector<std::size_t> MemoryPressure::Choose(const MemoryGauge::Reading& read
   std::vector<Costly> costly;
   for (std::size_t i = 0; i < connections.size(); ++i) {
     const std::uint64_t cost = Cost(connections[i]);
-    if (cost >= kLeastCost) costly.push_back({connections[i].trusted, cost, i});
+    if (cost >= kLeastCost) {
+      costly.push_back({connections[i].trusted, connections[i].stalls, cost, i});
+    }
   }
   std::sort(costly.begin(), costly.end(), [](const Costly& a, const Costly& b) {
-    return a.trusted != b.trusted ? b.trusted : a.cost > b.cost;
+    if (a.trusted != b.trusted) return b.trusted;
+    return a.stalls != b.stalls ? a.stalls : a.cost > b.cost;
   });
   std::vector<std::size_t> chosen;
   for (const Costly& one : costly) {

@@ -17,7 +17,8 @@ namespace leasegateway {
 // system. Does neither. To be asked every 100 ms or so; one thread.
 //
 // From 85 % of the limit until it is below 80 % again, those that cost most are cut, as many as it
-// takes by their costs to come to 80 %; trusted proxies after all others. What was cut just now has
+// takes by their costs to come to 80 %; those that take no answers before the others, and trusted
+// proxies after all others. What was cut just now has
 // half a second to be freed before more are cut in its place; from 95 % on, none. Who costs little
 // is never cut: that memory is somebody else's doing.
 class MemoryPressure {
@@ -25,10 +26,11 @@ class MemoryPressure {
   using Clock = std::chrono::steady_clock;
   // What a connection has cost the gateway, as far as it can be told.
   struct Connection {
-    std::uint64_t unfinished_calls = 0;  // begun, and the request not yet there
-    std::uint64_t unfinished_bytes = 0;  // of their requests
+    std::uint64_t open_calls = 0;        // begun, and not ended by either side
+    std::uint64_t unfinished_bytes = 0;  // of requests that are not yet there
     std::uint64_t bytes = 0;             // that came since the last look
     std::uint64_t calls = 0;             // whose request came whole since the last look
+    bool stalls = false;                 // has many calls, and takes no answers
     bool trusted = false;                // a proxy of `trusted_proxies`
   };
   struct Decision {
@@ -45,8 +47,11 @@ class MemoryPressure {
   static constexpr Clock::duration kReturn = std::chrono::seconds(1);
   static constexpr Clock::duration kLongestReturn = std::chrono::seconds(16);
 
-  // Bytes, estimated: what is kept of requests that aren't whole, and what came just now beyond
-  // what calls take.
+  // Calls of a connection that cost it nothing here: an ordinary caller has no more.
+  static constexpr std::uint64_t kFewCalls = 32;
+
+  // Bytes, estimated: what is kept of calls and of requests that aren't whole, and what came just
+  // now beyond what calls take.
   static std::uint64_t Cost(const Connection& connection);
 
   // `reading`: none if there is no limit. `connections`: in any order. `cuts`: how many connections

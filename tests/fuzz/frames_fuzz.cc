@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,6 +40,8 @@ struct Outcome {
   std::uint64_t calls = 0;
   std::uint64_t bytes = 0;
   std::uint32_t unfinished = 0;
+  std::uint32_t open = 0;
+  std::uint32_t waiting = 0;
   friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
@@ -48,6 +51,7 @@ Outcome Judge(const Arrivals& arrivals, std::size_t piece, bool knows_sent) {
   options.max_streams = kMaxStreams;
   if (knows_sent) options.bytes_sent = [&sent] { return sent; };
   Conduct conduct(std::move(options));
+  conduct.Answers();
   Conduct::Clock::time_point now{std::chrono::hours(1)};
   Outcome outcome;
   for (const Arrival& arrival : arrivals) {
@@ -65,13 +69,16 @@ Outcome Judge(const Arrivals& arrivals, std::size_t piece, bool knows_sent) {
   outcome.calls = conduct.calls();
   outcome.bytes = conduct.unfinished_bytes();
   outcome.unfinished = conduct.unfinished_calls();
+  outcome.open = conduct.open_calls().open();
+  outcome.waiting = conduct.open_calls().waiting();
   return outcome;
 }
 
 // The calls in `bytes`, whose frames are judged to the end.
-Outcome Count(std::string_view bytes) {
+Outcome Count(std::string_view bytes, std::uint32_t waiting) {
   Outcome outcome;
   std::map<std::uint32_t, std::uint64_t> open;
+  std::set<std::uint32_t> unanswered;
   std::uint32_t last = 0;
   const auto byte = [&](std::size_t at) {
     return std::uint32_t{static_cast<std::uint8_t>(bytes[at])};
@@ -83,20 +90,22 @@ Outcome Count(std::string_view bytes) {
     const std::uint32_t type = byte(3), flags = byte(4);
     const std::uint32_t stream =
         byte(5) % 128 * 16'777'216 + byte(6) * 65'536 + byte(7) * 256 + byte(8);
-    const bool is_padded = type == 0 && (flags & 8) != 0 && length > 0;
-    if (is_padded && bytes.size() == 9) break;
     bytes.remove_prefix(std::min<std::size_t>(9 + length, bytes.size()));
-    const bool ends = (flags & 1) != 0;
+    const bool ends = (flags & 1) != 0, resets = type == 3 || (type == 0 && flags > 1);
     if (type == 1 && stream % 2 == 1 && stream > last) {
       last = stream;
+      unanswered.insert(stream);
       ends ? ++outcome.calls : open[stream] = 0;
-    } else if (open.count(stream) != 0 && ((type <= 1 && ends) || type == 3)) {
-      outcome.calls += type == 3 ? 0 : 1;
+    } else if (open.count(stream) != 0 && ((type <= 1 && ends) || resets)) {
+      outcome.calls += resets ? 0 : 1;
       open.erase(stream);
     } else if (open.count(stream) != 0 && type == 0) {
       open[stream] += length;
     }
+    if (type == 3) unanswered.erase(stream);
   }
+  outcome.open = static_cast<std::uint32_t>(unanswered.size());
+  outcome.waiting = waiting;  // their windows are not read here
   for (const auto& [stream, request] : open) outcome.bytes += request;
   outcome.unfinished = static_cast<std::uint32_t>(open.size());
   return outcome;
@@ -110,7 +119,8 @@ void Check(const Arrivals& arrivals, std::size_t piece, bool knows_sent) {
   if (whole.reason) return;
   std::string all;
   for (const Arrival& arrival : arrivals) all += arrival.bytes;
-  Demand(whole == Count(all));
+  Demand(whole.waiting <= whole.open);
+  Demand(whole == Count(all, whole.waiting));
 }
 
 // Five bytes each: a frame and how often it is sent, its streams one after the other or the same;

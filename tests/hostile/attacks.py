@@ -59,6 +59,7 @@ class Attack:
     reasons: tuple = ()  # why it is to be cut, as metrics have it; none: its cost is bounded otherwise
     patient: bool = False  # only time makes it an offence: at full speed it is no faster than when mild
     right: bool = False  # today's gateway stands it, and is to go on so
+    spared: bool = False  # two that do no more than this may not be cut; a crowd may, as it fills memory
     reads: bool = True
     windows: bool = False  # the attack needs to know of them
     tls_only: bool = False
@@ -262,8 +263,8 @@ def closed_window(wire):
     return frames.preface(0) + frames.settings_ack() + wire.whole_call(1, "ListAvailableNumbers", b"")
 
 
-@attack("endless_calls", "asks for lists without end, and gives the answers no window", reads=False,
-        opening=closed_window)
+@attack("endless_calls", "asks for lists without end, and gives the answers no window", "too_many_calls",
+        "unread_answers", reads=False, opening=closed_window)
 def endless_calls(wire):
     block = wire.header_block("ListAvailableNumbers")
     body = frames.message(b"")
@@ -280,12 +281,13 @@ def unacknowledged(wire):
                              wire.streams)
 
 
-@attack("never_read", "asks for 900 lists at once and never reads", right=True, reads=False, opening=open_window)
+@attack("never_read", "asks for 900 lists at once and never reads", right=True, spared=True, reads=False,
+        opening=open_window)
 def never_read(wire):
     return all_at_once(wire)
 
 
-@attack("no_window", "asks for 900 lists at once and gives them no window", right=True, opening=closed_window)
+@attack("no_window", "asks for 900 lists at once and gives them no window", right=True, spared=True, opening=closed_window)
 def no_window(wire):
     return all_at_once(wire)
 

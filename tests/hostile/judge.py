@@ -41,6 +41,7 @@ class Seen:
     lived_s: float | None = None  # the longest connection of those at full speed
     uncut: int = 0  # connections that lived from the attack's begin to its end
     mild_s: float | None = None
+    wronged: int = 0  # connections cut of those that are to be spared
     cuts: dict = dataclasses.field(default_factory=dict)  # by reason, as metrics have it
     must_be_cut: bool = False
     reasons: tuple = ()  # of which one has to be among the cuts; none: any, also the gateway's gRPC
@@ -74,6 +75,8 @@ def missed(seen, bars, knows_reasons=True):
         found.append(f"p99 {p99:.0f} ms")
     if seen.timed and max(seen.timed) > bars.longest_ms:
         found.append(f"a call of {max(seen.timed):.0f} ms")
+    if seen.wronged:
+        found.append(f"{seen.wronged} connections cut that only didn't read")
     if seen.must_be_cut:
         if seen.uncut:
             found.append(f"{seen.uncut} connections never cut")

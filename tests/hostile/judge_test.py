@@ -35,6 +35,7 @@ class JudgeTest(unittest.TestCase):
                 ({"timed": [1.0] * 199 + [501.0]}, ["a call of 501 ms"]),
                 ({"lived_s": 1.04}, ["cut after 1.0 s"]),
                 ({"uncut": 2}, ["2 connections never cut"]),
+                ({"wronged": 1}, ["1 connections cut that only didn't read"]),
                 ({"mild_s": 3.2}, ["mild, cut after 3.2 s"]),
                 ({"cuts": {"rapid_resets": 1, "idle_frames": 0}},
                  ["no connection was cut for idle_frames or header_block"]),

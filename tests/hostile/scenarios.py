@@ -134,6 +134,8 @@ class Scenarios:
             mild = run(sources or addresses(first, 2, 1), connections=1, mild=True, once=True,
                        seconds=self.bars.mild_s + MILD_SECONDS)
             seen.mild_s = mild["longest"]
+        if attack.spared:
+            seen.wronged = two["cut"]
         end = time.monotonic()
         self.settle(end + judge.SETTLE_SECONDS)
         time.sleep(0.3)  # until callers have said how their calls ended

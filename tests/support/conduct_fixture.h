@@ -59,6 +59,7 @@ class ConductTest : public testing::Test {
 
   void Open(Conduct::Options options) {
     conduct_.emplace(std::move(options));
+    conduct_->Answers();
     stream_ = 0;
     EXPECT_EQ(Read(kPreface), Reason());
   }
@@ -70,6 +71,10 @@ class ConductTest : public testing::Test {
       return sent_;
     };
     Open(std::move(options));
+  }
+  // A call's answer, to its end.
+  void Answer(std::uint32_t stream) {
+    conduct_->open_calls().Send(Frame(kHeaders, kEndHeaders | kEnd, stream, 20));
   }
   Reason Read(std::string_view bytes) { return conduct_->Read(bytes, now_); }
   std::uint32_t NextStream() { return std::exchange(stream_, stream_ == 0 ? 3 : stream_ + 2) | 1; }

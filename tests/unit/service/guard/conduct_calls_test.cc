@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -115,6 +116,7 @@ TEST_F(ConductCallsTest, YoungIsBelowFiftyMillisecondsAtLeast) {
       }
       now_ += milliseconds(1);
       if (Read(bytes)) return true;
+      for (std::uint32_t i = 0; i < 40; i += 2) Answer(stream + i);
     }
     return false;
   };
@@ -127,6 +129,7 @@ TEST_F(ConductCallsTest, OneResetForEachCallThatStaysIsFree) {
   Read(Frame(kSettings, kAck, 0));
   for (std::uint32_t stream = 1; stream < 40'000; stream += 4) {
     ASSERT_EQ(Read(Call(stream) + Call(stream + 2) + Reset(stream + 2)), Reason()) << stream;
+    Answer(stream);
   }
 }
 
@@ -157,6 +160,22 @@ TEST_F(ConductCallsTest, UnfinishedCallsAreResetRapidlyAtAnyAge) {
     EXPECT_EQ(reason.value_or(CutReason::kRapidResets), CutReason::kRapidResets);
   }
   EXPECT_EQ(rounds, 3);
+}
+
+// gRPC answers it by a reset, and the request isn't there for the end of it.
+TEST_F(ConductCallsTest, PaddedDataIsAReset) {
+  for (const int flags : {kPadded, kPadded | kEnd, 0x20}) {
+    Open({});
+    std::uint32_t stream = 1;
+    Reason reason;
+    for (; !reason && stream < 10'000; stream += 2) {
+      reason = Read(Begun(stream) + Frame(kData, flags, stream, 30));
+    }
+    EXPECT_EQ(reason, Reason(CutReason::kRapidResets)) << flags;
+    EXPECT_EQ(stream / 2, 1'001) << flags;
+    EXPECT_EQ(conduct_->calls(), 0);
+    EXPECT_EQ(conduct_->unfinished_calls(), 0);
+  }
 }
 
 TEST_F(ConductCallsTest, ResetsOfWhatIsNoMoreAreFrames) {
@@ -270,9 +289,62 @@ TEST_F(ConductCallsTest, ManyCallsWithoutAcknowledgementAreCut) {
   EXPECT_EQ(Read(Call(stream)), Reason(CutReason::kUnacknowledged));
 
   Open({});
-  for (stream = 1; stream < 4'000; stream += 2) Read(Call(stream));
+  for (stream = 1; stream < 4'000; stream += 2) {
+    Read(Call(stream));
+    Answer(stream);
+  }
   Read(Frame(kSettings, kAck, 0));
-  for (; stream < 40'000; stream += 2) ASSERT_EQ(Read(Call(stream)), Reason()) << stream;
+  for (; stream < 40'000; stream += 2) {
+    ASSERT_EQ(Read(Call(stream)), Reason()) << stream;
+    Answer(stream);
+  }
+}
+
+TEST_F(ConductCallsTest, WhoHasAcknowledgedMayHaveNoMoreThanSoManyOpen) {
+  Read(Frame(kSettings, kAck, 0));
+  std::uint32_t stream = 1;
+  for (; stream < 2'000; stream += 2) ASSERT_EQ(Read(Call(stream)), Reason()) << stream;
+  Answer(1);
+  EXPECT_EQ(Read(Reset(3) + Call(stream) + Call(stream + 2)), Reason());
+  EXPECT_EQ(conduct_->open_calls().open(), 1'000u);
+  EXPECT_EQ(Read(Call(stream + 4)), Reason(CutReason::kTooManyCalls));
+}
+
+// In any pieces.
+TEST_F(ConductCallsTest, WindowsThatThePeerGivesAreKnown) {
+  const auto number = [](std::uint32_t value) {
+    std::string bytes;
+    for (const int shift : {24, 16, 8, 0}) bytes += static_cast<char>(value >> shift);
+    return bytes;
+  };
+  // SETTINGS of two, with a highest bit that is none of the window's; then of streams and of all.
+  const std::string bytes =
+      Frame(kSettings, kNone, 0,
+            std::string("\0\3", 2) + number(9) + std::string("\0\4", 2) + number(0)) +
+      Call(1) + Call(3) + Call(5) + Frame(kWindowUpdate, kNone, 3, number(0x8000'0007)) +
+      Frame(kWindowUpdate, kNone, 0, number(100));
+  for (std::size_t piece = 1; piece < 80; ++piece) {
+    std::atomic<std::int64_t> in_all = 0;
+    Conduct::Options options;
+    options.waiting_in_all = &in_all;
+    Open(std::move(options));
+    for (std::size_t at = 0; at < bytes.size(); at += piece) {
+      ASSERT_EQ(Read(std::string_view(bytes).substr(at, piece)), Reason());
+    }
+    ASSERT_EQ(conduct_->open_calls().open(), 3u) << piece;
+    ASSERT_EQ(in_all, 2) << piece;
+    conduct_->open_calls().Send(Frame(kData, kNone, 3, 6));
+    ASSERT_EQ(in_all, 2) << piece;
+    conduct_->open_calls().Send(Frame(kData, kNone, 3, 1));
+    ASSERT_EQ(in_all, 3) << piece;
+    for (int i = 0; i < 4; ++i) conduct_->open_calls().Send(Frame(kData, kNone, 99, 16'384));
+    Read(Frame(kSettings, kNone, 0, std::string("\0\4", 2) + number(8)));
+    ASSERT_EQ(in_all, 0) << "65,635 were left of all, and 65,543 sent";
+    conduct_->open_calls().Send(Frame(kData, kNone, 99, 92));
+    ASSERT_EQ(in_all, 3);
+    conduct_.reset();
+    EXPECT_EQ(in_all, 0);
+  }
 }
 
 }  // namespace

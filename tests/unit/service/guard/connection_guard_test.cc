@@ -4,6 +4,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstddef>
 #include <string>
 #include <thread>
@@ -114,6 +116,66 @@ TEST_F(ConnectionGuardTest, AnotherSocketWithItsNumberIsLeftAlone) {
   close(pair[1]);
 }
 
+TEST_F(ConnectionGuardTest, SettingsAreAcknowledgedOnceSomethingWasSent) {
+  Listen();
+  const std::string text = Preface() + Acknowledgement();
+  std::string got;
+  for (const bool has_sent : {true, false}) {
+    const int peer = Dial();
+    const int handed = Handed();
+    std::string settings = Settings();
+    iovec part{settings.data(), settings.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (has_sent) {
+      EXPECT_EQ(sendmsg(handed, &message, 0), 9);
+    }
+    send(peer, text.data(), text.size(), 0);
+    EXPECT_EQ(Receive(handed, got), has_sent ? static_cast<ssize_t>(text.size()) : 0);
+  }
+  EXPECT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kUnacknowledged)] == 1; }));
+}
+
+TEST_F(ConnectionGuardTest, CallsThatItHasNotSeenAreNoticed) {
+  std::atomic<bool> has_served{false};
+  ConnectionGuard::Options options;
+  options.has_served = [&] { return has_served.load(); };
+  Listen(options);
+  const int peer = Dial();
+  const int handed = Handed();
+  const std::string text = Preface() + std::string("\0\0\1\1\5\0\0\0\1", 9) + "\x82";
+  send(peer, text.data(), text.size(), 0);
+  std::string got(text.size(), '\0');
+  pollfd wait{handed, POLLIN, 0};
+  ASSERT_EQ(poll(&wait, 1, 5'000), 1);
+  EXPECT_GT(recv(handed, got.data(), got.size(), 0), 0) << "not by recvmsg";
+  EXPECT_TRUE(guard_->stats().sees);
+  has_served = true;
+  EXPECT_TRUE(Eventually([this] { return !guard_->stats().sees; }));
+  guard_.reset();
+}
+
+TEST_F(ConnectionGuardTest, FirstCallIsSeenThoughItIsServedDuringALook) {
+  std::atomic<int> handed{-1};
+  std::atomic<bool> has_served{false};
+  ConnectionGuard::Options options;
+  options.has_served = [&] {
+    std::string got;
+    if (handed >= 0 && !has_served) has_served = Receive(handed, got) > 0;
+    return has_served.load();
+  };
+  Listen(options);
+  const std::string text = Preface() + std::string("\0\0\1\1\5\0\0\0\1", 9) + "\x82";
+  send(Dial(), text.data(), text.size(), 0);
+  handed = Handed();
+  EXPECT_TRUE(Eventually([&] { return has_served.load(); }));
+  guard_->StopListening();  // after that look
+  EXPECT_TRUE(guard_->stats().sees);
+  guard_.reset();
+}
+
 TEST_F(ConnectionGuardTest, StoppedListeningRefusesAndKeepsWhatThereIs) {
   Listen();
   const int peer = Dial();
@@ -164,6 +226,44 @@ TEST_F(ConnectionGuardTest, WhoCostsMostOfAShortMemoryIsCut) {
   sender.join();
   EXPECT_TRUE(Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kMemory)] == 1; }));
   EXPECT_EQ(guard_->stats().connections, 1);
+}
+
+// Calls whose answers are given no window, on connections that gRPC says nothing on.
+TEST_F(ConnectionGuardTest, WithTooManyCallsThatWaitWhoTakesNothingIsCut) {
+  Listen();
+  const auto ask = [this](unsigned calls) {
+    const int peer = Dial();
+    const int handed = Handed();
+    std::string bytes = std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") +
+                        std::string("\0\0\6\4\0\0\0\0\0\0\4\0\0\0\0", 15);
+    for (unsigned i = 0; i < calls; ++i) {
+      const unsigned stream = 2 * i + 1;
+      bytes += std::string("\0\0\1\1\5\0\0", 7) + static_cast<char>(stream >> 8) +
+               static_cast<char>(stream) + "h";
+    }
+    EXPECT_EQ(send(peer, bytes.data(), bytes.size(), 0), static_cast<ssize_t>(bytes.size()));
+    std::string got;
+    EXPECT_GT(Receive(handed, got), 0);
+    return handed;
+  };
+  ask(100);
+  ask(900);
+  for (int i = 0; i < 2; ++i) ask(600);
+  const int answered = ask(500);
+  // The end of each of its calls: it has none any more.
+  for (unsigned stream = 1; stream < 1'000; stream += 2) {
+    std::string end = std::string("\0\0\1\1\5\0\0", 7) + static_cast<char>(stream >> 8) +
+                      static_cast<char>(stream) + "h";
+    iovec part{end.data(), end.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    ASSERT_EQ(sendmsg(answered, &message, 0), 10);
+  }
+  const auto cut = [this] { return guard_->stats().cut[IndexOf(CutReason::kUnreadAnswers)]; };
+  EXPECT_TRUE(Eventually([&] { return cut() == 1; })) << "the one with 900, of 2,200";
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  EXPECT_EQ(cut(), 1);
 }
 
 TEST_F(ConnectionGuardTest, ManyConnectionsAtOnceAreAllHandedOver) {

@@ -47,7 +47,8 @@ class MemoryPressureTest : public ::testing::Test {
 TEST_F(MemoryPressureTest, CostsAreOfWhatIsKeptAndOfWhatCameForNoCall) {
   EXPECT_EQ(MemoryPressure::Cost({}), 0u);
   EXPECT_EQ(MemoryPressure::Cost({.unfinished_bytes = 700}), 700u);
-  EXPECT_EQ(MemoryPressure::Cost({.unfinished_calls = 3}), 3u * 16 * 1024);
+  EXPECT_EQ(MemoryPressure::Cost({.open_calls = 32}), 0u) << "few";
+  EXPECT_EQ(MemoryPressure::Cost({.open_calls = 35}), 3u * 17'920);
   EXPECT_EQ(MemoryPressure::Cost({.bytes = 9000}), 9000u);
   EXPECT_EQ(MemoryPressure::Cost({.bytes = 9000, .calls = 2}), 9000u - 2 * 4096);
   EXPECT_EQ(MemoryPressure::Cost({.unfinished_bytes = 5, .bytes = 9000, .calls = 3}), 5u);
@@ -83,11 +84,17 @@ TEST_F(MemoryPressureTest, ProxiesComeAfterAllOthers) {
   EXPECT_THAT(Cut(853), ElementsAre(1));
 }
 
+TEST_F(MemoryPressureTest, WhoTakesNoAnswersComesFirst) {
+  connections_ = {Costs(90), Costs(10), Costs(20), Costs(30, true)};
+  connections_[1].stalls = connections_[2].stalls = connections_[3].stalls = true;
+  EXPECT_THAT(Cut(851), ElementsAre(2, 1, 0)) << "51 too many";
+}
+
 TEST_F(MemoryPressureTest, WhoCostsLittleIsNeverCut) {
   connections_.resize(100, {.unfinished_bytes = MemoryPressure::kLeastCost - 1});
-  connections_.push_back({.unfinished_calls = 15});
+  connections_.push_back({.open_calls = 46, .stalls = true});
   EXPECT_THAT(Cut(1000), IsEmpty());
-  connections_.push_back({.unfinished_calls = 16});
+  connections_.push_back({.open_calls = 47});
   EXPECT_THAT(Cut(1000), ElementsAre(101));
 }
 

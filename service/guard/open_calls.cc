@@ -1,0 +1,103 @@
+#include "service/guard/open_calls.h"
+
+#include <algorithm>
+#include <optional>
+
+namespace leasegateway {
+
+void OpenCalls::Begin(std::uint32_t stream) {
+  const std::lock_guard lock(mutex_);
+  if (!calls_.emplace(stream, 0).second) return;
+  without_window_ += Waits(0);
+  Count();
+}
+
+void OpenCalls::Reset(std::uint32_t stream) {
+  const std::lock_guard lock(mutex_);
+  End(stream);
+  Count();
+}
+
+void OpenCalls::End(std::uint32_t stream) {
+  const auto call = calls_.find(stream);
+  if (call == calls_.end()) return;
+  without_window_ -= Waits(call->second);
+  calls_.erase(call);
+}
+
+void OpenCalls::SetWindow(std::uint32_t bytes) {
+  const std::lock_guard lock(mutex_);
+  window_ = bytes;
+  without_window_ = static_cast<std::uint32_t>(std::count_if(
+      calls_.begin(), calls_.end(), [this](const auto& call) { return Waits(call.second); }));
+  Count();
+}
+
+void OpenCalls::Widen(std::uint32_t stream, std::uint32_t bytes) {
+  const std::lock_guard lock(mutex_);
+  if (stream == 0) {
+    whole_window_ += bytes;
+  } else if (const auto call = calls_.find(stream); call != calls_.end()) {
+    Change(call->second, bytes);
+  }
+  Count();
+}
+
+void OpenCalls::Change(std::int64_t& widened, std::int64_t by) {
+  without_window_ -= Waits(widened);
+  widened += by;
+  without_window_ += Waits(widened);
+}
+
+void OpenCalls::Send(std::string_view bytes) {
+  std::unique_lock lock(mutex_, std::defer_lock);
+  while (const auto frame = sent_.Next(bytes)) {
+    if (!lock) lock.lock();
+    OnSent(*frame);
+  }
+}
+
+void OpenCalls::OnSent(const FrameHeader& frame) {
+  const bool is_data = frame.type == FrameType::kData;
+  if (is_data || frame.type == FrameType::kHeaders) {
+    answered_.store(answered() + frame.length, std::memory_order_relaxed);
+    if (is_data) whole_window_ -= frame.length;
+    if (frame.Has(FrameHeader::kEndStream)) {
+      answers_.store(answers() + 1, std::memory_order_relaxed);
+      End(frame.stream);
+    } else if (const auto call = calls_.find(frame.stream); is_data && call != calls_.end()) {
+      Change(call->second, -std::int64_t{frame.length});
+    }
+  } else if (frame.type == FrameType::kResetStream) {
+    End(frame.stream);
+  }
+  Count();
+}
+
+void OpenCalls::SetFull(bool is_full) {
+  if (is_full_.load(std::memory_order_relaxed) == is_full) return;
+  const std::lock_guard lock(mutex_);
+  is_full_.store(is_full, std::memory_order_relaxed);
+  Count();
+}
+
+void OpenCalls::Close() {
+  const std::lock_guard lock(mutex_);
+  is_closed_ = true;
+  Count();
+}
+
+void OpenCalls::Count() {
+  const auto open = static_cast<std::uint32_t>(calls_.size());
+  open_.store(open, std::memory_order_relaxed);
+  const bool all_wait = whole_window_ <= 0 || is_full_.load(std::memory_order_relaxed);
+  const std::uint32_t waiting = is_closed_ ? 0 : all_wait ? open : without_window_;
+  const std::uint32_t before = this->waiting();
+  if (waiting == before) return;
+  waiting_.store(waiting, std::memory_order_relaxed);
+  if (waiting_in_all_ != nullptr) {
+    waiting_in_all_->fetch_add(std::int64_t{waiting} - before, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace leasegateway
