@@ -50,7 +50,7 @@ constexpr milliseconds kLook{100};
 constexpr milliseconds kPause{100};
 constexpr int kAcceptedAtOnce = 64;
 // From the end of a connection until it is looked whether gRPC has closed it, and again.
-constexpr std::chrono::seconds kFarewell{1};
+constexpr milliseconds kFarewell{100};
 // Per cent of the memory's limit, from which on it is counted what each connection costs.
 constexpr std::uint64_t kAttention = 75;
 

@@ -108,7 +108,7 @@ class GuardedConnection {
   void CountUnfinished();
   bool HoldsTooMuch() const;
   bool ResetsTooMuch();
-  bool AsksForTooMuch(std::uint32_t open_before) const;
+  std::optional<CutReason> AsksForTooMuch(std::uint32_t open_before) const;
   void Hold();
   void ReadHello(const iovec* parts, std::size_t size);
 

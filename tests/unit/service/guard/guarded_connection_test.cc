@@ -236,8 +236,11 @@ TEST_F(GuardedConnectionTest, WithTooManyWaitingWhoHasTakenNoneMayNotAskForMore)
   EXPECT_FALSE(ask(last, 129)) << "until gRPC has closed the first";
   EXPECT_EQ(last.cut(), CutReason::kUnreadAnswers);
   EXPECT_EQ(together_->held_calls, 1'000);
+  GuardedConnection& unfinished = Open();
+  Begin(unfinished, 129);
+  EXPECT_EQ(unfinished.cut(), CutReason::kUnfinishedCalls);
   first.Closed();
-  EXPECT_EQ(together_->held_calls, 0);
+  EXPECT_EQ(together_->held_calls, 128) << "that of the other";
   EXPECT_TRUE(ask(Open(), 129));
 }
 
