@@ -142,7 +142,7 @@ bool GuardedConnection::proven() const {
 std::optional<CutReason> GuardedConnection::AsksForTooMuch(std::uint32_t open_before) const {
   const std::uint32_t open = conduct_.open_calls().open();
   const bool is_much = open > UnreadAnswers::kFew && open > open_before && !trusted_ && !proven() &&
-                       together_->waiting_calls + together_->held_calls >
+                       together_->stalled_calls + together_->held_calls >
                            static_cast<std::int64_t>(UnreadAnswers::kTooMany);
   if (!is_much) return std::nullopt;
   return conduct_.unfinished_calls() > open / 2 ? CutReason::kUnfinishedCalls

@@ -30,6 +30,7 @@ class GuardedConnection {
     std::atomic<std::int64_t> unfinished_bytes{0};  // of their requests
     std::atomic<int> suspects{0};  // connections with many of them, which are to be looked at
     std::atomic<std::int64_t> waiting_calls{0};  // for their peers to take answers
+    std::atomic<std::int64_t> stalled_calls{0};  // of them, those of connections that stall
     // Those that connections had, or left, as they were cut: gRPC has them until it has closed
     // these.
     std::atomic<std::int64_t> held_calls{0};
