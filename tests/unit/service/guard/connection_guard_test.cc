@@ -201,6 +201,8 @@ TEST_F(ConnectionGuardTest, WithTooManyCallsThatWaitWhoTakesNothingIsCut) {
   for (int i = 0; i < 2; ++i) ask(600);
   const auto cut = [this] { return guard_->stats().cut[IndexOf(CutReason::kUnreadAnswers)]; };
   EXPECT_TRUE(Eventually([&] { return cut() == 1; })) << "the one with 900, of 2,200";
+  char byte = 0;
+  EXPECT_EQ(recv(answered, &byte, 1, MSG_DONTWAIT | MSG_PEEK), -1) << "not this one";
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_EQ(cut(), 1);
 }
