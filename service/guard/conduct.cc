@@ -167,10 +167,11 @@ std::optional<CutReason> Conduct::OnHeaders(const FrameHeader& frame) {
     return CutReason::kUnacknowledged;
   }
   open_calls_.Begin(frame.stream);
+  if (const auto reason = is_whole ? std::nullopt : Begin(frame.stream)) return reason;
   if (is_acknowledged_ && open_calls_.open() > options_.max_streams) {
     return CutReason::kTooManyCalls;
   }
-  if (!is_whole) return Begin(frame.stream);
+  if (!is_whole) return std::nullopt;
   CameWhole();
   return std::nullopt;
 }

@@ -50,7 +50,7 @@ constexpr milliseconds kLook{100};
 constexpr milliseconds kPause{100};
 constexpr int kAcceptedAtOnce = 64;
 // From the end of a connection until it is looked whether gRPC has closed it, and again.
-constexpr std::chrono::seconds kFarewell{1};
+constexpr milliseconds kFarewell{100};
 // Per cent of the memory's limit, from which on it is counted what each connection costs.
 constexpr std::uint64_t kAttention = 75;
 
@@ -382,12 +382,13 @@ void ConnectionGuard::Port::LookAgain() {
 
 // Again and again while many calls wait for their peers.
 void ConnectionGuard::Port::LookAtAnswers() {
-  const std::int64_t waiting = together_->waiting_calls;
-  if (waiting <= UnreadAnswers::kAttention) {
+  if (together_->waiting_calls <= UnreadAnswers::kAttention) {
+    together_->stalled_calls = 0;
     together_->alarmed = false;
     return;
   }
   const Clock::time_point now = Clock::now();
+  std::uint64_t in_all = 0;  // of those that stall
   std::vector<UnreadAnswers::Connection> seen;
   std::vector<GuardedConnection*> connections;  // of the same indices
   for (auto& [raw, guarded] : connections_) {
@@ -396,8 +397,10 @@ void ConnectionGuard::Port::LookAtAnswers() {
     if (stalled == Clock::duration()) continue;
     seen.push_back({calls.waiting(), stalled, raw->proven(), guarded.trusted});
     connections.push_back(raw);
+    if (stalled >= UnreadAnswers::kStalled) in_all += calls.waiting();
   }
-  for (const std::size_t i : UnreadAnswers::Choose(seen, static_cast<std::uint64_t>(waiting))) {
+  together_->stalled_calls = static_cast<std::int64_t>(in_all);
+  for (const std::size_t i : UnreadAnswers::Choose(seen, in_all)) {
     connections[i]->Cut(CutReason::kUnreadAnswers);
   }
   answers_timer_.expires_after(UnreadAnswers::kLook);

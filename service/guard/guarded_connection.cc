@@ -131,7 +131,7 @@ std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
   }
   if (HoldsTooMuch()) return CutReason::kUnfinishedBytes;
   if (ResetsTooMuch()) return CutReason::kRapidResets;
-  if (AsksForTooMuch(open_before)) return CutReason::kUnreadAnswers;
+  if (const auto reason = AsksForTooMuch(open_before)) return reason;
   given_calls_.store(conduct_.open_calls().open(), std::memory_order_relaxed);
   together_->Watch();
   return std::nullopt;
@@ -144,12 +144,15 @@ bool GuardedConnection::proven() const {
 }
 
 // It begins many calls, and has taken few answers so far, while gRPC has too many calls of peers
-// that don't take theirs. Before their sockets are full nothing tells it from those.
-bool GuardedConnection::AsksForTooMuch(std::uint32_t open_before) const {
+// that do not take theirs, or that were cut. Before sockets are full nothing tells one from those.
+std::optional<CutReason> GuardedConnection::AsksForTooMuch(std::uint32_t open_before) const {
   const std::uint32_t open = conduct_.open_calls().open();
-  return open > UnreadAnswers::kFew && open > open_before && !trusted_ && !proven() &&
-         together_->waiting_calls + together_->held_calls >
-             static_cast<std::int64_t>(UnreadAnswers::kTooMany);
+  const bool is_much = open > UnreadAnswers::kFew && open > open_before && !trusted_ && !proven() &&
+                       together_->stalled_calls + together_->held_calls >
+                           static_cast<std::int64_t>(UnreadAnswers::kTooMany);
+  if (!is_much) return std::nullopt;
+  return conduct_.unfinished_calls() > open / 2 ? CutReason::kUnfinishedCalls
+                                                : CutReason::kUnreadAnswers;
 }
 
 void GuardedConnection::Hold() {

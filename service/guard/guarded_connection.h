@@ -36,6 +36,7 @@ class GuardedConnection {
     alignas(kLine) std::atomic<int> suspects{0};
     // For their peers to take answers.
     alignas(kLine) std::atomic<std::int64_t> waiting_calls{0};
+    std::atomic<std::int64_t> stalled_calls{0};  // of them, those of connections that stall
     // Those that connections had, or left, as they were cut: gRPC has them until it has closed
     // these.
     alignas(kLine) std::atomic<std::int64_t> held_calls{0};
@@ -116,7 +117,7 @@ class GuardedConnection {
   void CountUnfinished();
   bool HoldsTooMuch() const;
   bool ResetsTooMuch();
-  bool AsksForTooMuch(std::uint32_t open_before) const;
+  std::optional<CutReason> AsksForTooMuch(std::uint32_t open_before) const;
   void Hold();
   void ReadHello(const iovec* parts, std::size_t size);
 

@@ -21,12 +21,12 @@ UnreadAnswers::Clock::duration UnreadAnswers::Stall::Look(std::uint64_t open, st
 }
 
 std::vector<std::size_t> UnreadAnswers::Choose(std::span<const Connection> connections,
-                                               std::uint64_t waiting) {
+                                               std::uint64_t stalled) {
   std::vector<std::size_t> chosen;
-  if (waiting <= kMost) return chosen;
+  if (stalled <= kMost) return chosen;
   for (std::size_t i = 0; i < connections.size(); ++i) {
     const Connection& one = connections[i];
-    const Clock::duration patience = one.trusted || waiting <= kTooMany ? kPatience
+    const Clock::duration patience = one.trusted || stalled <= kTooMany ? kPatience
                                      : one.proven                       ? kSooner
                                                                         : kAtOnce;
     if (one.waiting > kFew && one.stalled >= patience) chosen.push_back(i);
@@ -37,8 +37,8 @@ std::vector<std::size_t> UnreadAnswers::Choose(std::span<const Connection> conne
     return one.trusted != other.trusted ? other.trusted : one.waiting > other.waiting;
   });
   std::size_t count = 0;
-  for (; count < chosen.size() && waiting > kMost; ++count) {
-    waiting -= std::min(waiting, connections[chosen[count]].waiting);
+  for (; count < chosen.size() && stalled > kMost; ++count) {
+    stalled -= std::min(stalled, connections[chosen[count]].waiting);
   }
   chosen.resize(count);
   return chosen;

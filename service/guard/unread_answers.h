@@ -13,26 +13,27 @@ namespace leasegateway {
 // where no limit of memory is known too. Decides whom to cut, and does not do it. One thread.
 //
 // Nobody is cut for not reading: with few such calls a peer may dawdle for ever, and with many as
-// long as all connections together have no more than kMost of them. Above that, those that stall
-// are cut, who has most calls first, until there are so many. Stalling is to have many and to take
-// next to nothing: a side-car with a thousand calls on the way to slow callers takes something all
-// the time. With too many in all there is less time, as a peer begins a call in some 10 us: half a
-// second for who has taken many answers before, and next to none for others. Trusted proxies come
-// last, and have the longest time always.
+// long as all that stall have no more than kMost of them. Above that, those that stall are cut, who
+// has most calls first, until there are so many. Stalling is to have many and to take next to
+// nothing: a side-car with a thousand calls on the way to slow callers takes something all the
+// time, and does not count. With too many in all there is less time, as a peer begins a call in
+// some 10 us: half a second for who has taken many answers before, and a tenth for others. Trusted
+// proxies come last, and have the longest time always.
 class UnreadAnswers {
  public:
   using Clock = std::chrono::steady_clock;
 
-  // Calls of all connections that wait for their peers, each of some 17 KiB.
+  // Calls, each of some 17 KiB, that wait on all connections that have stalled for kStalled.
   static constexpr std::uint64_t kMost = 2'048;
   static constexpr std::uint64_t kTooMany = 3'072;
+  static constexpr Clock::duration kStalled = std::chrono::milliseconds(20);
   // Of a connection: so many never count.
   static constexpr std::uint64_t kFew = 128;
   static constexpr Clock::duration kPatience = std::chrono::seconds(2);
   // With too many: for those that have been sent so many answers, or bytes of them, for each call
   // that they have open, and for the others. These may then begin no more than kFew calls, either.
   static constexpr Clock::duration kSooner = std::chrono::milliseconds(500);
-  static constexpr Clock::duration kAtOnce = std::chrono::milliseconds(25);
+  static constexpr Clock::duration kAtOnce = std::chrono::milliseconds(100);
   static constexpr std::uint64_t kProven = 4;
   static constexpr std::uint64_t kProvenBytes = 16 * 1'024;
   // With more than this many in all it is looked at who stalls, so often.
@@ -61,9 +62,9 @@ class UnreadAnswers {
     bool proven = false;   // has been sent many answers
     bool trusted = false;  // a proxy of `trusted_proxies`
   };
-  // Indices, in the order in which they are to be cut; `waiting`: in all.
+  // Indices, in the order in which they are to be cut; `stalled`: calls in all.
   static std::vector<std::size_t> Choose(std::span<const Connection> connections,
-                                         std::uint64_t waiting);
+                                         std::uint64_t stalled);
 };
 
 }  // namespace leasegateway

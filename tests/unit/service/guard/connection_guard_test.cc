@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <string>
@@ -246,12 +247,9 @@ TEST_F(ConnectionGuardTest, WithTooManyCallsThatWaitWhoTakesNothingIsCut) {
     EXPECT_GT(Receive(handed, got), 0);
     return handed;
   };
-  ask(100);
-  ask(900);
-  for (int i = 0; i < 2; ++i) ask(600);
-  const int answered = ask(500);
+  const int answered = ask(1'000);
   // The end of each of its calls: it has none any more.
-  for (unsigned stream = 1; stream < 1'000; stream += 2) {
+  for (unsigned stream = 1; stream < 2'000; stream += 2) {
     std::string end = std::string("\0\0\1\1\5\0\0", 7) + static_cast<char>(stream >> 8) +
                       static_cast<char>(stream) + "h";
     iovec part{end.data(), end.size()};
@@ -260,8 +258,14 @@ TEST_F(ConnectionGuardTest, WithTooManyCallsThatWaitWhoTakesNothingIsCut) {
     message.msg_iovlen = 1;
     ASSERT_EQ(sendmsg(answered, &message, 0), 10);
   }
+  ask(100);
+  ask(900);
+  for (int i = 0; i < 2; ++i) ask(600);
   const auto cut = [this] { return guard_->stats().cut[IndexOf(CutReason::kUnreadAnswers)]; };
   EXPECT_TRUE(Eventually([&] { return cut() == 1; })) << "the one with 900, of 2,200";
+  char byte = 0;
+  EXPECT_EQ(recv(answered, &byte, 1, MSG_DONTWAIT | MSG_PEEK), -1);
+  EXPECT_EQ(errno, EAGAIN) << "not this one";
   std::this_thread::sleep_for(std::chrono::milliseconds(300));
   EXPECT_EQ(cut(), 1);
 }

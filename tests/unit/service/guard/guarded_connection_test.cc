@@ -250,6 +250,8 @@ TEST_F(GuardedConnectionTest, WithTooManyWaitingWhoHasTakenNoneMayNotAskForMore)
   EXPECT_TRUE(ask(open(), 1'000));
   EXPECT_TRUE(ask(open(), 555));
   EXPECT_EQ(together_->waiting_calls, 3'072);
+  EXPECT_TRUE(ask(Open(), 200)) << "none stalls";
+  together_->stalled_calls = 3'073;
   EXPECT_TRUE(ask(few, 1, 9'001)) << "has few";
   EXPECT_TRUE(ask(proven, 1, 9'001));
   EXPECT_TRUE(ask(proxy, 1, 9'001));
@@ -259,13 +261,17 @@ TEST_F(GuardedConnectionTest, WithTooManyWaitingWhoHasTakenNoneMayNotAskForMore)
   EXPECT_EQ(together_->waiting_calls, 2'075) << "at once";
   EXPECT_EQ(alarms, 1);
   EXPECT_EQ(together_->held_calls, 1'000) << "what gRPC was given";
+  together_->stalled_calls = 2'073;
   EXPECT_TRUE(ask(Open(), 128));
   GuardedConnection& last = Open();
   EXPECT_FALSE(ask(last, 129)) << "until gRPC has closed the first";
   EXPECT_EQ(last.cut(), CutReason::kUnreadAnswers);
   EXPECT_EQ(together_->held_calls, 1'000);
+  GuardedConnection& unfinished = Open();
+  Begin(unfinished, 129);
+  EXPECT_EQ(unfinished.cut(), CutReason::kUnfinishedCalls);
   first.Closed();
-  EXPECT_EQ(together_->held_calls, 0);
+  EXPECT_EQ(together_->held_calls, 128) << "that of the other";
   EXPECT_TRUE(ask(Open(), 129));
 }
 
