@@ -81,7 +81,7 @@ void SetOptions(const Config& config, grpc::ServerBuilder& builder) {
 
 absl::StatusOr<std::unique_ptr<GrpcPort>> GrpcPort::Listen(
     const Config& config, const std::shared_ptr<grpc::ServerCredentials>& credentials,
-    grpc::Service& service) {
+    grpc::Service& service, std::function<bool()> has_served) {
   static std::once_flag plugins;
   std::call_once(plugins, [&config] {
     grpc::EnableDefaultHealthCheckService(true);
@@ -101,6 +101,7 @@ absl::StatusOr<std::unique_ptr<GrpcPort>> GrpcPort::Listen(
   options.max_request_bytes = static_cast<std::uint64_t>(config.max_request_bytes);
   options.tls = !config.tls_cert_file.empty();
   options.user_timeout = config.keepalive_timeout;
+  options.has_served = std::move(has_served);
   auto guard = ConnectionGuard::Listen(config.listen, options);
   if (!guard.ok()) return guard.status();
   grpc::ServerBuilder builder;

@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 
 #include <chrono>
+#include <functional>
 #include <memory>
 
 #include "absl/status/statusor.h"
@@ -16,11 +17,12 @@ namespace leasegateway {
 // what says otherwise.
 class GrpcPort {
  public:
-  // Serves from now on. `service` outlives it. FAILED_PRECONDITION when the address can't be
-  // listened on, INVALID_ARGUMENT for networks that are none.
+  // Serves from now on. `service` outlives it, and so does what `has_served` asks: whether it has
+  // begun a call, from any thread. FAILED_PRECONDITION when the address can't be listened on,
+  // INVALID_ARGUMENT for networks that are none.
   static absl::StatusOr<std::unique_ptr<GrpcPort>> Listen(
       const Config& config, const std::shared_ptr<grpc::ServerCredentials>& credentials,
-      grpc::Service& service);
+      grpc::Service& service, std::function<bool()> has_served);
   int number() const { return guard_->port(); }                           // as bound
   ConnectionGuard::Stats connections() const { return guard_->stats(); }  // on any thread
 

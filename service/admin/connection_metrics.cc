@@ -46,6 +46,14 @@ std::vector<MetricDeclaration> ConnectionDeclarations() {
            out.Add({kCutReasonNames[i]}, static_cast<double>(s.connections->cut[i]));
          }
        }},
+      {"lease_gateway_guard_sees",
+       kMetricGauge,
+       "1",
+       {},
+       "0: calls were served of which the guard has seen nothing, so it judges nobody",
+       [](const MetricSnapshot& s, MetricSamples& out) {
+         if (s.connections) out.Add({}, s.connections->sees ? 1 : 0);
+       }},
       {"lease_gateway_admin_connections",
        kMetricGauge,
        "1",

@@ -160,24 +160,29 @@ std::optional<CutReason> Conduct::Judge(const FrameHeader& frame) {
       if (!options_.bytes_sent) return std::nullopt;
       return SpendIdle(kWindowUpdate + payload);
     case FrameType::kSettings:
-      is_acknowledged_ |= frame.Has(FrameHeader::kAck);
+      if (frame.Has(FrameHeader::kAck)) {
+        // gRPC 1.51 takes what it has sent so far, none of its own, as all that binds the peer.
+        if (!is_answered_.load(std::memory_order_acquire)) return CutReason::kUnacknowledged;
+        is_acknowledged_ = true;
+      }
       return SpendIdle(kSettings + payload);
   }
   return SpendIdle(kFrame + payload);  // PING, PRIORITY, GOAWAY, and those that nobody knows
 }
 
 std::optional<CutReason> Conduct::OnData(const FrameHeader& frame) {
+  // gRPC 1.51 knows no padding, and resets the call.
+  if ((frame.flags & ~FrameHeader::kEndStream) != 0) return OnReset(frame);
   const bool is_last = frame.Has(FrameHeader::kEndStream);
   if (is_last && End(frame.stream)) {
     CameWhole();
     return std::nullopt;
   }
-  const std::uint32_t request = frame.length - frame.padding;
-  if (request > 0 ? unfinished_.Progressed(frame.stream, frame.length, now_)
-                  : unfinished_.Grow(frame.stream, frame.length)) {
+  if (frame.length > 0 ? unfinished_.Progressed(frame.stream, frame.length, now_)
+                       : unfinished_.Has(frame.stream)) {
     CountUnfinished();
     if (unfinished_bytes() > options_.max_unfinished_bytes) return CutReason::kUnfinishedBytes;
-    is_in_request_ = request > 0;
+    is_in_request_ = frame.length > 0;
     request_ = frame.stream;
     if (is_in_request_) Progressed();
   } else if (!ended_.Has(frame.stream)) {
@@ -186,8 +191,8 @@ std::optional<CutReason> Conduct::OnData(const FrameHeader& frame) {
     ended_.Remove(frame.stream);
     return std::nullopt;
   }
-  if (request >= kSmallData) return std::nullopt;
-  return SpendIdle(kFrame - request * kFrame / kSmallData);
+  if (frame.length >= kSmallData) return std::nullopt;
+  return SpendIdle(kFrame - frame.length * kFrame / kSmallData);
 }
 
 std::optional<CutReason> Conduct::OnHeaders(const FrameHeader& frame) {
@@ -202,7 +207,8 @@ std::optional<CutReason> Conduct::OnHeaders(const FrameHeader& frame) {
   is_block_open_ = !frame.Has(FrameHeader::kEndHeaders);
   block_stream_ = 0;
   priority_left_ = frame.Has(FrameHeader::kPriority) ? kPriorityBytes : 0;
-  fields_left_ = frame.length - std::min(frame.length, frame.padding + priority_left_);
+  // To gRPC 1.51 padding is fields as well.
+  fields_left_ = frame.length - std::min(frame.length, priority_left_);
   const bool is_whole = frame.Has(FrameHeader::kEndStream);
   if (frame.stream <= last_stream_ || frame.stream % 2 == 0) {
     if (!is_whole || !End(frame.stream)) return SpendIdle(kFrame);

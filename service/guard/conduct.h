@@ -57,7 +57,7 @@ class Conduct {
   static constexpr std::uint32_t kIdleAMillisecond = kFrame / 2;
   static constexpr std::uint32_t kIdleACall = 4 * kFrame;
   static constexpr std::uint32_t kIdleBytesAUnit = 4;
-  // DATA below this, padding left out, which doesn't end its request costs the more the less it is.
+  // DATA below this which doesn't end its request costs the more the less it is.
   static constexpr std::uint32_t kSmallData = 256;  // bytes
 
   // A call is reset rapidly when it is younger than this, or than twice this, as it came; any is
@@ -112,6 +112,13 @@ class Conduct {
   std::optional<CutReason> Read(std::string_view bytes, Clock::time_point now);
   // Each 100 ms or so: what only time makes an offence.
   std::optional<CutReason> Look(Clock::time_point now);
+  // The peer is about to be sent something, of which gRPC's SETTINGS are the first. Who
+  // acknowledges them before does so to be held to none of them. Any thread.
+  void Answers() {
+    if (!is_answered_.load(std::memory_order_relaxed)) {
+      is_answered_.store(true, std::memory_order_release);
+    }
+  }
   // To be told what the peer is sent.
   OpenCalls& open_calls() { return open_calls_; }
   // The peer is about to be sent the end of `stream`: the last frame of its answer, or a reset. If
@@ -175,6 +182,7 @@ class Conduct {
   FrameReader reader_;
   bool is_in_request_ = false;  // the last frame is DATA of an unfinished call, `request_`
   std::uint32_t request_ = 0;
+  std::atomic<bool> is_answered_{false};
   bool is_acknowledged_ = false;
   bool are_many_ = false;  // since the unfinished calls were more than kSilentCalls
   Allowance idle_{kIdleMost, kIdleAMillisecond, kIdleBytesAUnit};

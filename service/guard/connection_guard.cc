@@ -125,6 +125,7 @@ class ConnectionGuard::Port {
   void End(GuardedConnection* connection);
   void CountCut(const GuardedConnection& connection, CutReason reason);
   void LookAgain();
+  void LookWhetherItSees();
   void LookAtAnswers();
   void LookAtMemory(Clock::time_point now);
   void LookAtCosts();
@@ -160,6 +161,7 @@ class ConnectionGuard::Port {
   std::atomic<std::uint64_t> accepted_{0};
   std::array<std::atomic<std::uint64_t>, kRefusals> refused_{};
   std::array<std::atomic<std::uint64_t>, kCutReasons> cut_{};
+  std::atomic<bool> sees_{true};
   std::thread thread_;
 };
 
@@ -372,6 +374,7 @@ void ConnectionGuard::Port::LookAgain() {
     together_->Pass(kLook);
     together_->Watch();
     LookAtMemory(Clock::now());
+    LookWhetherItSees();
     ForgetEnded(Clock::now());
     LookAgain();
   });
@@ -401,6 +404,16 @@ void ConnectionGuard::Port::LookAtAnswers() {
   answers_timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error) LookAtAnswers();
   });
+}
+
+// A call is seen before the service has it.
+void ConnectionGuard::Port::LookWhetherItSees() {
+  if (!sees_ || together_->has_seen || !options_.has_served || !options_.has_served()) return;
+  if (together_->has_seen) return;  // the first one, just now
+  sees_ = false;
+  spdlog::error(
+      "calls are served that the guard of callers' connections sees nothing of: this gRPC does not "
+      "read by the program's recvmsg and SSL_read, and nobody is cut");
 }
 
 void ConnectionGuard::Port::LookAtMemory(Clock::time_point now) {
@@ -458,6 +471,7 @@ ConnectionGuard::Stats ConnectionGuard::Port::stats() const {
   stats.accepted = accepted_;
   std::copy(refused_.begin(), refused_.end(), stats.refused.begin());
   std::copy(cut_.begin(), cut_.end(), stats.cut.begin());
+  stats.sees = sees_;
   return stats;
 }
 

@@ -28,12 +28,17 @@ class ConnectionGuard {
     std::uint64_t max_request_bytes = 1 << 20;
     // What has been sent and not been confirmed for so long ends a connection.
     std::chrono::milliseconds user_timeout{20'000};
+    // Whether the service has begun a call, on the guard's thread; empty: not known.
+    std::function<bool()> has_served;
   };
   struct Stats {
     std::uint64_t connections = 0;
     std::uint64_t accepted = 0;
     std::array<std::uint64_t, kRefusals> refused{};
     std::array<std::uint64_t, kCutReasons> cut{};
+    // No: calls were served of which it has seen nothing, as gRPC reads otherwise than it did, and
+    // nothing of what comes is judged (intercepted_reads.h).
+    bool sees = true;
   };
 
   // Listens on HOST:PORT, on all addresses that the name has. Connections wait until Start.

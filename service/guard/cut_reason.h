@@ -14,7 +14,7 @@ enum class CutReason {
   kUnfinishedBytes,  // requests that are kept half-sent
   kEmptyRecords,     // TLS that carries nothing
   kMemory,           // it costs most of a memory that is nearly used up
-  kUnacknowledged,   // many calls, and what they may be at most not acknowledged
+  kUnacknowledged,   // many calls, and what they may be at most not acknowledged, or before it came
   kTooManyCalls,     // more at once than it has acknowledged that there may be
   kUnreadAnswers,    // many calls whose answers it doesn't take, while there are too many such
 };

@@ -22,23 +22,17 @@ std::optional<FrameHeader> FrameReader::Next(std::string_view& bytes) {
   bytes.remove_prefix(passed);
   payload_left_ -= static_cast<std::uint32_t>(passed);
   if (bytes.empty()) return std::nullopt;
-  std::size_t used = 0;
-  if (held_bytes_ == 0) {
-    if (const auto frame = TakeFirst(bytes, used)) {
-      bytes.remove_prefix(used);
-      return frame;
-    }
+  if (held_bytes_ == 0 && bytes.size() >= kHeaderBytes) {
+    const FrameHeader frame = Begin(bytes);
+    bytes.remove_prefix(kHeaderBytes);
+    return frame;
   }
-  // Byte by byte, as how many are needed is known only from those before.
-  while (!bytes.empty()) {
-    held_[held_bytes_++] = bytes.front();
-    bytes.remove_prefix(1);
-    if (const auto frame = TakeFirst({held_.data(), held_bytes_}, used)) {
-      held_bytes_ = 0;
-      return frame;
-    }
-  }
-  return std::nullopt;
+  const std::size_t taken = bytes.copy(&held_[held_bytes_], kHeaderBytes - held_bytes_);
+  bytes.remove_prefix(taken);
+  held_bytes_ += static_cast<std::uint8_t>(taken);
+  if (held_bytes_ < kHeaderBytes) return std::nullopt;
+  held_bytes_ = 0;
+  return Begin({held_.data(), held_.size()});
 }
 
 bool FrameReader::TakePreface(std::string_view& bytes) {
@@ -53,22 +47,14 @@ bool FrameReader::TakePreface(std::string_view& bytes) {
   return preface_read_ == kPreface.size();
 }
 
-std::optional<FrameHeader> FrameReader::TakeFirst(std::string_view bytes, std::size_t& used) {
-  if (bytes.size() < kHeaderBytes) return std::nullopt;
+FrameHeader FrameReader::Begin(std::string_view bytes) {
   FrameHeader frame;
   frame.length = Byte(bytes, 0) << 16 | Byte(bytes, 1) << 8 | Byte(bytes, 2);
   frame.type = static_cast<FrameType>(Byte(bytes, 3));
   frame.flags = static_cast<std::uint8_t>(Byte(bytes, 4));
   frame.stream = (Byte(bytes, 5) & 0x7f) << 24 | Byte(bytes, 6) << 16 | Byte(bytes, 7) << 8 |
                  Byte(bytes, 8);  // the highest bit is reserved
-  used = kHeaderBytes;
-  const bool may_be_padded = frame.type == FrameType::kData || frame.type == FrameType::kHeaders;
-  if (may_be_padded && frame.Has(FrameHeader::kPadded) && frame.length > 0) {
-    if (bytes.size() == kHeaderBytes) return std::nullopt;
-    frame.padding = std::min(frame.length, 1 + Byte(bytes, kHeaderBytes));
-    ++used;
-  }
-  payload_left_ = frame.length - static_cast<std::uint32_t>(used - kHeaderBytes);
+  payload_left_ = frame.length;
   return frame;
 }
 

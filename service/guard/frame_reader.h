@@ -25,19 +25,16 @@ struct FrameHeader {
   FrameType type = FrameType::kData;
   std::uint8_t flags = 0;
   std::uint32_t stream = 0;
-  // Of DATA and HEADERS: bytes of the payload that are none of the request's or the header block's.
-  std::uint32_t padding = 0;
 
   static constexpr std::uint8_t kAck = 0x1;  // of SETTINGS
   static constexpr std::uint8_t kEndStream = 0x1;
   static constexpr std::uint8_t kEndHeaders = 0x4;
-  static constexpr std::uint8_t kPadded = 0x8;
   static constexpr std::uint8_t kPriority = 0x20;  // of HEADERS
   bool Has(std::uint8_t flag) const { return (flags & flag) != 0; }
 };
 
 // The frames of what one side sends, in pieces of any size. Payloads are passed over, not looked
-// at, but for the first byte that says how much padding there is. One thread; it allocates nothing.
+// at. One thread; it allocates nothing.
 class FrameReader {
  public:
   enum class Sender { kClient, kServer };  // a client begins with a preface
@@ -57,13 +54,13 @@ class FrameReader {
   static constexpr std::size_t kHeaderBytes = 9;
 
   bool TakePreface(std::string_view& bytes);
-  std::optional<FrameHeader> TakeFirst(std::string_view bytes, std::size_t& used);
+  FrameHeader Begin(std::string_view bytes);
 
   std::uint32_t payload_left_ = 0;
   std::uint8_t preface_read_ = 0;
   std::uint8_t held_bytes_ = 0;
   bool is_foreign_ = false;
-  std::array<char, kHeaderBytes + 1> held_{};  // the front of a frame that came in pieces
+  std::array<char, kHeaderBytes> held_{};  // the front of a frame that came in pieces
 };
 
 }  // namespace leasegateway

@@ -38,10 +38,6 @@ constexpr std::uint32_t kManyResets = 128;
 constexpr std::uint64_t kWireOverhead = 8;
 constexpr std::uint64_t kWireAhead = 8 << 20;
 
-// A record's header, the handshake message's header and its version are before the random.
-constexpr std::size_t kRandomAt = 5 + 4 + 2;
-constexpr unsigned char kHandshakeRecord = 22;
-
 // The beginning of Linux's tcp_info, of which the C library's has less.
 struct TcpInfo {
   std::uint8_t state;
@@ -56,6 +52,13 @@ TcpInfo InfoOf(int descriptor) {
   socklen_t size = sizeof(info);
   getsockopt(descriptor, IPPROTO_TCP, TCP_INFO, &info, &size);
   return info;
+}
+
+// To what one thread at a time writes, so without a locked instruction; as it was before.
+std::uint64_t Add(std::atomic<std::uint64_t>& counter, std::uint64_t value) {
+  const std::uint64_t before = counter.load(std::memory_order_relaxed);
+  counter.store(before + value, std::memory_order_relaxed);
+  return before;
 }
 
 std::uint64_t BytesSent(int descriptor) { return InfoOf(descriptor).bytes_acked; }
@@ -90,9 +93,9 @@ bool GuardedConnection::OnWire(int descriptor, const iovec* parts, std::size_t s
 }
 
 std::optional<CutReason> GuardedConnection::JudgeWire(const iovec* parts, std::size_t size) {
-  const std::uint64_t before = wire_bytes_.fetch_add(size, std::memory_order_relaxed);
+  const std::uint64_t before = Add(wire_bytes_, size);
   if (tls_) {
-    if (before < hello_.size()) ReadHello(parts, size);
+    if (!greeted()) ReadHello(parts, size);
     const std::uint64_t plain = plain_bytes_.load(std::memory_order_relaxed);
     if (before <= kWireAhead + kWireOverhead * plain) return std::nullopt;
     return CutReason::kEmptyRecords;
@@ -115,8 +118,11 @@ bool GuardedConnection::OnPlain(std::string_view bytes) {
 }
 
 std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
-  plain_bytes_.fetch_add(bytes.size(), std::memory_order_relaxed);
+  Add(plain_bytes_, bytes.size());
   if (const auto reason = conduct_.Read(bytes, Conduct::Clock::now())) return reason;
+  if (conduct_.calls() + conduct_.unfinished_calls() > 0 && !together_->has_seen) {
+    together_->has_seen = true;
+  }
   CountUnfinished();
   if (suspect() && together_->unfinished_calls > kMaxUnfinished) {
     return CutReason::kUnfinishedCalls;
@@ -157,6 +163,7 @@ void GuardedConnection::Together::Pass(std::chrono::milliseconds time) {
 }
 
 void GuardedConnection::BeforeSend(const iovec* parts, std::size_t count) {
+  if (!tls_) conduct_.Answers();
   offered_ = 0;
   for (const iovec* part = parts; part != parts + count; ++part) {
     const std::string_view bytes(static_cast<const char*>(part->iov_base), part->iov_len);
@@ -177,6 +184,7 @@ void GuardedConnection::AfterSend(std::int64_t sent) {
 }
 
 void GuardedConnection::OnSentPlain(std::string_view bytes) {
+  conduct_.Answers();
   conduct_.open_calls().Send(bytes);
   together_->Watch();
 }
@@ -204,9 +212,11 @@ void GuardedConnection::CountUnfinished() {
   };
   const std::int64_t calls = conduct_.unfinished_calls();
   const std::int64_t before = count(counted_calls_, together_->unfinished_calls, calls);
-  together_->suspects += (calls > kManyUnfinished) - (before > kManyUnfinished);
+  const int more = (calls > kManyUnfinished) - (before > kManyUnfinished);
+  if (more != 0) together_->suspects += more;
   count(counted_bytes_, together_->unfinished_bytes,
         static_cast<std::int64_t>(conduct_.unfinished_bytes()));
+  if (has_ended_) Ended();  // meanwhile, and may not have found these
 }
 
 void GuardedConnection::Ended() {
@@ -241,22 +251,17 @@ std::optional<CutReason> GuardedConnection::cut() const {
 
 void GuardedConnection::ReadHello(const iovec* parts, std::size_t size) {
   const std::lock_guard lock(mutex_);
-  for (const iovec* part = parts; size > 0 && hello_size_ < hello_.size(); ++part) {
+  for (const iovec* part = parts; size > 0; ++part) {
     const std::size_t length = std::min(size, part->iov_len);
-    const std::size_t taken = std::min(length, hello_.size() - hello_size_);
-    std::copy_n(static_cast<const unsigned char*>(part->iov_base), taken,
-                hello_.begin() + static_cast<std::ptrdiff_t>(hello_size_));
-    hello_size_ += taken;
+    hello_.Read({static_cast<const char*>(part->iov_base), length});
     size -= length;
   }
+  greeted_.store(hello_.is_over(), std::memory_order_release);
 }
 
 std::optional<GuardedConnection::Random> GuardedConnection::random() const {
   const std::lock_guard lock(mutex_);
-  if (hello_size_ < hello_.size() || hello_[0] != kHandshakeRecord) return std::nullopt;
-  Random random;
-  std::copy_n(hello_.begin() + kRandomAt, random.size(), random.begin());
-  return random;
+  return hello_.random();
 }
 
 }  // namespace leasegateway

@@ -15,6 +15,7 @@
 #include <optional>
 #include <string_view>
 
+#include "service/guard/client_hello.h"
 #include "service/guard/conduct.h"
 #include "service/guard/cut_reason.h"
 
@@ -24,17 +25,24 @@ namespace leasegateway {
 // closed the one that it was handed, and what has come over it. Thread-safe.
 class GuardedConnection {
  public:
-  // What connections have together.
+  // What connections have together. What some reads write is on a line of its own; an ordinary one,
+  // whose request comes whole, writes none of it.
   struct Together {
-    std::atomic<std::int64_t> unfinished_calls{0};
-    std::atomic<std::int64_t> unfinished_bytes{0};  // of their requests
-    std::atomic<int> suspects{0};  // connections with many of them, which are to be looked at
-    std::atomic<std::int64_t> waiting_calls{0};  // for their peers to take answers
+    static constexpr std::size_t kLine = 64;  // bytes of a cache's
+
+    alignas(kLine) std::atomic<std::int64_t> unfinished_calls{0};
+    alignas(kLine) std::atomic<std::int64_t> unfinished_bytes{0};  // of their requests
+    // Connections with many of them, which are to be looked at.
+    alignas(kLine) std::atomic<int> suspects{0};
+    // For their peers to take answers.
+    alignas(kLine) std::atomic<std::int64_t> waiting_calls{0};
     // Called when they become many, until `alarmed` is taken back; by any thread.
-    std::function<void()> alarm;
+    alignas(kLine) std::function<void()> alarm;
     std::atomic<bool> alarmed{false};
+    // A call was seen to begin: reads do come by here.
+    std::atomic<bool> has_seen{false};
     // Rapid resets that all may still do; below 0 none may do many.
-    std::atomic<std::int64_t> resets{kResets};
+    alignas(kLine) std::atomic<std::int64_t> resets{kResets};
 
     static constexpr std::int64_t kResets = 4'096;
     static constexpr std::int64_t kResetsAMillisecond = 4;
@@ -43,8 +51,8 @@ class GuardedConnection {
     // On one thread.
     void Pass(std::chrono::milliseconds time);
   };
-  // The random of a TLS ClientHello (RFC 8446, 4.1.2), by which OpenSSL's object is known again.
-  using Random = std::array<unsigned char, 32>;
+  // The random of a TLS ClientHello, by which OpenSSL's object is known again.
+  using Random = ClientHello::Random;
 
   struct Options {
     bool tls = false;
@@ -77,15 +85,15 @@ class GuardedConnection {
   void Look();
   // Ends the connection at once: gRPC reads its end, and so does the peer. Later ones do nothing.
   void Cut(CutReason reason);
-  // The connection has ended: it counts no more in what connections have together.
+  // The connection has ended: it counts no more in what connections have together. Again: nothing.
   void Ended();
   // Whether `descriptor` is one of its socket.
   bool Has(int descriptor) const;
 
   std::optional<CutReason> cut() const;
   // Whether there is no ClientHello to come any more.
-  bool greeted() const { return !tls_ || wire_bytes() >= hello_.size(); }
-  // Of the ClientHello, when that has come.
+  bool greeted() const { return !tls_ || greeted_.load(std::memory_order_acquire); }
+  // Of the ClientHello, when that has come. What begins otherwise has none.
   std::optional<Random> random() const;
 
   int descriptor() const { return descriptor_; }
@@ -122,9 +130,9 @@ class GuardedConnection {
   std::uint64_t counted_resets_ = 0;            // in together_; of the thread that reads
   std::size_t offered_ = 0;                     // bytes to the socket; of the thread that sends
   std::size_t untaken_ = 0;                     // of them, that it has not taken; likewise
-  mutable std::mutex mutex_;                    // of what follows
-  std::array<unsigned char, 43> hello_{};       // the beginning of the wire
-  std::size_t hello_size_ = 0;
+  std::atomic<bool> greeted_{false};
+  mutable std::mutex mutex_;  // of what follows
+  ClientHello hello_;
 };
 
 }  // namespace leasegateway

@@ -16,6 +16,10 @@ namespace leasegateway {
 // gRPC has closed a descriptor, and another socket has its number, that one's bytes are told to a
 // connection whose end is near, where they mean nothing.
 //
+// Which SSL is of which connection is known by the ClientHello: that of the wire, and the first
+// message that OpenSSL reads in SSL_do_handshake(3). A caller's SSL that none is found of is not
+// read: SSL_read(3) fails.
+//
 // Thread-safe. What is registered costs a call some 30 ns; what is not, a load.
 void Intercept(int descriptor, std::shared_ptr<GuardedConnection> connection);
 // No read of `descriptor` reaches `connection` any more once this has returned. Nothing when

@@ -38,6 +38,16 @@ void CallMetrics::Answered(const CacheOutcome& outcome) {
   if (outcome.collapsed) Add(shard.collapsed);
 }
 
+bool CallMetrics::any() const {
+  constexpr auto kRelaxed = std::memory_order_relaxed;
+  for (const Shard& shard : shards_) {
+    for (const Calls& calls : shard.calls) {
+      if (calls.hits.load(kRelaxed) + calls.started.load(kRelaxed) > 0) return true;
+    }
+  }
+  return false;
+}
+
 CallMetrics::Totals CallMetrics::totals() const {
   constexpr auto kRelaxed = std::memory_order_relaxed;
   Totals totals;

@@ -92,6 +92,7 @@ class CallMetrics {
     std::uint64_t collapsed = 0;
   };
   Totals totals() const;
+  bool any() const;  // was begun
 
  private:
   using Count = std::atomic<std::uint64_t>;

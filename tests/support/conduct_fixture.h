@@ -59,6 +59,7 @@ class ConductTest : public testing::Test {
 
   void Open(Conduct::Options options) {
     conduct_.emplace(std::move(options));
+    conduct_->Answers();
     stream_ = 0;
     EXPECT_EQ(Read(kPreface), Reason());
   }

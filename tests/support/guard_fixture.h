@@ -40,9 +40,9 @@ inline ssize_t Receive(int descriptor, std::string& into) {
   return got;
 }
 
-inline std::string Preface() {
-  return std::string("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") + std::string("\0\0\0\4\0\0\0\0\0", 9);
-}
+inline std::string Settings() { return std::string("\0\0\0\4\0\0\0\0\0", 9); }
+inline std::string Acknowledgement() { return std::string("\0\0\0\4\1\0\0\0\0", 9); }
+inline std::string Preface() { return "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + Settings(); }
 
 inline std::string Pings(int count) {
   std::string pings;

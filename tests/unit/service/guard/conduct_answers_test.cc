@@ -140,7 +140,7 @@ TEST_F(ConductAnswersTest, TheOldestProgressIsKnown) {
   now_ += seconds(1);
   Read(Frame(kData, kNone, 1, 300));
   EXPECT_EQ(conduct_->oldest_progress(), began + seconds(1));
-  Read(Frame(kData, kNone, 3) + Frame(kData, kPadded, 3, std::string("\2xx")));
+  Read(Frame(kData, kNone, 3) + Ping());
   EXPECT_EQ(conduct_->oldest_progress(), began + seconds(1)) << "brought nothing";
   conduct_->Answered(3);
   EXPECT_EQ(conduct_->oldest_progress(), began + seconds(2));

@@ -226,6 +226,22 @@ TEST_F(ConductCallsTest, UnfinishedCallsAreResetRapidlyAtAnyAge) {
   EXPECT_EQ(rounds, 3);
 }
 
+// gRPC answers it by a reset, and the request isn't there for the end of it.
+TEST_F(ConductCallsTest, PaddedDataIsAReset) {
+  for (const int flags : {kPadded, kPadded | kEnd, 0x20}) {
+    Open({});
+    std::uint32_t stream = 1;
+    Reason reason;
+    for (; !reason && stream < 10'000; stream += 2) {
+      reason = Read(Begun(stream) + Frame(kData, flags, stream, 30));
+    }
+    EXPECT_EQ(reason, Reason(CutReason::kRapidResets)) << flags;
+    EXPECT_EQ(stream / 2, 1'001) << flags;
+    EXPECT_EQ(conduct_->calls(), 0);
+    EXPECT_EQ(conduct_->unfinished_calls(), 0);
+  }
+}
+
 TEST_F(ConductCallsTest, ResetsOfWhatIsNoMoreAreFrames) {
   Read(Frame(kSettings, kAck, 0));
   for (std::uint32_t stream = 1; stream < 100; stream += 2) Read(Call(stream));

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <string>
@@ -113,6 +114,64 @@ TEST_F(ConnectionGuardTest, AnotherSocketWithItsNumberIsLeftAlone) {
   close(handed);
   close(pair[0]);
   close(pair[1]);
+}
+
+TEST_F(ConnectionGuardTest, SettingsAreAcknowledgedOnceSomethingWasSent) {
+  Listen();
+  const std::string text = Preface() + Acknowledgement();
+  std::string got;
+  for (const bool has_sent : {true, false}) {
+    const int peer = Dial();
+    const int handed = Handed();
+    std::string settings = Settings();
+    iovec part{settings.data(), settings.size()};
+    msghdr message{};
+    message.msg_iov = &part;
+    message.msg_iovlen = 1;
+    if (has_sent) {
+      EXPECT_EQ(sendmsg(handed, &message, 0), 9);
+    }
+    send(peer, text.data(), text.size(), 0);
+    EXPECT_EQ(Receive(handed, got), has_sent ? static_cast<ssize_t>(text.size()) : 0);
+  }
+  EXPECT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kUnacknowledged)] == 1; }));
+}
+
+TEST_F(ConnectionGuardTest, CallsThatItHasNotSeenAreNoticed) {
+  std::atomic<bool> has_served{false};
+  ConnectionGuard::Options options;
+  options.has_served = [&] { return has_served.load(); };
+  Listen(options);
+  const int peer = Dial();
+  const int handed = Handed();
+  const std::string text = Preface() + std::string("\0\0\1\1\5\0\0\0\1", 9) + "\x82";
+  send(peer, text.data(), text.size(), 0);
+  std::string got(text.size(), '\0');
+  EXPECT_GT(recv(handed, got.data(), got.size(), MSG_WAITALL), 0) << "not by recvmsg";
+  EXPECT_TRUE(guard_->stats().sees);
+  has_served = true;
+  EXPECT_TRUE(Eventually([this] { return !guard_->stats().sees; }));
+  guard_.reset();
+}
+
+TEST_F(ConnectionGuardTest, FirstCallIsSeenThoughItIsServedDuringALook) {
+  std::atomic<int> handed{-1};
+  std::atomic<bool> has_served{false};
+  ConnectionGuard::Options options;
+  options.has_served = [&] {
+    std::string got;
+    if (handed >= 0 && !has_served) has_served = Receive(handed, got) > 0;
+    return has_served.load();
+  };
+  Listen(options);
+  const std::string text = Preface() + std::string("\0\0\1\1\5\0\0\0\1", 9) + "\x82";
+  send(Dial(), text.data(), text.size(), 0);
+  handed = Handed();
+  EXPECT_TRUE(Eventually([&] { return has_served.load(); }));
+  guard_->StopListening();  // after that look
+  EXPECT_TRUE(guard_->stats().sees);
+  guard_.reset();
 }
 
 TEST_F(ConnectionGuardTest, StoppedListeningRefusesAndKeepsWhatThereIs) {

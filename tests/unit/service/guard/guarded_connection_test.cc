@@ -2,13 +2,16 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <deque>
 #include <memory>
+#include <set>
 #include <string>
+#include <thread>
 
 #include "tests/support/conduct_fixture.h"
 
@@ -67,6 +70,37 @@ TEST_F(GuardedConnectionTest, SuspectThatEndsIsNoneAnyMore) {
   Begin(Open(), 200);
   connections_.clear();
   EXPECT_EQ(together_->suspects, 0);
+}
+
+TEST_F(GuardedConnectionTest, WhatIsWrittenByOneSharesNoLineWithWhatOthersRead) {
+  const auto line = [this](const auto& member) {
+    return (reinterpret_cast<const char*>(&member) - reinterpret_cast<const char*>(&*together_)) /
+           64;
+  };
+  const std::set<std::ptrdiff_t> lines{line(together_->unfinished_calls),
+                                       line(together_->unfinished_bytes),
+                                       line(together_->suspects),
+                                       line(together_->waiting_calls),
+                                       line(together_->alarm),
+                                       line(together_->resets)};
+  EXPECT_EQ(lines.size(), 6);
+}
+
+// gRPC may still read while the guard hears of the end.
+TEST_F(GuardedConnectionTest, NothingStaysCountedOfWhatEndsWhileItIsRead) {
+  for (int i = 0; i < 3'000; ++i) {
+    GuardedConnection& connection = Open();
+    std::atomic<bool> begins{false};
+    std::thread reader([&] {
+      begins = true;
+      for (unsigned stream = 1; stream < 2 * 20; stream += 2) connection.OnPlain(Begun(stream));
+    });
+    while (!begins) std::this_thread::yield();
+    connection.Ended();
+    reader.join();
+    ASSERT_EQ(together_->unfinished_calls, 0) << i;
+    connections_.pop_back();
+  }
 }
 
 TEST_F(GuardedConnectionTest, WithTenThousandUnfinishedInAllNobodyMayHaveMany) {
