@@ -6,7 +6,7 @@
 namespace leasegateway {
 namespace {
 
-// For what one thread writes: no locked instruction.
+// For what one thread writes at a time: no locked instruction.
 template <typename T>
 void Add(std::atomic<T>& counter, T value) {
   counter.store(counter.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);
@@ -22,20 +22,37 @@ constexpr std::uint32_t kMostWindow = 0x7fff'ffff;
 // Of HEADERS with a priority, before its fields.
 constexpr std::uint32_t kPriorityBytes = 5;
 
+ResetAllowance::Amounts Resets(std::uint32_t max_streams, bool trusted) {
+  const std::uint32_t times = Conduct::kFrame * (trusted ? Conduct::kTrusted : 1);
+  return {.at_first = times * std::max(Conduct::kResets, max_streams),
+          .most = times * 2 * std::max(Conduct::kResets, max_streams),
+          .most_credit = times * Conduct::kResetsSaved,
+          .a_millisecond = Conduct::kResetsAMillisecond * (trusted ? Conduct::kTrusted : 1),
+          .bytes_a_unit = Conduct::kResetsBytesAUnit};
+}
+
 }  // namespace
 
 Conduct::Conduct(Options options)
     : options_(std::move(options)),
       header_block_(std::max(kHeaderBlock, 2 * options_.max_metadata_bytes)),
       most_fields_(std::max(kFields, options_.max_metadata_bytes / kFieldBytes)),
+      most_decoded_(std::max<std::uint64_t>(kHeaderBlock, kDecoded * options_.max_metadata_bytes)),
+      resets_(Resets(options_.max_streams, options_.trusted)),
       open_calls_(options_.waiting_in_all) {}
 
 std::optional<CutReason> Conduct::Read(std::string_view bytes, Clock::time_point now) {
+  const std::lock_guard lock(mutex_);
+  TakeAnswered();
   Pass(now);
-  if (is_in_request_ && reader_.payload_left() > 0 && !bytes.empty()) Progressed();
+  if (is_in_request_ && reader_.payload_left() > 0 && !bytes.empty() &&
+      unfinished_.Progressed(request_, 0, now)) {
+    Progressed();
+    CountUnfinished();
+  }
   for (;;) {
-    if (fields_left_ > 0) {
-      if (const auto reason = ReadFields(bytes)) return reason;
+    if (is_in_block_) {
+      if (const auto reason = ReadBlock(bytes)) return reason;
     }
     if (values_left_ > 0) ReadValues(bytes);
     const auto frame = reader_.Next(bytes);
@@ -45,14 +62,34 @@ std::optional<CutReason> Conduct::Read(std::string_view bytes, Clock::time_point
 }
 
 // What is at the front of `bytes` of the header block's frame under way. The reader passes it over.
-std::optional<CutReason> Conduct::ReadFields(std::string_view bytes) {
+std::optional<CutReason> Conduct::ReadBlock(std::string_view bytes) {
   const std::size_t priority = std::min<std::size_t>(priority_left_, bytes.size());
   priority_left_ -= static_cast<std::uint32_t>(priority);
   const std::string_view piece = bytes.substr(priority, fields_left_);
   fields_left_ -= static_cast<std::uint32_t>(piece.size());
-  const std::uint32_t before = std::max(std::exchange(fields_, counter_.Read(piece)), kManyFields);
-  if (fields_ > most_fields_) return CutReason::kHeaderBlock;
-  return fields_ > before ? SpendIdle(kField * (fields_ - before)) : std::nullopt;
+  const std::uint32_t fields = counter_.Read(piece);
+  if (fields > most_fields_ || counter_.decoded() > most_decoded_) return CutReason::kHeaderBlock;
+  const std::uint64_t units = FieldUnits();
+  const std::uint64_t before = std::exchange(charged_, units);
+  if (units > before) {
+    if (const auto reason = SpendIdle(static_cast<std::uint32_t>(units - before))) return reason;
+  }
+  is_in_block_ = fields_left_ > 0;
+  if (is_in_block_ || is_block_open_ || !unfinished_.Grow(block_stream_, counter_.decoded())) {
+    return std::nullopt;
+  }
+  CountUnfinished();
+  if (unfinished_.bytes() <= options_.max_unfinished_bytes) return std::nullopt;
+  return CutReason::kUnfinishedBytes;
+}
+
+// What the block has cost so far.
+std::uint64_t Conduct::FieldUnits() const {
+  const auto above = [](std::uint64_t number, std::uint64_t free) {
+    return std::max(number, free) - free;
+  };
+  return kField * above(counter_.fields(), kManyFields) +
+         above(counter_.decoded(), many_decoded_) / kPayloadBytesAUnit;
 }
 
 // What is at the front of `bytes` of the frame under way, likewise.
@@ -86,6 +123,8 @@ void Conduct::TakeValue() {
 }
 
 void Conduct::Pass(Clock::time_point now) {
+  now_ = now;
+  if (passed_ == Clock::time_point()) passed_ = turned_ = now;  // the allowances are as they began
   const auto time = std::chrono::floor<std::chrono::milliseconds>(now - passed_);
   if (time.count() <= 0) return;
   passed_ += time;
@@ -93,7 +132,9 @@ void Conduct::Pass(Clock::time_point now) {
   resets_.Pass(time);
   const auto since = now - turned_;
   if (since < kRapid) return;
-  young_above_ = since < 2 * kRapid ? next_young_above_ : last_stream_;
+  const bool is_next = since < 2 * kRapid;
+  young_above_ = is_next ? next_young_above_ : last_stream_;
+  resets_.Turn(is_next);
   next_young_above_ = last_stream_;
   turned_ = now;
 }
@@ -132,17 +173,24 @@ std::optional<CutReason> Conduct::Judge(const FrameHeader& frame) {
 std::optional<CutReason> Conduct::OnData(const FrameHeader& frame) {
   // gRPC 1.51 knows no padding, and resets the call.
   if ((frame.flags & ~FrameHeader::kEndStream) != 0) return OnReset(frame);
-  if (frame.Has(FrameHeader::kEndStream) && End(frame.stream)) {
+  const bool is_last = frame.Has(FrameHeader::kEndStream);
+  if (is_last && End(frame.stream)) {
     CameWhole();
     return std::nullopt;
   }
-  const auto call = unfinished_.find(frame.stream);
-  if (call == unfinished_.end()) return SpendIdle(kFrame + frame.length / kPayloadBytesAUnit);
-  call->second += frame.length;
-  Add(unfinished_bytes_, std::uint64_t{frame.length});
-  if (unfinished_bytes() > options_.max_unfinished_bytes) return CutReason::kUnfinishedBytes;
-  is_in_request_ = frame.length > 0;
-  if (is_in_request_) Progressed();
+  if (frame.length > 0 ? unfinished_.Progressed(frame.stream, frame.length, now_)
+                       : unfinished_.Has(frame.stream)) {
+    CountUnfinished();
+    if (unfinished_bytes() > options_.max_unfinished_bytes) return CutReason::kUnfinishedBytes;
+    is_in_request_ = frame.length > 0;
+    request_ = frame.stream;
+    if (is_in_request_) Progressed();
+  } else if (!ended_.Has(frame.stream)) {
+    return SpendIdle(kFrame + frame.length / kPayloadBytesAUnit);
+  } else if (is_last) {
+    ended_.Remove(frame.stream);
+    return std::nullopt;
+  }
   if (frame.length >= kSmallData) return std::nullopt;
   return SpendIdle(kFrame - frame.length * kFrame / kSmallData);
 }
@@ -152,7 +200,12 @@ std::optional<CutReason> Conduct::OnHeaders(const FrameHeader& frame) {
   continuations_ = 0;
   if (block_bytes_ > header_block_) return CutReason::kHeaderBlock;
   counter_.Begin();
-  fields_ = 0;
+  charged_ = 0;
+  many_decoded_ = is_acknowledged_ ? std::uint64_t{2} * options_.max_metadata_bytes
+                                   : options_.max_metadata_bytes / 2;
+  is_in_block_ = true;
+  is_block_open_ = !frame.Has(FrameHeader::kEndHeaders);
+  block_stream_ = 0;
   priority_left_ = frame.Has(FrameHeader::kPriority) ? kPriorityBytes : 0;
   // To gRPC 1.51 padding is fields as well.
   fields_left_ = frame.length - std::min(frame.length, priority_left_);
@@ -181,33 +234,39 @@ std::optional<CutReason> Conduct::OnContinuation(const FrameHeader& frame) {
   if (++continuations_ > kContinuations || block_bytes_ > header_block_) {
     return CutReason::kHeaderBlock;
   }
+  is_in_block_ = is_block_open_;  // else gRPC closes the connection
+  is_block_open_ &= !frame.Has(FrameHeader::kEndHeaders);
   priority_left_ = 0;
   fields_left_ = frame.length;
   return SpendIdle(kFrame);
 }
 
 std::optional<CutReason> Conduct::OnReset(const FrameHeader& frame) {
-  std::uint32_t units = kFrame;
   open_calls_.Reset(frame.stream);
   if (!End(frame.stream)) {
     if (frame.stream % 2 == 0 || frame.stream > last_stream_) return SpendIdle(kFrame);
-    if (frame.stream <= young_above_) {
+    if (frame.stream <= young_above_ || ended_.Remove(frame.stream)) {
       // One for each call; more of them reset what is no more.
       return ++late_resets_ <= begun_ ? std::nullopt : SpendIdle(kFrame);
     }
-    units = 2 * kFrame;  // what it brought as it came whole as well
+    resets_.TakeBack(kFrame);
   }
   ++rapid_resets_;
-  if (!resets_.Spend(units, options_.bytes_sent)) return CutReason::kRapidResets;
+  if (!resets_.Spend(kFrame, options_.bytes_sent)) return CutReason::kRapidResets;
   return std::nullopt;
 }
 
 std::optional<CutReason> Conduct::Begin(std::uint32_t stream) {
-  unfinished_.emplace(stream, 0);
-  const auto calls = static_cast<std::uint32_t>(unfinished_.size());
-  unfinished_calls_.store(calls, std::memory_order_relaxed);
-  if (calls > options_.max_streams) return CutReason::kUnfinishedCalls;
-  if (calls > kSilentCalls && !are_many_ && options_.bytes_sent) {
+  block_stream_ = stream;
+  unfinished_.Begin(stream, now_);
+  if (unfinished_.size() > options_.max_streams && is_acknowledged_) {
+    // gRPC lets it have no more at once: one was ended from here, most likely that one.
+    ended_.Add(unfinished_.oldest());
+    End(unfinished_.oldest());
+  }
+  CountUnfinished();
+  if (unfinished_.size() > options_.max_streams) return CutReason::kUnfinishedCalls;
+  if (unfinished_.size() > kSilentCalls && !are_many_ && options_.bytes_sent) {
     are_many_ = true;
     sent_at_many_.store(options_.bytes_sent(), std::memory_order_relaxed);
   }
@@ -215,14 +274,17 @@ std::optional<CutReason> Conduct::Begin(std::uint32_t stream) {
 }
 
 bool Conduct::End(std::uint32_t stream) {
-  const auto call = unfinished_.find(stream);
-  if (call == unfinished_.end()) return false;
-  Add(unfinished_bytes_, std::uint64_t{0} - call->second);
-  unfinished_.erase(call);
-  unfinished_calls_.store(static_cast<std::uint32_t>(unfinished_.size()),
-                          std::memory_order_relaxed);
+  if (!unfinished_.End(stream)) return false;
+  CountUnfinished();
   if (unfinished_.size() <= kSilentCalls / 2) are_many_ = false;
   return true;
+}
+
+void Conduct::CountUnfinished() {
+  unfinished_calls_.store(unfinished_.size(), std::memory_order_relaxed);
+  unfinished_bytes_.store(unfinished_.bytes(), std::memory_order_relaxed);
+  oldest_progress_.store(unfinished_.oldest_progress().time_since_epoch().count(),
+                         std::memory_order_relaxed);
 }
 
 void Conduct::CameWhole() {
@@ -230,6 +292,37 @@ void Conduct::CameWhole() {
   idle_.Earn(kIdleACall);
   resets_.Earn(kFrame);
   Progressed();
+}
+
+void Conduct::Answered(std::uint32_t stream) {
+  if (unfinished_calls() == 0) return;  // gRPC has answered what was read before
+  {
+    const std::lock_guard lock(answered_mutex_);
+    answered_.push_back(stream);
+    has_answered_.store(true, std::memory_order_release);
+  }
+  if (const std::unique_lock lock(mutex_, std::try_to_lock); lock) TakeAnswered();
+}
+
+// With `mutex_`.
+void Conduct::TakeAnswered() {
+  if (!has_answered_.load(std::memory_order_acquire)) return;
+  std::vector<std::uint32_t> answered;
+  {
+    const std::lock_guard lock(answered_mutex_);
+    answered.swap(answered_);
+    has_answered_.store(false, std::memory_order_relaxed);
+  }
+  for (const std::uint32_t stream : answered) {
+    if (!End(stream)) continue;
+    ended_.Add(stream);
+    CameWhole();
+  }
+}
+
+std::uint32_t Conduct::StuckCalls(Clock::time_point now) const {
+  const std::lock_guard lock(mutex_);
+  return unfinished_.StuckSince(now - kStuck);
 }
 
 void Conduct::Progressed() { Add(progress_, std::uint64_t{1}); }
@@ -240,6 +333,10 @@ std::optional<CutReason> Conduct::SpendIdle(std::uint32_t units) {
 }
 
 std::optional<CutReason> Conduct::Look(Clock::time_point now) {
+  if (has_answered_.load(std::memory_order_relaxed)) {  // while it was read
+    const std::lock_guard lock(mutex_);
+    TakeAnswered();
+  }
   const Clock::duration time = std::min<Clock::duration>(now - looked_, kLook);
   looked_ = now;
   const std::uint64_t progress = progress_.load(std::memory_order_relaxed);

@@ -58,6 +58,70 @@ TEST_F(ConductCallsTest, ResetsOfWholeCallsAtOnceAreCut) {
   }
 }
 
+// A fan-out whose callers are gone. What a call brings is taken back with it, and no more.
+TEST_F(ConductCallsTest, WholeCallsMayBeResetAsManyAsOthers) {
+  std::string calls, resets;
+  for (std::uint32_t stream = 1; stream < 2'000; stream += 2) {
+    calls += Call(stream);
+    resets += Reset(stream);
+  }
+  EXPECT_EQ(Read(calls), Reason());
+  EXPECT_EQ(Read(resets), Reason());
+  EXPECT_EQ(Read(Begun(2'001) + Reset(2'001)), Reason(CutReason::kRapidResets));
+}
+
+TEST_F(ConductCallsTest, WhoHasTimeMayResetTwiceAsManyAsANewConnection) {
+  Read(Ping());
+  now_ += seconds(3);
+  int calls = 0;
+  std::uint32_t stream = 1;
+  for (; !Read(Begun(stream) + Frame(kReset, kNone, stream)); stream += 2) ++calls;
+  EXPECT_EQ(calls, 2'000);
+  Conduct::Options options;
+  options.max_streams = 3'000;
+  Open(std::move(options));
+  for (calls = 0, stream = 1; !Read(Begun(stream) + Frame(kReset, kNone, stream)); stream += 2)
+    ++calls;
+  EXPECT_EQ(calls, 3'000);
+}
+
+// Deadlines of 20 ms pass while the provider is out, for a second at 10,000 calls each.
+TEST_F(ConductCallsTest, CallsThatWereNotResetAreSavedUp) {
+  const auto resets_after = [this](int good) {
+    Open({});
+    std::uint32_t stream = 1;
+    Read(Frame(kSettings, kAck, 0));
+    for (int i = 0; i < good; ++i, stream += 2) {
+      EXPECT_EQ(Read(Call(stream)), Reason());
+      Answer(stream);
+    }
+    now_ += milliseconds(200);
+    Read(Ping());
+    int resets = 0;
+    for (; resets < 20'000 && !Read(Call(stream) + Reset(stream)); stream += 2) ++resets;
+    return resets;
+  };
+  EXPECT_NEAR(resets_after(0), 1'100, 1);
+  EXPECT_NEAR(resets_after(500), 1'600, 1);
+  EXPECT_NEAR(resets_after(5'000), 6'000, 1);
+  EXPECT_NEAR(resets_after(30'000), 12'000, 1);
+}
+
+TEST_F(ConductCallsTest, ProxiesMayResetTenTimesAsMany) {
+  Conduct::Options options;
+  options.trusted = true;
+  Open(std::move(options));
+  Read(Frame(kSettings, kAck, 0));
+  int calls = 0;
+  std::uint32_t stream = 1;
+  for (; !Read(Begun(stream) + Frame(kReset, kNone, stream)); stream += 2) ++calls;
+  EXPECT_EQ(calls, 10'000);
+  now_ += milliseconds(200);
+  stream += 2;
+  for (calls = 0; !Read(Begun(stream) + Frame(kReset, kNone, stream)); stream += 2) ++calls;
+  EXPECT_EQ(calls, 1'000);
+}
+
 // A tenth of what an attacker sends at full speed, in batches of 10 ms.
 TEST_F(ConductCallsTest, MildResetsAreCutWithinASecond) {
   Read(Frame(kSettings, kAck, 0));

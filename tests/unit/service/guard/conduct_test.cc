@@ -222,7 +222,6 @@ TEST_F(ConductTest, HeaderBlocksMayBeTwiceWhatMetadataMay) {
   EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders | kEnd, 3, 200'001)), Reason(CutReason::kHeaderBlock));
 }
 
-// A length of 16 MiB that is never sent holds nothing up but itself.
 // A field that was sent before takes a byte.
 TEST_F(ConductTest, ManyFieldsAreCut) {
   const auto call = [this](std::size_t fields) {
@@ -281,6 +280,73 @@ TEST_F(ConductTest, ManyFieldsCostAsFrames) {
   EXPECT_NEAR(calls(64 + 8 * 8), 2'000 / 4, 3);
 }
 
+// --- what header blocks have when decoded -------------------------------------------------------
+
+// A field of 4,096 bytes when decoded, which enters the table.
+std::string Large() { return std::string("\x40\1n\x7f\xe0\x1e", 6) + std::string(4'063, 'x'); }
+std::string Again(std::size_t times) { return std::string(times, '\xbe'); }
+
+TEST_F(ConductTest, LargeFieldsThatWereSentBeforeAreBounded) {
+  for (const bool acknowledged : {false, true}) {
+    Open({});
+    if (acknowledged) Read(Frame(kSettings, kAck, 0));
+    EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders | kEnd, 1, Large())), Reason());
+    EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders | kEnd, 3, Again(16))), Reason());
+    EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders | kEnd, 5, Again(17))), CutReason::kHeaderBlock);
+  }
+  Conduct::Options options;
+  options.max_metadata_bytes = 20 << 10;
+  Open(std::move(options));
+  EXPECT_EQ(Read(Frame(kHeaders, kEnd, 1, Large()) + Frame(kContinuation, kNone, 1, Again(19))),
+            Reason());
+  EXPECT_EQ(Read(Frame(kContinuation, kEndHeaders, 1, Again(1))), CutReason::kHeaderBlock);
+}
+
+// A call brings 64 units, and each 64 bytes above what it may have take one.
+TEST_F(ConductTest, MuchWhenDecodedCostsAsFrames) {
+  const auto calls = [this](bool acknowledged, std::size_t again) {
+    Open({});
+    if (acknowledged) Read(Frame(kSettings, kAck, 0));
+    Read(Frame(kHeaders, kEndHeaders | kEnd, NextStream(), Large()));
+    Answer(stream_ - 2);
+    int count = 0;
+    while (count < 1'900 &&
+           !Read(Frame(kHeaders, kEndHeaders | kEnd, NextStream(), Again(again)))) {
+      Answer(stream_ - 2);
+      ++count;
+    }
+    return count;
+  };
+  EXPECT_EQ(calls(true, 8), 1'900);
+  EXPECT_EQ(calls(true, 9), 1'900);  // what it brings
+  EXPECT_NEAR(calls(true, 11), 32'000 / (3 * 64 - 64), 2);
+  EXPECT_EQ(calls(false, 3), 1'900);
+  EXPECT_NEAR(calls(false, 5), 32'000 / (3 * 64 - 64), 2);
+}
+
+TEST_F(ConductTest, UnfinishedCallsHaveTheirHeadersAsDecoded) {
+  Read(Frame(kHeaders, kEndHeaders, 1, Large()));
+  EXPECT_EQ(conduct_->unfinished_bytes(), 4'096);
+  Read(Frame(kHeaders, kEndHeaders, 3, Again(4)) +
+       Frame(kHeaders, kEndHeaders | kEnd, 5, Again(4)));
+  EXPECT_EQ(conduct_->unfinished_bytes(), 5 * 4'096);
+  Read(Frame(kHeaders, kNone, 7, Again(1)) + Frame(kContinuation, kNone, 7, Again(2)));
+  EXPECT_EQ(conduct_->unfinished_bytes(), 5 * 4'096) << "the block is under way";
+  Read(Frame(kContinuation, kEndHeaders, 7));
+  EXPECT_EQ(conduct_->unfinished_bytes(), 8 * 4'096);
+  Read(Frame(kData, kEnd, 3) + Reset(7));
+  EXPECT_EQ(conduct_->unfinished_bytes(), 4'096);
+  Read(Frame(kHeaders, kEndHeaders | kEnd, 1, Again(1)));
+  EXPECT_EQ(conduct_->unfinished_bytes(), 0);
+
+  Conduct::Options options;
+  options.max_unfinished_bytes = 3 * 4'096;
+  Open(std::move(options));
+  EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders, 1, Large() + Again(2))), Reason());
+  EXPECT_EQ(Read(Frame(kHeaders, kEndHeaders, 3, "\x82")), CutReason::kUnfinishedBytes);
+}
+
+// A length of 16 MiB that is never sent holds nothing up but itself.
 TEST_F(ConductTest, FramesMayBeLongerThanWhatComes) {
   Read(Begun(1));
   Read(std::string("\xff\xff\xff\x00\x00\x00\x00\x00\x01", 9));
