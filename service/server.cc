@@ -193,7 +193,7 @@ absl::Status Server::Recover() {
 absl::Status Server::Listen() {
   auto listening = GrpcPort::Listen(
       config_, certificates_ ? certificates_->Credentials() : grpc::InsecureServerCredentials(),
-      *service_, [this] { return runtime_->metrics.any(); });
+      *service_, [this] { return runtime_->metrics->any(); });
   if (!listening.ok()) return listening.status();
   port_ = *std::move(listening);
   return absl::OkStatus();
