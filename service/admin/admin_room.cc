@@ -12,7 +12,7 @@ namespace leasegateway {
 namespace ip = boost::asio::ip;
 
 ip::address AdminPeerOf(const ip::address& address) {
-  const ip::address plain = Unmapped(address);
+  ip::address plain = Unmapped(address);
   if (plain.is_v4()) return plain;
   ip::address_v6::bytes_type bytes = plain.to_v6().to_bytes();
   std::fill(bytes.begin() + 8, bytes.end(), 0);
