@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <tuple>
+#include <utility>
 
 #include "service/guard/networks.h"
 
@@ -11,7 +12,7 @@ namespace leasegateway {
 namespace ip = boost::asio::ip;
 
 ip::address AdminPeerOf(const ip::address& address) {
-  const ip::address plain = Unmapped(address);
+  ip::address plain = Unmapped(address);
   if (plain.is_v4()) return plain;
   ip::address_v6::bytes_type bytes = plain.to_v6().to_bytes();
   std::fill(bytes.begin() + 8, bytes.end(), 0);
@@ -19,7 +20,11 @@ ip::address AdminPeerOf(const ip::address& address) {
 }
 
 AdminRoom::Place::Place(AdminRoom& room, const ip::address& peer, Guest& guest)
-    : room_(&room), peer_(peer), guest_(guest), since_(room.stages_++) {}
+    : room_(&room),
+      peer_(peer),
+      guest_(guest),
+      since_(room.stages_++),
+      entered_(room.options_.now()) {}
 
 AdminRoom::Place::~Place() {
   if (room_ != nullptr) room_->Leave(*this);
@@ -29,25 +34,24 @@ void AdminRoom::Place::Enter(Stage stage) {
   if (room_ == nullptr) return;
   stage_ = stage;
   since_ = room_->stages_++;
+  entered_ = room_->options_.now();
 }
 
-AdminRoom::AdminRoom(std::size_t max_connections, std::size_t max_connections_per_peer,
-                     AdminStats& stats)
-    : max_connections_(max_connections),
-      max_connections_per_peer_(max_connections_per_peer),
-      stats_(stats) {
-  places_.reserve(max_connections);
+AdminRoom::AdminRoom(Options options, AdminStats& stats)
+    : options_(std::move(options)), stats_(stats) {
+  places_.reserve(options_.max_connections);
 }
 
 std::unique_ptr<AdminRoom::Place> AdminRoom::Enter(const ip::address& address, Guest& guest) {
   const ip::address peer = AdminPeerOf(address);
   const auto held = held_.find(peer);
-  if (held != held_.end() && held->second >= max_connections_per_peer_ && !MakeRoom(&peer)) {
-    stats_.Note(AdminLoss::kPeerShare, peer, AdminStats::TimePoint::clock::now());
+  if (held != held_.end() && held->second >= options_.max_connections_per_peer &&
+      !MakeRoom(&peer)) {
+    stats_.Note(AdminLoss::kPeerShare, peer, options_.now());
     return nullptr;
   }
-  if (places_.size() >= max_connections_ && !MakeRoom(nullptr)) {
-    stats_.Note(AdminLoss::kMaxConnections, peer, AdminStats::TimePoint::clock::now());
+  if (places_.size() >= options_.max_connections && !MakeRoom(nullptr)) {
+    stats_.Note(AdminLoss::kMaxConnections, peer, options_.now());
     return nullptr;
   }
   std::unique_ptr<Place> place(new Place(*this, peer, guest));
@@ -68,22 +72,31 @@ bool AdminRoom::MakeRoom(const ip::address* peer) {
     victim = Victim(peer);
   }
   if (victim == nullptr) return false;
-  stats_.Note(AdminLoss::kMadeRoom, victim->peer_, AdminStats::TimePoint::clock::now());
+  stats_.Note(AdminLoss::kMadeRoom, victim->peer_, options_.now());
   Leave(*victim);
   victim->guest_.MakeRoom();
   return true;
 }
 
 AdminRoom::Place* AdminRoom::Victim(const ip::address* peer) const {
+  const TimePoint now = options_.now();
   Place* victim = nullptr;
+  int lowest = 0;
   for (Place* const place : places_) {
     if (place->stage_ == Stage::kAnswer || (peer != nullptr && place->peer_ != *peer)) continue;
-    if (victim == nullptr || std::tie(place->stage_, *victim->held_, place->since_) <
-                                 std::tie(victim->stage_, *place->held_, victim->since_)) {
+    const int rank = Rank(*place, now);
+    if (victim == nullptr || std::tie(rank, *victim->held_, place->since_) <
+                                 std::tie(lowest, *place->held_, victim->since_)) {
       victim = place;
+      lowest = rank;
     }
   }
   return victim;
+}
+
+int AdminRoom::Rank(const Place& place, TimePoint now) const {
+  const bool fresh = place.stage_ != Stage::kIdle && now - place.entered_ < options_.fresh;
+  return static_cast<int>(fresh ? Stage::kAnswer : place.stage_);
 }
 
 void AdminRoom::Leave(Place& place) {

@@ -2,8 +2,10 @@
 #define LEASE_GATEWAY_SERVICE_ADMIN_ADMIN_ROOM_H_
 
 #include <boost/asio/ip/address.hpp>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
@@ -20,8 +22,17 @@ boost::asio::ip::address AdminPeerOf(const boost::asio::ip::address& address);
 // probe sends its whole request at once, so those that didn't are the first to go. On one thread.
 class AdminRoom {
  public:
-  // In the order in which they make room. Within each it is one of the peer that has most places,
-  // so that a crowd of newcomers displaces itself, and of these the one that is in it longest.
+  using TimePoint = AdminStats::TimePoint;
+  struct Options {
+    std::size_t max_connections = 256;
+    std::size_t max_connections_per_peer = 16;
+    // For so long a request, or an answer, may be on its way and not read yet: it goes last.
+    std::chrono::milliseconds fresh{100};
+    std::function<TimePoint()> now = TimePoint::clock::now;
+  };
+  // In the order in which they make room, after them a request or an answer that is fresh,
+  // whichever of the two. Within each it is one of the peer that has most places, so that a crowd
+  // of newcomers displaces itself, and of these the one that is in it longest.
   enum class Stage {
     kIdle,     // between two requests, or answered
     kRequest,  // its request is not there as a whole
@@ -57,10 +68,11 @@ class AdminRoom {
     Guest& guest_;
     Stage stage_ = Stage::kRequest;
     std::uint64_t since_;  // of the stage, by the room's count
+    TimePoint entered_;    // the stage
   };
 
   // `stats` outlives it.
-  AdminRoom(std::size_t max_connections, std::size_t max_connections_per_peer, AdminStats& stats);
+  AdminRoom(Options options, AdminStats& stats);
 
   // A place for a connection whose request is yet to come. If there is none, one of the same peer's
   // connections makes room, or one of all; null where none can: the connection is refused.
@@ -72,10 +84,11 @@ class AdminRoom {
   // Of all where `peer` is null.
   bool MakeRoom(const boost::asio::ip::address* peer);
   Place* Victim(const boost::asio::ip::address* peer) const;
+  // The lower makes room before the higher.
+  int Rank(const Place& place, TimePoint now) const;
   void Leave(Place& place);
 
-  const std::size_t max_connections_;
-  const std::size_t max_connections_per_peer_;
+  const Options options_;
   AdminStats& stats_;
   std::vector<Place*> places_;
   std::map<boost::asio::ip::address, std::size_t> held_;  // by each peer that has any

@@ -62,8 +62,10 @@ AdminServer::AdminServer(AdminPages pages, const Options& options)
     : pages_(std::move(pages)),
       options_(options),
       stats_(std::make_shared<AdminStats>()),
-      room_(static_cast<std::size_t>(options.max_connections),
-            static_cast<std::size_t>(options.max_connections_per_peer), *stats_),
+      room_(
+          {.max_connections = static_cast<std::size_t>(options.max_connections),
+           .max_connections_per_peer = static_cast<std::size_t>(options.max_connections_per_peer)},
+          *stats_),
       spares_(kSpareDescriptors),
       acceptor_(io_),
       answers_(io_.get_executor(), pages_, options_) {}

@@ -1,15 +1,18 @@
 #!/usr/bin/env python3
 """Holds the admin port against slow clients: probes are answered while they drip, hang and don't read.
 
-  tests/hostile/admin_flood.py build/release/bin [--clients 2000] [--seconds 20] [--bar 0.1]
+  tests/hostile/admin_flood.py build/release/bin [--clients 2000] [--back 0.5]
+                                                 [--seconds 20] [--bar 0.1]
 
 Starts a sandboxed gateway of its own. The clients come from 127.1.0.0/16, 16 an address, each of one
-kind; a client that is cut comes back. Meanwhile probes from 127.0.0.1 ask for /livez, /readyz and
+kind; a client that is cut comes back after a while (--back; 0: at once, which is a flood of tens of
+thousands a second). Meanwhile probes from 127.0.0.1 ask for /livez, /readyz and
 /metrics in turn, each on a connection of its own. Fails when one has no answer of 200, or when the
 slowest of a page took longer than the bar, in seconds.
 """
 
 import argparse
+import collections
 import errno
 import os
 import re
@@ -83,24 +86,28 @@ class Client:
             return False
 
 
-def crowd(port, count, stop, cuts):
+def crowd(port, count, back, stop, cuts):
     """All the slow clients, until `stop`; each drips a byte every 200 ms."""
     poll = select.epoll()
     clients = {}
     for number in range(count):
         client = Client(number, port)
         clients[client.connect(poll)] = client
+    away = collections.deque()  # when each that was cut comes back
     drip = time.monotonic()
     while not stop.is_set():
-        for descriptor, events in poll.poll(0.05):
+        for descriptor, events in poll.poll(0.02):
             client = clients[descriptor]
             if client.step(events):
                 continue
             del clients[descriptor]
             poll.unregister(descriptor)
             client.socket.close()
-            clients[client.connect(poll)] = client
+            away.append((time.monotonic() + back, client))
             cuts[0] += 1
+        while away and away[0][0] <= time.monotonic():
+            client = away.popleft()[1]
+            clients[client.connect(poll)] = client
         if time.monotonic() - drip >= 0.2:
             drip = time.monotonic()
             for client in clients.values():
@@ -149,7 +156,7 @@ def run(port, pid, arguments):
     if child == 0:
         timer = threading.Timer(arguments.seconds + 3, stop.set)
         timer.start()
-        crowd(port, arguments.clients, stop, cuts)
+        crowd(port, arguments.clients, arguments.back, stop, cuts)
         print(f"{cuts[0]} times one was cut and came back", flush=True)
         os._exit(0)
     time.sleep(1)
@@ -179,6 +186,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("binaries")
     parser.add_argument("--clients", type=int, default=2000)
+    parser.add_argument("--back", type=float, default=0.5)
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--bar", type=float, default=0.1)
     arguments = parser.parse_args()

@@ -134,6 +134,7 @@ TEST_F(AdminConnectionTest, WhatThePeerDidNotReadIsNotKeptForIt) {
   HttpClient client(admin_->port(), INADDR_LOOPBACK, 0, HttpClient::SmallWindow());
   client.Send("GET /metrics HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
   EXPECT_TRUE(Becomes([&] { return Lost(AdminLoss::kUnreadAnswer) == 1; }));
+  EXPECT_TRUE(Becomes([&] { return admin_->stats()->connections == 0; }));
   EXPECT_LT(client.ReadAll().size(), metrics_.size());
 }
 

@@ -35,12 +35,19 @@ class AdminRoomTest : public testing::Test {
     guest.place = room_.Enter(make_address(address), guest);
     if (!guest.place) return nullptr;
     if (stage != Stage::kRequest) guest.place->Enter(stage);
+    now_ += apart_;
     return &guest;
   }
   std::uint64_t Lost(AdminLoss why) const { return stats_.losses(why); }
 
   AdminStats stats_;
-  AdminRoom room_{4, 2, stats_};
+  AdminStats::TimePoint now_ = AdminStats::TimePoint::clock::now();
+  std::chrono::milliseconds apart_{100};  // each enters after the one before
+  AdminRoom room_{{.max_connections = 4,
+                   .max_connections_per_peer = 2,
+                   .fresh = std::chrono::milliseconds(100),
+                   .now = [this] { return now_; }},
+                  stats_};
   std::list<Guest> guests_;
 };
 
@@ -133,6 +140,26 @@ TEST_F(AdminRoomTest, AnIdleOneThatHasNotGotItsAnswerYetIsNotTheFirst) {
   EXPECT_TRUE(room_.MakeRoom());
   EXPECT_TRUE(reading->gone) << "older than the other";
   EXPECT_FALSE(unread->gone);
+}
+
+TEST_F(AdminRoomTest, WhatMayBeOnItsWayGoesLast) {
+  apart_ = std::chrono::milliseconds(34);
+  Guest* request = Enter("10.0.0.1");
+  Guest* sending = Enter("10.0.0.2");
+  Guest* answered = Enter("10.0.0.3", Stage::kUnread);
+  EXPECT_TRUE(room_.MakeRoom());
+  EXPECT_TRUE(request->gone) << "it had its time";
+  sending->place->Enter(Stage::kUnread);
+  Guest* coming = Enter("10.0.0.4");
+  Guest* idle = Enter("10.0.0.4", Stage::kIdle);
+  EXPECT_TRUE(room_.MakeRoom());
+  EXPECT_TRUE(idle->gone);
+  EXPECT_TRUE(room_.MakeRoom());
+  EXPECT_TRUE(answered->gone);
+  EXPECT_TRUE(room_.MakeRoom());
+  EXPECT_TRUE(sending->gone) << "but they go, the oldest first";
+  EXPECT_TRUE(room_.MakeRoom());
+  EXPECT_TRUE(coming->gone);
 }
 
 TEST_F(AdminRoomTest, WhoLeavesFreesThePlace) {
