@@ -7,6 +7,8 @@
 #include <string>
 #include <string_view>
 
+#include "service/process/log_repeats.h"
+
 namespace leasegateway {
 
 void LogForLibraries() {
@@ -20,7 +22,12 @@ void LogForLibraries() {
     // EINVAL is how gRPC learns that a drain has closed its port.
     const bool amiss = message->severity == GPR_LOG_SEVERITY_ERROR &&
                        std::string_view(message->message) != "Failed accept4: Invalid argument";
-    spdlog::log(amiss ? spdlog::level::warn : spdlog::level::debug, "grpc: {}", message->message);
+    if (!amiss) return spdlog::debug("grpc: {}", message->message);
+    static auto* const repeats = new LogRepeats;
+    const auto left_out = repeats->Says(message->message);
+    if (!left_out) return;
+    if (*left_out > 0) spdlog::warn("grpc: {} more lines were left out", *left_out);
+    spdlog::warn("grpc: {}", message->message);
   });
 }
 
