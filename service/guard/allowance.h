@@ -20,6 +20,9 @@ class Allowance {
   constexpr Allowance(std::uint32_t most, std::uint32_t a_millisecond, std::uint32_t bytes_a_unit)
       : most_(most), a_millisecond_(a_millisecond), bytes_a_unit_(bytes_a_unit), left_(most) {}
 
+  std::uint32_t left() const { return left_; }
+  // As one that has no more than `units`.
+  void Start(std::uint32_t units) { left_ = std::min(units, most_); }
   void Pass(std::chrono::milliseconds time) {
     const auto full = static_cast<std::int64_t>(most_ / a_millisecond_) + 1;
     Earn(static_cast<std::uint64_t>(std::min<std::int64_t>(time.count(), full)) * a_millisecond_);

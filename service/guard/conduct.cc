@@ -12,6 +12,10 @@ void Add(std::atomic<T>& counter, T value) {
   counter.store(counter.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);
 }
 
+constexpr std::uint64_t Packed(std::uint32_t idle, std::uint32_t resets) {
+  return std::uint64_t{resets} << 32 | idle;
+}
+
 // Of metadata, twice what a field is counted as at least.
 constexpr std::uint32_t kFieldBytes = 64;
 
@@ -23,10 +27,42 @@ constexpr std::uint32_t kPriorityBytes = 5;
 Conduct::Conduct(Options options)
     : options_(std::move(options)),
       header_block_(std::max(kHeaderBlock, 2 * options_.max_metadata_bytes)),
-      most_fields_(std::max(kFields, options_.max_metadata_bytes / kFieldBytes)) {}
+      most_fields_(std::max(kFields, options_.max_metadata_bytes / kFieldBytes)),
+      left_(Packed(options_.left.idle, options_.left.resets)) {
+  idle_.Start(options_.left.idle);
+  resets_.Start(options_.left.resets);
+}
+
+Conduct::Left Conduct::Left::After(Clock::duration time) const {
+  static_assert(Left().idle == kIdleMost && Left().resets == kResetsMost);
+  const auto since =
+      std::chrono::floor<std::chrono::milliseconds>(std::max(time, Clock::duration::zero()));
+  Allowance idle_then(kIdleMost, kIdleAMillisecond, kIdleBytesAUnit);
+  Allowance resets_then(kResetsMost, kResetsAMillisecond, kResetsBytesAUnit);
+  idle_then.Start(idle);
+  resets_then.Start(resets);
+  idle_then.Pass(since);
+  resets_then.Pass(since);
+  return {.idle = idle_then.left(), .resets = resets_then.left()};
+}
+
+Conduct::Left Conduct::left(Clock::time_point now) const {
+  const std::uint64_t packed = left_.load(std::memory_order_relaxed);
+  const Left then{.idle = static_cast<std::uint32_t>(packed),
+                  .resets = static_cast<std::uint32_t>(packed >> 32)};
+  const Clock::rep at = left_at_.load(std::memory_order_relaxed);
+  return at == 0 ? then : then.After(now - Clock::time_point(Clock::duration(at)));
+}
 
 std::optional<CutReason> Conduct::Read(std::string_view bytes, Clock::time_point now) {
   Pass(now);
+  const auto reason = ReadFrames(bytes);
+  left_.store(Packed(idle_.left(), resets_.left()), std::memory_order_relaxed);
+  left_at_.store(passed_.time_since_epoch().count(), std::memory_order_relaxed);
+  return reason;
+}
+
+std::optional<CutReason> Conduct::ReadFrames(std::string_view bytes) {
   if (is_in_request_ && reader_.payload_left() > 0 && !bytes.empty()) Progressed();
   for (;;) {
     if (fields_left_ > 0) {
@@ -50,6 +86,7 @@ std::optional<CutReason> Conduct::ReadFields(std::string_view bytes) {
 }
 
 void Conduct::Pass(Clock::time_point now) {
+  if (passed_ == Clock::time_point()) passed_ = turned_ = now;  // the allowances are as they began
   const auto time = std::chrono::floor<std::chrono::milliseconds>(now - passed_);
   if (time.count() <= 0) return;
   passed_ += time;

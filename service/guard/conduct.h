@@ -25,6 +25,14 @@ namespace leasegateway {
 class Conduct {
  public:
   using Clock = std::chrono::steady_clock;
+  // What is left of the allowances, in units.
+  struct Left {
+    std::uint32_t idle = 2'000 * 16;    // kIdleMost
+    std::uint32_t resets = 1'000 * 16;  // kResetsMost
+    // As it is `time` later.
+    Left After(Clock::duration time) const;
+    bool operator==(const Left&) const = default;
+  };
   struct Options {
     std::uint32_t max_streams = 1'000;            // that gRPC announces
     std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
@@ -33,6 +41,7 @@ class Conduct {
     // when an allowance is used up, which ordinary callers' hardly is. Empty: not known; then
     // WINDOW_UPDATE is free, and silence no offence.
     Allowance::BytesSent bytes_sent;
+    Left left{};  // at the beginning
   };
 
   // Units that a frame without a call costs, and where its allowance comes from: 2,000 such frames
@@ -92,6 +101,8 @@ class Conduct {
 
   // From any thread.
   // Whose requests have come whole.
+  // Of the allowances at `now`.
+  Left left(Clock::time_point now) const;
   std::uint64_t calls() const { return calls_.load(std::memory_order_relaxed); }
   // Begun, and the request not yet there.
   std::uint32_t unfinished_calls() const {
@@ -106,6 +117,7 @@ class Conduct {
   using Verdict = std::optional<CutReason>;
 
   void Pass(Clock::time_point now);
+  Verdict ReadFrames(std::string_view bytes);
   Verdict Judge(const FrameHeader& frame);
   Verdict OnData(const FrameHeader& frame);
   Verdict OnHeaders(const FrameHeader& frame);
@@ -146,7 +158,9 @@ class Conduct {
   std::atomic<std::uint64_t> calls_{0};
   std::atomic<std::uint64_t> unfinished_bytes_{0};
   std::atomic<std::uint32_t> unfinished_calls_{0};
-  std::atomic<std::uint64_t> progress_{0};      // changes when a request grows or ends
+  std::atomic<std::uint64_t> progress_{0};  // changes when a request grows or ends
+  std::atomic<std::uint64_t> left_;         // Left: resets above idle
+  std::atomic<Clock::rep> left_at_{0};
   std::atomic<std::uint64_t> sent_at_many_{0};  // when the unfinished calls became many
 
   // Of the thread that looks.

@@ -15,11 +15,12 @@ enum class CutReason {
   kEmptyRecords,     // TLS that carries nothing
   kMemory,           // it costs most of a memory that is nearly used up
   kUnacknowledged,   // many calls, and what they may be at most not acknowledged
+  kMadeRoom,         // places are few, its address has most of them, and it asks for nothing
 };
-inline constexpr std::size_t kCutReasons = 8;
+inline constexpr std::size_t kCutReasons = 9;
 inline constexpr const char* kCutReasonNames[kCutReasons] = {
-    "idle_frames",      "header_block",  "rapid_resets", "unfinished_calls",
-    "unfinished_bytes", "empty_records", "memory",       "unacknowledged"};
+    "idle_frames",   "header_block", "rapid_resets",   "unfinished_calls", "unfinished_bytes",
+    "empty_records", "memory",       "unacknowledged", "made_room"};
 
 }  // namespace leasegateway
 

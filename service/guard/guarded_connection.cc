@@ -14,15 +14,12 @@ namespace {
 
 // Of a connection, at which it is looked at until there are fewer.
 constexpr std::int64_t kManyUnfinished = 128;
-// Of all connections together. Above, none may have many.
-constexpr std::int64_t kMaxUnfinished = 10'000;
-
-// Bytes of unfinished requests, or so many of the longest ones: of a connection, and of all
-// together. Above that, none may have more than two of the longest.
+// Bytes of unfinished requests, or so many of the longest ones, of a connection.
 constexpr std::int64_t kUnfinishedBytes = 64 << 20;
 constexpr std::int64_t kUnfinishedRequests = 4;
-constexpr std::int64_t kAllUnfinishedBytes = 128 << 20;
-constexpr std::int64_t kAllUnfinishedRequests = 16;
+// Of all together: so many times their limits are there before the guard has looked, at most. Then
+// none may have many calls, nor bytes of more than two of the longest requests.
+constexpr std::int64_t kHardStop = 2;
 constexpr std::int64_t kFewRequests = 2;
 
 // A TLS record carries up to 16 KiB in a few bytes more. Who sends records for their own sake is an
@@ -65,7 +62,8 @@ GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpo
                 .max_metadata_bytes = options.max_metadata_bytes,
                 .max_unfinished_bytes = std::max<std::uint64_t>(
                     kUnfinishedBytes, kUnfinishedRequests * options.max_request_bytes),
-                .bytes_sent = [descriptor] { return BytesSent(descriptor); }}),
+                .bytes_sent = [descriptor] { return BytesSent(descriptor); },
+                .left = options.left}),
       max_request_bytes_(static_cast<std::int64_t>(options.max_request_bytes)) {}
 
 GuardedConnection::~GuardedConnection() {
@@ -109,7 +107,7 @@ std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
   plain_bytes_.fetch_add(bytes.size(), std::memory_order_relaxed);
   if (const auto reason = conduct_.Read(bytes, Conduct::Clock::now())) return reason;
   CountUnfinished();
-  if (suspect() && together_->unfinished_calls > kMaxUnfinished) {
+  if (suspect() && together_->unfinished_calls > kHardStop * Together::kMaxCalls) {
     return CutReason::kUnfinishedCalls;
   }
   if (HoldsTooMuch()) return CutReason::kUnfinishedBytes;
@@ -124,8 +122,7 @@ bool GuardedConnection::suspect() const { return conduct_.unfinished_calls() > k
 
 bool GuardedConnection::HoldsTooMuch() const {
   return counted_bytes_ > kFewRequests * max_request_bytes_ &&
-         together_->unfinished_bytes >
-             std::max(kAllUnfinishedBytes, kAllUnfinishedRequests * max_request_bytes_);
+         together_->unfinished_bytes > kHardStop * Together::MaxBytes(max_request_bytes_);
 }
 
 void GuardedConnection::CountUnfinished() {

@@ -3,6 +3,7 @@
 
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
@@ -22,8 +23,16 @@ namespace leasegateway {
 // closed the one that it was handed, and what has come over it. Thread-safe.
 class GuardedConnection {
  public:
-  // What connections have together.
+  // What connections have together. Above a limit, the guard chooses who is cut; above twice that,
+  // whoever reads and has many is.
   struct Together {
+    static constexpr std::int64_t kMaxCalls = 10'000;
+    static constexpr std::int64_t kMaxBytes = 128 << 20;  // or so many of the longest requests
+    static constexpr std::int64_t kMaxRequests = 16;
+    static std::int64_t MaxBytes(std::int64_t max_request_bytes) {
+      return std::max(kMaxBytes, kMaxRequests * max_request_bytes);
+    }
+
     std::atomic<std::int64_t> unfinished_calls{0};
     std::atomic<std::int64_t> unfinished_bytes{0};  // of their requests
     std::atomic<int> suspects{0};  // connections with many of them, which are to be looked at
@@ -36,6 +45,7 @@ class GuardedConnection {
     std::uint32_t max_streams = 1'000;            // that gRPC announces
     std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
     std::uint64_t max_request_bytes = 1 << 20;
+    Conduct::Left left{};  // of its address's allowances
   };
   // Owns `descriptor`; -1: none.
   GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer, const Options& options,

@@ -275,5 +275,31 @@ TEST_F(ConductCallsTest, ManyCallsWithoutAcknowledgementAreCut) {
   for (; stream < 40'000; stream += 2) ASSERT_EQ(Read(Call(stream)), Reason()) << stream;
 }
 
+TEST_F(ConductTest, TellsWhatIsLeftOfItsAllowances) {
+  EXPECT_EQ(conduct_->left(now_), Conduct::Left());
+  Repeat(Ping(), 100);
+  const Conduct::Left used{.idle = Conduct::kIdleMost - 100 * Conduct::kFrame};
+  EXPECT_EQ(conduct_->left(now_), used);
+  now_ += std::chrono::milliseconds(50);
+  EXPECT_EQ(conduct_->left(now_), used.After(std::chrono::milliseconds(50)));
+  EXPECT_EQ(conduct_->left(now_).idle, used.idle + 50 * Conduct::kIdleAMillisecond);
+  now_ += std::chrono::hours(1);
+  EXPECT_EQ(conduct_->left(now_), Conduct::Left());
+}
+
+TEST_F(ConductTest, BeginsWithWhatItIsGiven) {
+  Conduct::Options options;
+  options.left = {.idle = 10 * Conduct::kFrame, .resets = 3 * Conduct::kFrame};
+  Open(options);
+  EXPECT_EQ(Repeat(Ping()), CutAfter(10, CutReason::kIdleFrames));
+  Open(options);
+  for (int i = 0; i < 3; ++i) {
+    const std::uint32_t stream = NextStream();
+    EXPECT_EQ(Read(Begun(stream) + Reset(stream)), Reason()) << i;
+  }
+  const std::uint32_t stream = NextStream();
+  EXPECT_EQ(Read(Begun(stream) + Reset(stream)), CutReason::kRapidResets);
+}
+
 }  // namespace
 }  // namespace leasegateway::conduct_test

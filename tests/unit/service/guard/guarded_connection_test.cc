@@ -66,11 +66,12 @@ TEST_F(GuardedConnectionTest, SuspectThatEndsIsNoneAnyMore) {
   EXPECT_EQ(together_->suspects, 0);
 }
 
-TEST_F(GuardedConnectionTest, WithTenThousandUnfinishedInAllNobodyMayHaveMany) {
+TEST_F(GuardedConnectionTest, WithTwiceWhatAllMayHaveUnfinishedNobodyMayHaveMany) {
   GuardedConnection& some = Open();
   Begin(some, 100);
-  for (int i = 0; i < 11; ++i) Begin(Open(), 900);
-  ASSERT_EQ(together_->unfinished_calls, 10'000);
+  for (int i = 0; i < 22; ++i) Begin(Open(), 900);
+  Begin(Open(), 100);
+  ASSERT_EQ(together_->unfinished_calls, 20'000);
   GuardedConnection& last = Open();
   EXPECT_TRUE(last.OnPlain(Begun(1))) << "has few";
   EXPECT_TRUE(some.OnPlain(Call(10'001))) << "has few";
@@ -93,14 +94,14 @@ TEST_F(GuardedConnectionTest, LongRequestsMakeRoomForThemselves) {
   EXPECT_TRUE(Send(large, 100 << 10));
 }
 
-TEST_F(GuardedConnectionTest, WithMuchHalfSentInAllNobodyMayHaveMoreThanTwoRequests) {
+TEST_F(GuardedConnectionTest, WithTwiceWhatAllMayHaveHalfSentNobodyMayHaveMoreThanTwoRequests) {
   GuardedConnection& some = Open();
   Begin(some, 1);
   ASSERT_TRUE(Send(some, 2 << 10));
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < 6; ++i) {
     GuardedConnection& other = Open();
     Begin(other, 1);
-    ASSERT_TRUE(Send(other, 42 << 10));
+    ASSERT_TRUE(Send(other, (i == 0 ? 44 : 42) << 10));
   }
   GuardedConnection& large = Open();
   Begin(large, 1);
