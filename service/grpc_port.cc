@@ -128,6 +128,10 @@ GrpcPort::GrpcPort(std::unique_ptr<ConnectionGuard> guard, std::unique_ptr<Accep
                    std::unique_ptr<grpc::Server> server)
     : guard_(std::move(guard)), acceptor_(std::move(acceptor)), server_(std::move(server)) {}
 
+// gRPC's acceptor takes none any more when its server stops, and would leave open what it is
+// handed.
+GrpcPort::~GrpcPort() { guard_->StopListening(); }
+
 void GrpcPort::SayNotServing() {
   auto* const health = server_->GetHealthCheckService();
   health->SetServingStatus(v1::LeaseService::service_full_name(), false);

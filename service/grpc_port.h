@@ -23,6 +23,10 @@ class GrpcPort {
   static absl::StatusOr<std::unique_ptr<GrpcPort>> Listen(
       const Config& config, const std::shared_ptr<grpc::ServerCredentials>& credentials,
       grpc::Service& service, std::function<bool()> has_served);
+  // Ends what is left, as Close without grace does.
+  ~GrpcPort();
+  GrpcPort(const GrpcPort&) = delete;
+  GrpcPort& operator=(const GrpcPort&) = delete;
   int number() const { return guard_->port(); }                           // as bound
   ConnectionGuard::Stats connections() const { return guard_->stats(); }  // on any thread
 

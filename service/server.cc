@@ -89,7 +89,7 @@ absl::Status Server::StartAdmin() {
   if (config_.admin_listen.empty()) return absl::OkStatus();
   AdminPages pages;
   // A look asks a provider that refuses the key anew. The alert for that is made of scrapes, and
-  // where gRPC probes ask instead of /readyz nobody else looks.
+  // where nothing asks /readyz nobody else looks.
   pages.metrics = [this] {
     readiness_->Look();
     return metrics_->Text();

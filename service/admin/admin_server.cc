@@ -104,11 +104,22 @@ asio::awaitable<void> AdminServer::Accept() {
     co_await acceptor_.async_wait(tcp::acceptor::wait_read,
                                   asio::redirect_error(asio::use_awaitable, error));
     if (error == asio::error::operation_aborted) co_return;
-    spares_.Refill();
-    for (int i = 0; i < kAcceptsATurn && !error; ++i) error = AcceptOne();
+    if (!error) error = AcceptSome();
     if (!error || error == asio::error::would_block) continue;
     asio::steady_timer pause(io_, kPause);
     co_await pause.async_wait(asio::redirect_error(asio::use_awaitable, error));
+  }
+}
+
+error_code AdminServer::AcceptSome() {
+  try {
+    spares_.Refill();
+    error_code error;
+    for (int i = 0; i < kAcceptsATurn && !error; ++i) error = AcceptOne();
+    return error;
+  } catch (const std::exception& e) {
+    spdlog::error("the admin port can't take a connection: {}", e.what());
+    return asio::error::no_memory;
   }
 }
 

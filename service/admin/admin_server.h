@@ -47,6 +47,9 @@ class AdminServer {
 
   absl::Status Listen(const std::string& listen);
   boost::asio::awaitable<void> Accept();
+  // Takes those that wait, up to a turn's. An error: none waits, or none can be taken for now.
+  // Throws nothing.
+  boost::system::error_code AcceptSome();
   // Takes one connection that waits. An error: none waits, or none can be taken for now.
   boost::system::error_code AcceptOne();
   void Serve(boost::asio::ip::tcp::socket socket, const boost::asio::ip::address& peer);

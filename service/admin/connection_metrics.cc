@@ -28,9 +28,8 @@ std::vector<MetricDeclaration> ConnectionDeclarations() {
        kMetricCounter,
        "1",
        {"reason"},
-       "Those that were not, by why: max_connections, max_connections_per_peer, or the address "
-       "waits "
-       "as one of its connections was cut",
+       "Those that were not, by why: max_connections, max_connections_per_peer, the address waits "
+       "as one of its connections was cut, or is connecting too often",
        [](const MetricSnapshot& s, MetricSamples& out) {
          for (std::size_t i = 0; s.connections && i < kRefusals; ++i) {
            out.Add({kRefusalNames[i]}, static_cast<double>(s.connections->refused[i]));
@@ -40,7 +39,8 @@ std::vector<MetricDeclaration> ConnectionDeclarations() {
        kMetricCounter,
        "1",
        {"reason"},
-       "Those that the guard cut, by why: they cost much and asked for little",
+       "Those that the guard cut, by why: they cost much and asked for little, or made_room for "
+       "others",
        [](const MetricSnapshot& s, MetricSamples& out) {
          for (std::size_t i = 0; s.connections && i < kCutReasons; ++i) {
            out.Add({kCutReasonNames[i]}, static_cast<double>(s.connections->cut[i]));

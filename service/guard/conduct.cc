@@ -12,6 +12,10 @@ void Add(std::atomic<T>& counter, T value) {
   counter.store(counter.load(std::memory_order_relaxed) + value, std::memory_order_relaxed);
 }
 
+constexpr std::uint64_t Packed(std::uint32_t idle, std::uint32_t resets) {
+  return std::uint64_t{resets} << 32 | idle;
+}
+
 // Of metadata, twice what a field is counted as at least.
 constexpr std::uint32_t kFieldBytes = 64;
 
@@ -38,15 +42,48 @@ Conduct::Conduct(Options options)
       header_block_(std::max(kHeaderBlock, 2 * options_.max_metadata_bytes)),
       most_fields_(std::max(kFields, options_.max_metadata_bytes / kFieldBytes)),
       most_decoded_(std::max<std::uint64_t>(kHeaderBlock, kDecoded * options_.max_metadata_bytes)),
-      resets_(Resets(options_.max_streams, options_.trusted)),
-      open_calls_(options_.waiting_in_all) {}
+      resets_(Resets(options_.max_streams, options_.trusted), options_.spent.resets),
+      open_calls_(options_.waiting_in_all),
+      spent_(Packed(options_.spent.idle, options_.spent.resets)) {
+  idle_.Start(kIdleMost - std::min(kIdleMost, options_.spent.idle));
+}
+
+Conduct::Spent Conduct::Spent::After(Clock::duration time) const {
+  const auto since = static_cast<std::uint64_t>(
+      std::chrono::floor<std::chrono::milliseconds>(std::max(time, Clock::duration::zero()))
+          .count());
+  const auto less = [since](std::uint32_t spent, std::uint32_t a_millisecond) {
+    return spent -
+           static_cast<std::uint32_t>(std::min<std::uint64_t>(spent, since * a_millisecond));
+  };
+  return {.idle = less(idle, kIdleAMillisecond), .resets = less(resets, kResetsAMillisecond)};
+}
+
+Conduct::Spent Conduct::spent(Clock::time_point now) const {
+  const std::uint64_t packed = spent_.load(std::memory_order_relaxed);
+  const Spent then{.idle = static_cast<std::uint32_t>(packed),
+                   .resets = static_cast<std::uint32_t>(packed >> 32)};
+  const Clock::rep at = spent_at_.load(std::memory_order_relaxed);
+  return at == 0 ? then : then.After(now - Clock::time_point(Clock::duration(at)));
+}
+
+void Conduct::CountSpent() {
+  spent_.store(Packed(kIdleMost - idle_.left(), resets_.spent()), std::memory_order_relaxed);
+  spent_at_.store(passed_.time_since_epoch().count(), std::memory_order_relaxed);
+}
 
 std::optional<CutReason> Conduct::Read(std::string_view bytes, Clock::time_point now) {
   const std::lock_guard lock(mutex_);
   TakeAnswered();
   Pass(now);
+  const auto reason = ReadFrames(bytes);
+  CountSpent();
+  return reason;
+}
+
+std::optional<CutReason> Conduct::ReadFrames(std::string_view bytes) {
   if (is_in_request_ && reader_.payload_left() > 0 && !bytes.empty() &&
-      unfinished_.Progressed(request_, 0, now)) {
+      unfinished_.Progressed(request_, 0, now_)) {
     Progressed();
     CountUnfinished();
   }
@@ -318,6 +355,7 @@ void Conduct::TakeAnswered() {
     ended_.Add(stream);
     CameWhole();
   }
+  CountSpent();
 }
 
 std::uint32_t Conduct::StuckCalls(Clock::time_point now) const {

@@ -32,6 +32,14 @@ namespace leasegateway {
 class Conduct {
  public:
   using Clock = std::chrono::steady_clock;
+  // What is spent of the allowances that a new connection has, in units.
+  struct Spent {
+    std::uint32_t idle = 0;
+    std::uint32_t resets = 0;
+    // As it is `time` later.
+    Spent After(Clock::duration time) const;
+    bool operator==(const Spent&) const = default;
+  };
   struct Options {
     std::uint32_t max_streams = 1'000;            // that gRPC announces
     std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
@@ -44,6 +52,7 @@ class Conduct {
     Allowance::BytesSent bytes_sent;
     // Where the calls that wait for the peer are counted, if anywhere; outlives this.
     std::atomic<std::int64_t>* waiting_in_all = nullptr;
+    Spent spent{};  // at the beginning
   };
 
   // Units that a frame without a call costs, and where its allowance comes from: 2,000 such frames
@@ -129,10 +138,14 @@ class Conduct {
   // Of the thread that reads: rapid resets so far, and how many are spent of what a new connection
   // may have.
   std::uint64_t rapid_resets() const { return rapid_resets_; }
-  std::uint32_t spent_resets() const { return resets_.spent() / kFrame; }
+  std::uint32_t spent_resets() const {
+    return static_cast<std::uint32_t>(spent_.load(std::memory_order_relaxed) >> 32) / kFrame;
+  }
 
   // From any thread.
   const OpenCalls& open_calls() const { return open_calls_; }
+  // Of the allowances at `now`.
+  Spent spent(Clock::time_point now) const;
   // Whose requests have come whole, or were answered before.
   std::uint64_t calls() const { return calls_.load(std::memory_order_relaxed); }
   // Begun, and the request not yet there.
@@ -155,6 +168,7 @@ class Conduct {
   using Verdict = std::optional<CutReason>;
 
   void Pass(Clock::time_point now);
+  Verdict ReadFrames(std::string_view bytes);
   Verdict Judge(const FrameHeader& frame);
   Verdict OnData(const FrameHeader& frame);
   Verdict OnHeaders(const FrameHeader& frame);
@@ -169,6 +183,7 @@ class Conduct {
   void CameWhole();
   void CountUnfinished();
   void TakeAnswered();
+  void CountSpent();
   Verdict SpendIdle(std::uint32_t units);
   void Progressed();
 
@@ -223,7 +238,9 @@ class Conduct {
   std::atomic<std::uint64_t> unfinished_bytes_{0};
   std::atomic<std::uint32_t> unfinished_calls_{0};
   std::atomic<Clock::rep> oldest_progress_{Clock::duration::max().count()};
-  std::atomic<std::uint64_t> progress_{0};      // changes when a request grows or ends
+  std::atomic<std::uint64_t> progress_{0};  // changes when a request grows or ends
+  std::atomic<std::uint64_t> spent_;        // Spent: resets above idle
+  std::atomic<Clock::rep> spent_at_{0};
   std::atomic<std::uint64_t> sent_at_many_{0};  // when the unfinished calls became many
 
   // Of the thread that looks.

@@ -26,6 +26,7 @@ class ConnectionGuard {
     std::uint32_t max_streams = 1'000;            // that gRPC announces
     std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
     std::uint64_t max_request_bytes = 1 << 20;
+    std::uint64_t max_descriptors = 0;  // of the process; 0: RLIMIT_NOFILE
     // What has been sent and not been confirmed for so long ends a connection.
     std::chrono::milliseconds user_timeout{20'000};
     // Whether the service has begun a call, on the guard's thread; empty: not known.
@@ -54,7 +55,7 @@ class ConnectionGuard {
   // Hands each connection to `take`, on the guard's thread; the descriptor is its own then.
   void Start(std::function<void(int descriptor)> take);
   // Takes no more connections: the kernel refuses them, and resets those that are not taken yet.
-  // Returns when none is handed over any more.
+  // Returns when none is handed over any more. Also if Start was never called.
   void StopListening();
   Stats stats() const;
 

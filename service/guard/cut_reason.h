@@ -17,11 +17,13 @@ enum class CutReason {
   kUnacknowledged,   // many calls, and what they may be at most not acknowledged, or before it came
   kTooManyCalls,     // more at once than it has acknowledged that there may be
   kUnreadAnswers,    // many calls whose answers it doesn't take, while there are too many such
+  kMadeRoom,         // places are few, its address has most of them, and it asks for nothing
 };
-inline constexpr std::size_t kCutReasons = 10;
+inline constexpr std::size_t kCutReasons = 11;
 inline constexpr const char* kCutReasonNames[kCutReasons] = {
-    "idle_frames",   "header_block", "rapid_resets",   "unfinished_calls", "unfinished_bytes",
-    "empty_records", "memory",       "unacknowledged", "too_many_calls",   "unread_answers"};
+    "idle_frames",      "header_block",   "rapid_resets", "unfinished_calls",
+    "unfinished_bytes", "empty_records",  "memory",       "unacknowledged",
+    "too_many_calls",   "unread_answers", "made_room"};
 
 }  // namespace leasegateway
 

@@ -17,15 +17,12 @@ namespace {
 
 // Of a connection, at which it is looked at until there are fewer.
 constexpr std::int64_t kManyUnfinished = 128;
-// Of all connections together. Above, none may have many.
-constexpr std::int64_t kMaxUnfinished = 10'000;
-
-// Bytes of unfinished requests, or so many of the longest ones: of a connection, and of all
-// together. Above that, none may have more than two of the longest.
+// Bytes of unfinished requests, or so many of the longest ones, of a connection.
 constexpr std::int64_t kUnfinishedBytes = 64 << 20;
 constexpr std::int64_t kUnfinishedRequests = 4;
-constexpr std::int64_t kAllUnfinishedBytes = 128 << 20;
-constexpr std::int64_t kAllUnfinishedRequests = 16;
+// Of all together: so many times their limits are there before the guard has looked, at most. Then
+// none may have many calls, nor bytes of more than two of the longest requests.
+constexpr std::int64_t kHardStop = 2;
 constexpr std::int64_t kFewRequests = 2;
 
 // Rapid resets of a connection's allowance that it may have spent, when all together have done too
@@ -76,8 +73,10 @@ GuardedConnection::GuardedConnection(int descriptor, boost::asio::ip::tcp::endpo
                 .max_metadata_bytes = options.max_metadata_bytes,
                 .max_unfinished_bytes = std::max<std::uint64_t>(
                     kUnfinishedBytes, kUnfinishedRequests * options.max_request_bytes),
+                .trusted = options.trusted,
                 .bytes_sent = [descriptor] { return BytesSent(descriptor); },
-                .waiting_in_all = &together_->waiting_calls}),
+                .waiting_in_all = &together_->waiting_calls,
+                .spent = options.spent}),
       max_request_bytes_(static_cast<std::int64_t>(options.max_request_bytes)) {}
 
 GuardedConnection::~GuardedConnection() {
@@ -126,7 +125,7 @@ std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
     together_->has_seen = true;
   }
   CountUnfinished();
-  if (suspect() && together_->unfinished_calls > kMaxUnfinished) {
+  if (suspect() && together_->unfinished_calls > kHardStop * Together::kMaxCalls) {
     return CutReason::kUnfinishedCalls;
   }
   if (HoldsTooMuch()) return CutReason::kUnfinishedBytes;
@@ -179,13 +178,19 @@ void GuardedConnection::Together::Pass(std::chrono::milliseconds time) {
   resets += std::clamp<std::int64_t>(kResets - resets, 0, kResetsAMillisecond * time.count());
 }
 
+// A call that is answered is waited for no more, whether or not its request is there.
+void GuardedConnection::Send(std::string_view bytes) {
+  conduct_.open_calls().Send(bytes, [this](std::uint32_t stream) { conduct_.Answered(stream); });
+  CountUnfinished();
+}
+
 void GuardedConnection::BeforeSend(const iovec* parts, std::size_t count) {
   if (!tls_) conduct_.Answers();
   offered_ = 0;
   for (const iovec* part = parts; part != parts + count; ++part) {
     const std::string_view bytes(static_cast<const char*>(part->iov_base), part->iov_len);
     if (!tls_ && offered_ + bytes.size() > untaken_) {
-      conduct_.open_calls().Send(bytes.substr(untaken_ - std::min(untaken_, offered_)));
+      Send(bytes.substr(untaken_ - std::min(untaken_, offered_)));
     }
     offered_ += bytes.size();
   }
@@ -202,22 +207,24 @@ void GuardedConnection::AfterSend(std::int64_t sent) {
 
 void GuardedConnection::OnSentPlain(std::string_view bytes) {
   conduct_.Answers();
-  conduct_.open_calls().Send(bytes);
+  Send(bytes);
   together_->Watch();
 }
 
 void GuardedConnection::Look() {
   if (const auto reason = conduct_.Look(Conduct::Clock::now())) Cut(*reason);
+  CountUnfinished();
 }
 
 bool GuardedConnection::suspect() const { return conduct_.unfinished_calls() > kManyUnfinished; }
 
 bool GuardedConnection::HoldsTooMuch() const {
   return counted_bytes_ > kFewRequests * max_request_bytes_ &&
-         together_->unfinished_bytes >
-             std::max(kAllUnfinishedBytes, kAllUnfinishedRequests * max_request_bytes_);
+         together_->unfinished_bytes > kHardStop * Together::MaxBytes(max_request_bytes_);
 }
 
+// Calls are begun where it reads, and also end where it sends: what one of these has found may be
+// no more by the time that it counts it.
 void GuardedConnection::CountUnfinished() {
   const auto count = [](std::atomic<std::int64_t>& mine, std::atomic<std::int64_t>& all,
                         std::int64_t now) {
@@ -226,12 +233,17 @@ void GuardedConnection::CountUnfinished() {
     all += now - before;
     return before;
   };
-  const std::int64_t calls = conduct_.unfinished_calls();
-  const std::int64_t before = count(counted_calls_, together_->unfinished_calls, calls);
-  const int more = (calls > kManyUnfinished) - (before > kManyUnfinished);
-  if (more != 0) together_->suspects += more;
-  count(counted_bytes_, together_->unfinished_bytes,
-        static_cast<std::int64_t>(conduct_.unfinished_bytes()));
+  std::int64_t calls = 0;
+  std::int64_t bytes = 0;
+  do {
+    calls = conduct_.unfinished_calls();
+    bytes = static_cast<std::int64_t>(conduct_.unfinished_bytes());
+    const std::int64_t before = count(counted_calls_, together_->unfinished_calls, calls);
+    const int more = (calls > kManyUnfinished) - (before > kManyUnfinished);
+    if (more != 0) together_->suspects += more;
+    count(counted_bytes_, together_->unfinished_bytes, bytes);
+  } while (calls != conduct_.unfinished_calls() ||
+           bytes != static_cast<std::int64_t>(conduct_.unfinished_bytes()));
   if (has_ended_) Ended();  // which may not have found these
 }
 

@@ -3,6 +3,7 @@
 
 #include <sys/uio.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <boost/asio/ip/tcp.hpp>
@@ -26,8 +27,16 @@ namespace leasegateway {
 class GuardedConnection {
  public:
   // What connections have together. What some reads write is on a line of its own; an ordinary one,
-  // whose request comes whole, writes none of it.
+  // whose request comes whole, writes none of it. Above a limit of unfinished calls, the guard
+  // chooses who is cut; above twice that, whoever reads and has many is.
   struct Together {
+    static constexpr std::int64_t kMaxCalls = 10'000;
+    static constexpr std::int64_t kMaxBytes = 128 << 20;  // or so many of the longest requests
+    static constexpr std::int64_t kMaxRequests = 16;
+    static std::int64_t MaxBytes(std::int64_t max_request_bytes) {
+      return std::max(kMaxBytes, kMaxRequests * max_request_bytes);
+    }
+
     static constexpr std::size_t kLine = 64;  // bytes of a cache's
 
     alignas(kLine) std::atomic<std::int64_t> unfinished_calls{0};
@@ -64,6 +73,7 @@ class GuardedConnection {
     std::uint32_t max_streams = 1'000;            // that gRPC announces
     std::uint32_t max_metadata_bytes = 16 << 10;  // that gRPC announces
     std::uint64_t max_request_bytes = 1 << 20;
+    Conduct::Spent spent{};  // of its address's allowances
   };
   // Owns `descriptor`; -1: none.
   GuardedConnection(int descriptor, boost::asio::ip::tcp::endpoint peer, const Options& options,
@@ -119,6 +129,7 @@ class GuardedConnection {
   bool ResetsTooMuch();
   std::optional<CutReason> AsksForTooMuch(std::uint32_t open_before) const;
   void Hold();
+  void Send(std::string_view bytes);
   void ReadHello(const iovec* parts, std::size_t size);
 
   const int descriptor_;

@@ -20,6 +20,9 @@ constexpr std::size_t kLongestFile = 16 * 1024;
 // v1 has no word for "no limit", only a number of the order of 2^63.
 constexpr std::uint64_t kNoLimit = std::uint64_t{1} << 60;
 
+constexpr const char* kDroppableV2[] = {"inactive_file", "active_file", "slab_reclaimable"};
+constexpr const char* kDroppableV1[] = {"total_inactive_file", "total_active_file"};
+
 std::optional<std::uint64_t> ParseNumber(std::string_view text) {
   std::uint64_t number = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
@@ -81,7 +84,8 @@ std::optional<MemoryGauge::Reading> MemoryGauge::Group::Read() const {
   if (!most || *most >= kNoLimit) return std::nullopt;
   const auto all = usage.Number();
   if (!all) return std::nullopt;
-  const std::uint64_t drop = stat.Number(droppable).value_or(0);
+  std::uint64_t drop = 0;
+  for (const char* name : droppable) drop += std::min(stat.Number(name).value_or(0), *all);
   return Reading{.used = *all - std::min(*all, drop), .limit = *most};
 }
 
@@ -119,7 +123,8 @@ void MemoryGauge::AddGroups(const std::string& mount, std::string path, bool v2)
     Group group{.limit = File(folder + (v2 ? "/memory.max" : "/memory.limit_in_bytes")),
                 .usage = File(folder + (v2 ? "/memory.current" : "/memory.usage_in_bytes")),
                 .stat = File(folder + "/memory.stat"),
-                .droppable = v2 ? "inactive_file" : "total_inactive_file"};
+                .droppable = v2 ? std::span<const char* const>(kDroppableV2)
+                                : std::span<const char* const>(kDroppableV1)};
     if (group.limit.open() && group.usage.open()) groups_.push_back(std::move(group));
     if (path.empty()) return;
     path.resize(path.rfind('/'));

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -20,7 +21,9 @@ namespace leasegateway {
 class MemoryGauge {
  public:
   struct Reading {
-    // Bytes: of the group without what the kernel can drop (inactive_file), or resident.
+    // Bytes: of the group without what the kernel can drop, or resident. That is files as it
+    // keeps them, also those that were read again (inactive_file, active_file), and what it keeps
+    // of their names (slab_reclaimable, which v1 doesn't tell).
     std::uint64_t used = 0;
     std::uint64_t limit = 0;  // bytes
   };
@@ -54,7 +57,7 @@ class MemoryGauge {
     File limit;
     File usage;
     File stat;
-    const char* droppable;  // its name in `stat`
+    std::span<const char* const> droppable;  // names in `stat`
     std::optional<Reading> Read() const;
   };
 

@@ -21,6 +21,7 @@ class Networks {
   // ADDRESS or ADDRESS/LENGTH, comma-separated, white space around each ignored; empty: none.
   // INVALID_ARGUMENT: the entry and the rule that it breaks.
   static absl::StatusOr<Networks> Parse(absl::string_view text);
+  bool empty() const { return v4_.empty() && v6_.empty(); }
   bool Contains(const boost::asio::ip::address& address) const;
 
  private:

@@ -49,29 +49,31 @@ void OpenCalls::Change(std::int64_t& widened, std::int64_t by) {
   without_window_ += Waits(widened);
 }
 
-void OpenCalls::Send(std::string_view bytes) {
+void OpenCalls::Send(std::string_view bytes,
+                     const std::function<void(std::uint32_t stream)>& ended) {
   std::unique_lock lock(mutex_, std::defer_lock);
   while (const auto frame = sent_.Next(bytes)) {
     if (!lock) lock.lock();
-    OnSent(*frame);
+    if (OnSent(*frame) && ended) ended(frame->stream);
   }
 }
 
-void OpenCalls::OnSent(const FrameHeader& frame) {
+bool OpenCalls::OnSent(const FrameHeader& frame) {
+  bool has_ended = frame.type == FrameType::kResetStream;
   const bool is_data = frame.type == FrameType::kData;
   if (is_data || frame.type == FrameType::kHeaders) {
     answered_.store(answered() + frame.length, std::memory_order_relaxed);
     if (is_data) whole_window_ -= frame.length;
-    if (frame.Has(FrameHeader::kEndStream)) {
+    has_ended = frame.Has(FrameHeader::kEndStream);
+    if (has_ended) {
       answers_.store(answers() + 1, std::memory_order_relaxed);
-      End(frame.stream);
     } else if (const auto call = calls_.find(frame.stream); is_data && call != calls_.end()) {
       Change(call->second, -std::int64_t{frame.length});
     }
-  } else if (frame.type == FrameType::kResetStream) {
-    End(frame.stream);
   }
+  if (has_ended) End(frame.stream);
   Count();
+  return has_ended;
 }
 
 void OpenCalls::SetFull(bool is_full) {

@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <string_view>
 
@@ -36,8 +37,9 @@ class OpenCalls {
   void Widen(std::uint32_t stream, std::uint32_t bytes);
 
   // The next bytes that the peer is sent, without TLS: before it may have them, so that it is never
-  // taken to have a call open of which it knows the end.
-  void Send(std::string_view bytes);
+  // taken to have a call open of which it knows the end. `ended`, if any, is called with each
+  // stream whose answer they end, or that they reset; it may call nothing of this.
+  void Send(std::string_view bytes, const std::function<void(std::uint32_t stream)>& ended = {});
   // The socket took less than it was offered, or all of it again.
   void SetFull(bool is_full);
   // The connection has ended: nothing waits any more, in all either.
@@ -53,7 +55,7 @@ class OpenCalls {
 
  private:
   // All with `mutex_`.
-  void OnSent(const FrameHeader& frame);
+  bool OnSent(const FrameHeader& frame);  // whether its stream has ended with it
   void End(std::uint32_t stream);
   bool Waits(std::int64_t widened) const { return window_ + widened <= 0; }
   void Change(std::int64_t& widened, std::int64_t by);

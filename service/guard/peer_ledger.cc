@@ -1,6 +1,7 @@
 #include "service/guard/peer_ledger.h"
 
 #include <algorithm>
+#include <utility>
 
 namespace leasegateway {
 
@@ -26,10 +27,62 @@ PeerLedger::Clock::duration PeerLedger::Unforgiven(const Offender& offender,
   return left < kFirstWait ? Clock::duration::zero() : left;
 }
 
-bool PeerLedger::Waits(const Peer& peer, Clock::time_point now) const {
-  if (offenders_.empty()) return false;
+PeerLedger::Offender* PeerLedger::Waiting(const Peer& peer, Clock::time_point now) {
+  if (offenders_.empty()) return nullptr;
   const auto offender = offenders_.find(peer);
-  return offender != offenders_.end() && now < offender->second.until;
+  return offender != offenders_.end() && now < offender->second.until ? &offender->second : nullptr;
+}
+
+const PeerLedger::Visitor* PeerLedger::FindVisitor(const Peer& peer) const {
+  for (const auto* visitors : {&visitors_, &visitors_before_}) {
+    const auto found = visitors->find(peer);
+    if (found != visitors->end()) return &found->second;
+  }
+  return nullptr;
+}
+
+// Who isn't seen for the time of a turn is in `visitors_before_`, and is dropped with the next.
+PeerLedger::Visitor& PeerLedger::VisitorOf(const Peer& peer, Clock::time_point now) {
+  if (now - turned_ >= kRefilled || visitors_.size() >= kMaxRemembered) {
+    visitors_before_ = std::exchange(visitors_, {});
+    turned_ = now;
+  }
+  const Visitor* const known = FindVisitor(peer);
+  const Visitor visitor = known != nullptr ? *known : Visitor();
+  return visitors_.try_emplace(peer, visitor).first->second;
+}
+
+bool PeerLedger::Connects(const Peer& peer, Clock::time_point now) {
+  const Clock::duration each =
+      Clock::duration(std::chrono::seconds(1)) / options_.connects_a_second;
+  Visitor& visitor = VisitorOf(peer, now);
+  const Clock::time_point idle_at = std::max(visitor.idle_at, now) + each;
+  if (idle_at - now > options_.connects_at_once * each) return false;
+  visitor.idle_at = idle_at;
+  return true;
+}
+
+Conduct::Spent PeerLedger::SpentBy(const ip::address& address, Clock::time_point now) const {
+  const Visitor* const visitor = FindVisitor(PeerOf(address));
+  if (visitor == nullptr || options_.trusted_proxies.Contains(address)) return {};
+  return visitor->spent.After(now - visitor->spent_at);
+}
+
+// Of several at once the most counts: what one has used isn't there because another hasn't.
+void PeerLedger::HasSpent(const ip::address& address, const Conduct::Spent& spent,
+                          Clock::time_point now) {
+  if (options_.trusted_proxies.Contains(address) || spent == Conduct::Spent()) return;
+  Visitor& visitor = VisitorOf(PeerOf(address), now);
+  const Conduct::Spent before = visitor.spent.After(now - visitor.spent_at);
+  visitor.spent = {.idle = std::max(before.idle, spent.idle),
+                   .resets = std::max(before.resets, spent.resets)};
+  visitor.spent_at = now;
+}
+
+std::size_t PeerLedger::Kept() const {
+  if (options_.trusted_proxies.empty()) return 0;
+  const std::size_t kept = options_.max_connections / kKeptForProxies;
+  return kept - std::min(kept, trusted_);
 }
 
 // What is left beside the proxies, among those present and one newcomer: never less than one, as
@@ -50,16 +103,14 @@ std::optional<Refusal> PeerLedger::Admit(const ip::address& address, Clock::time
     return std::nullopt;
   }
   const Peer peer = PeerOf(address);
-  if (Waits(peer, now)) return Refusal::kWaits;
-  if (full) return Refusal::kMaxConnections;
+  Offender* const offender = Waiting(peer, now);
+  if (offender != nullptr && now - offender->let_in < kLetIn) return Refusal::kWaits;
+  if (connections_ + Kept() >= options_.max_connections) return Refusal::kMaxConnections;
   const auto held = present_.find(peer);
-  if (held == present_.end()) {
-    present_.emplace(peer, 1);
-  } else if (held->second < Share()) {
-    ++held->second;
-  } else {
-    return Refusal::kPeerShare;
-  }
+  if (held != present_.end() && held->second >= Share()) return Refusal::kPeerShare;
+  if (!Connects(peer, now)) return Refusal::kConnecting;
+  if (offender != nullptr) offender->let_in = now;
+  ++present_[peer];
   ++connections_;
   return std::nullopt;
 }
@@ -83,6 +134,7 @@ PeerLedger::Clock::duration PeerLedger::Cut(const ip::address& address, Clock::t
   MakeRoomFor(peer, now);
   const auto [entry, first] = offenders_.try_emplace(peer);
   Offender& offender = entry->second;
+  if (first) offender.let_in = now;
   if (!first) by_end_.erase({offender.until, peer});
   if (first || now - offender.lengthened >= kFirstWait) {
     offender.wait = std::clamp(2 * Unforgiven(offender, now), kFirstWait, kLongestWait);

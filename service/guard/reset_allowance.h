@@ -22,11 +22,12 @@ class ResetAllowance {
     std::uint32_t a_millisecond;  // what time brings,
     std::uint32_t bytes_a_unit;   // and what the peer is sent
   };
-  explicit ResetAllowance(const Amounts& amounts)
+  // `spent`: of what there is at first, by those before whose allowance this goes on with.
+  explicit ResetAllowance(const Amounts& amounts, std::uint32_t spent = 0)
       : at_first_(amounts.at_first),
         most_credit_(amounts.most_credit),
         allowance_(amounts.most, amounts.a_millisecond, amounts.bytes_a_unit) {
-    allowance_.Start(amounts.at_first);
+    allowance_.Start(amounts.at_first - std::min(amounts.at_first, spent));
   }
 
   void Pass(std::chrono::milliseconds time) { allowance_.Pass(time); }

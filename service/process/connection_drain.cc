@@ -6,6 +6,7 @@
 #include <grpcpp/grpcpp.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <thread>
 
 #include "absl/strings/match.h"
@@ -13,6 +14,7 @@
 namespace leasegateway {
 namespace {
 
+// Whether all connections have ended.
 constexpr std::chrono::milliseconds kPoll{10};
 
 // grpc_core::Server::SendGoaways(), which Debian's libgrpc exports, though no header has it. The C
@@ -47,6 +49,11 @@ void SendToEach(SendGoaways send, grpc_server* server) {
 
 }  // namespace
 
+std::chrono::milliseconds UntilNextGoaway(std::chrono::steady_clock::duration since_first) {
+  constexpr std::chrono::milliseconds kHandshakes{100};
+  return std::chrono::milliseconds(since_first < kHandshakes ? 10 : 250);
+}
+
 void DrainConnections(grpc::Server& server, const std::function<std::uint64_t()>& connections,
                       std::chrono::steady_clock::time_point deadline) {
   const SendGoaways send = FindSendGoaways();
@@ -55,10 +62,15 @@ void DrainConnections(grpc::Server& server, const std::function<std::uint64_t()>
                  grpc::Version());
     return;
   }
-  while (connections() > 0 && std::chrono::steady_clock::now() < deadline) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point start = Clock::now();
+  for (auto now = start; connections() > 0 && now < deadline; now = Clock::now()) {
     // Each time, for those that were in their handshake the time before.
     SendToEach(send, server.c_server());
-    std::this_thread::sleep_for(kPoll);
+    const Clock::time_point next = now + UntilNextGoaway(now - start);
+    while (Clock::now() < std::min(next, deadline) && connections() > 0) {
+      std::this_thread::sleep_for(kPoll);
+    }
   }
 }
 

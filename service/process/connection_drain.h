@@ -9,6 +9,11 @@
 
 namespace leasegateway {
 
+// From one GOAWAY to each connection to the next, so long after the first: those that were in their
+// handshake have none yet. gRPC goes through all connections for it, so where many stay, it must
+// not be often.
+std::chrono::milliseconds UntilNextGoaway(std::chrono::steady_clock::duration since_first);
+
 // Ends the connections to `server`, which gets no new ones any more, without losing a call. To be
 // called before Shutdown of gRPC 1.51, which from its first moment kills the calls that arrive,
 // also on connections whose clients can't have read its GOAWAY yet: to them the call is CANCELLED,

@@ -6,6 +6,8 @@
 #include <string>
 #include <string_view>
 
+#include "service/process/log_repeats.h"
+
 // gRPC 1.51 and Protobuf 3.21, which comes with it, have a log each; their successors have
 // Abseil's.
 #if GRPC_CPP_VERSION_MINOR <= 51
@@ -31,7 +33,12 @@ void LogForProtobuf(std::string_view message) { spdlog::debug("protobuf: {}", me
 
 // Such as why a TLS handshake failed.
 void LogForGrpc(bool is_error, std::string_view message) {
-  spdlog::log(is_error ? spdlog::level::warn : spdlog::level::debug, "grpc: {}", message);
+  if (!is_error) return spdlog::debug("grpc: {}", message);
+  static auto* const repeats = new LogRepeats;
+  const auto left_out = repeats->Says(message);
+  if (!left_out) return;
+  if (*left_out > 0) spdlog::warn("grpc: {} more lines were left out", *left_out);
+  spdlog::warn("grpc: {}", message);
 }
 
 }  // namespace

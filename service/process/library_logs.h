@@ -4,6 +4,8 @@
 namespace leasegateway {
 
 // Makes Protobuf and gRPC log to spdlog's default logger, where they would write to standard error.
+// Each distinct text at level warn is written once a minute, and then how many were left out:
+// callers bring them about.
 void LogForLibraries();
 
 }  // namespace leasegateway

@@ -64,6 +64,10 @@ class ConnectionGuardTest : public testing::Test {
     auto listening = ConnectionGuard::Listen("127.0.0.1:0", options);
     ASSERT_TRUE(listening.ok()) << listening.status();
     guard_ = *std::move(listening);
+    Start();
+  }
+
+  void Start() {
     guard_->Start([this](int descriptor) {
       const std::lock_guard lock(mutex_);
       handed_.push_back(descriptor);

@@ -39,21 +39,15 @@ def rule_probes(r):
     probes = {name: r.container.get(name) for name in ("startupProbe", "livenessProbe", "readinessProbe")}
     if not all(probes.values()):
         return [f"{name} is missing" for name, probe in probes.items() if not probe]
-    grpc_is_closed = bool(r.config.get("tls_cert_file")) or r.edge is not None
     targets = {}
     for name, probe in probes.items():
-        if "grpc" in probe and not grpc_is_closed:
-            port, targets[name] = probe["grpc"]["port"], probe["grpc"].get("service", "")
-            expected = {"readinessProbe": SERVICE}.get(name, "liveness")
-            wanted = r.ports.get("grpc")
-        elif "httpGet" in probe and grpc_is_closed:
-            port, targets[name] = probe["httpGet"]["port"], probe["httpGet"]["path"]
-            expected = {"readinessProbe": "/readyz"}.get(name, "/livez")
-            wanted = r.ports.get("admin")
-        else:
-            errors.append(f"{name}: gRPC where the port is plain, httpGet where it has TLS, which the kubelet "
-                          f"does not speak in gRPC probes, or is on loopback")
+        if "httpGet" not in probe:
+            errors.append(f"{name}: the admin port is to be asked, as callers that share the node's address may have "
+                          f"made it wait at theirs")
             continue
+        port, targets[name] = probe["httpGet"]["port"], probe["httpGet"]["path"]
+        expected = {"readinessProbe": "/readyz"}.get(name, "/livez")
+        wanted = r.ports.get("admin")
         if r.port(port) != wanted or wanted is None:
             errors.append(f"{name}: port {port} is not the one to ask")
         if targets[name] != expected:

@@ -411,5 +411,37 @@ TEST_F(ConductCallsTest, WindowsThatThePeerGivesAreKnown) {
   }
 }
 
+TEST_F(ConductTest, TellsWhatIsSpentOfItsAllowances) {
+  EXPECT_EQ(conduct_->spent(now_), Conduct::Spent());
+  Repeat(Ping(), 100);
+  const Conduct::Spent used{.idle = 100 * Conduct::kFrame};
+  EXPECT_EQ(conduct_->spent(now_), used);
+  now_ += std::chrono::milliseconds(50);
+  EXPECT_EQ(conduct_->spent(now_), used.After(std::chrono::milliseconds(50)));
+  EXPECT_EQ(conduct_->spent(now_).idle, used.idle - 50 * Conduct::kIdleAMillisecond);
+  now_ += std::chrono::hours(1);
+  EXPECT_EQ(conduct_->spent(now_), Conduct::Spent());
+}
+
+TEST_F(ConductTest, BeginsWithWhatIsNotSpent) {
+  for (const std::uint32_t max_streams : {1'000u, 4'000u}) {
+    Conduct::Options options;
+    options.max_streams = max_streams;
+    options.spent = {.idle = Conduct::kIdleMost - 10 * Conduct::kFrame,
+                     .resets = (max_streams - 3) * Conduct::kFrame};
+    Open(options);
+    EXPECT_EQ(Repeat(Ping()), CutAfter(10, CutReason::kIdleFrames));
+    Open(options);
+    EXPECT_EQ(conduct_->spent(now_), options.spent);
+    for (int i = 0; i < 3; ++i) {
+      const std::uint32_t stream = NextStream();
+      EXPECT_EQ(Read(Begun(stream) + Reset(stream)), Reason()) << i;
+    }
+    EXPECT_EQ(conduct_->spent(now_).resets, max_streams * Conduct::kFrame);
+    const std::uint32_t stream = NextStream();
+    EXPECT_EQ(Read(Begun(stream) + Reset(stream)), CutReason::kRapidResets);
+  }
+}
+
 }  // namespace
 }  // namespace leasegateway::conduct_test

@@ -8,10 +8,14 @@
 #include <cerrno>
 #include <chrono>
 #include <cstddef>
+#include <new>
 #include <string>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "service/guard/networks.h"
+#include "service/guard/unfinished_sums.h"
 #include "tests/support/guard_fixture.h"
 
 namespace leasegateway {
@@ -226,7 +230,9 @@ TEST_F(ConnectionGuardTest, WhoCostsMostOfAShortMemoryIsCut) {
   }
   sender.join();
   EXPECT_TRUE(Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kMemory)] == 1; }));
-  EXPECT_EQ(guard_->stats().connections, 1);
+  Dial();
+  EXPECT_GE(Handed(), 0) << "its address doesn't wait";
+  EXPECT_EQ(guard_->stats().connections, 2);
 }
 
 // Calls whose answers are given no window, on connections that gRPC says nothing on.
@@ -271,10 +277,188 @@ TEST_F(ConnectionGuardTest, WithTooManyCallsThatWaitWhoTakesNothingIsCut) {
 }
 
 TEST_F(ConnectionGuardTest, ManyConnectionsAtOnceAreAllHandedOver) {
-  Listen();
+  ConnectionGuard::Options options;
+  options.peers.connects_at_once = 500;
+  Listen(options);
   for (int i = 0; i < 500; ++i) Dial();
   for (int i = 0; i < 500; ++i) ASSERT_GE(Handed(), 0);
   EXPECT_EQ(guard_->stats().connections, 500);
+}
+
+// Connecting anew for each handful of what is bounded.
+TEST_F(ConnectionGuardTest, OfTheNextConnectionOfAnAddressIsSpentWhatTheLastSpent) {
+  Listen();
+  const auto pings = [&](const char* from) {
+    const int peer = Dial(from);
+    const int handed = Handed();
+    const std::string flood = Preface() + Pings(1'500);
+    send(peer, flood.data(), flood.size(), MSG_NOSIGNAL);
+    std::string got;
+    std::size_t all = 0;
+    ssize_t last = 1;
+    while (all < flood.size() && last > 0) {
+      last = Receive(handed, got);
+      all += got.size();
+    }
+    close(peer);
+    std::erase(dialled_, peer);
+    Close(handed);
+    EXPECT_TRUE(Eventually([this] { return guard_->stats().connections == 0; }));
+    return all == flood.size();
+  };
+  EXPECT_TRUE(pings("127.0.0.1"));
+  EXPECT_FALSE(pings("127.0.0.1"));
+  EXPECT_TRUE(pings("127.0.0.2"));
+  EXPECT_EQ(guard_->stats().cut[IndexOf(CutReason::kIdleFrames)], 1);
+}
+
+TEST_F(ConnectionGuardTest, WhoConnectsTooOftenIsRefused) {
+  ConnectionGuard::Options options;
+  options.peers.connects_at_once = 3;
+  options.peers.connects_a_second = 1;
+  Listen(options);
+  for (int i = 0; i < 3; ++i) {
+    Dial();
+    ASSERT_GE(Handed(), 0) << i;
+  }
+  EXPECT_TRUE(SeesEnd(Dial()));
+  EXPECT_EQ(guard_->stats().refused[static_cast<std::size_t>(Refusal::kConnecting)], 1);
+}
+
+// Calls without end on many connections, none of which has many, and which send a byte of one now
+// and then; then comes who has more.
+TEST_F(ConnectionGuardTest, WhoHoldsWhatAllMayHaveIsCutAndNotWhoComes) {
+  Listen();
+  const auto begun = [](int calls) {
+    std::string frames;
+    for (int i = 0; i < calls; ++i) {
+      const int stream = 2 * i + 1;
+      frames += std::string("\0\0\1\1\4\0\0", 7) + static_cast<char>(stream >> 8) +
+                static_cast<char>(stream) + "h";
+    }
+    return frames;
+  };
+  const auto open = [&](const char* from, int calls) {
+    const int peer = Dial(from);
+    const int handed = Handed();
+    const std::string frames = Preface() + begun(calls);
+    send(peer, frames.data(), frames.size(), MSG_NOSIGNAL);
+    std::string got;
+    std::size_t all = 0;
+    while (all < frames.size() && Receive(handed, got) > 0) all += got.size();
+    EXPECT_EQ(all, frames.size());
+    return std::pair(peer, handed);
+  };
+  std::vector<std::pair<int, int>> holders;
+  for (int i = 0; i < 76; ++i) holders.push_back(open("127.0.0.2", 128));
+  std::this_thread::sleep_for(UnfinishedSums::kSilence + std::chrono::milliseconds(300));
+  for (const auto& [peer, handed] : holders) {
+    std::string got;
+    send(peer, "\0\0\1\0\0\0\0\0\1x", 10, MSG_NOSIGNAL);
+    EXPECT_EQ(Receive(handed, got), 10);
+  }
+  EXPECT_EQ(guard_->stats().connections, 76);
+  const int late = open("127.0.0.3", 600).first;
+  EXPECT_TRUE(Eventually(
+      [this] { return guard_->stats().cut[IndexOf(CutReason::kUnfinishedCalls)] >= 10; }));
+  EXPECT_LE(guard_->stats().connections, 67);
+  EXPECT_EQ(send(late, Pings(1).data(), 17, MSG_NOSIGNAL), 17);
+  pollfd end{late, POLLIN | POLLRDHUP, 0};
+  EXPECT_EQ(poll(&end, 1, 300), 0) << "it stays";
+}
+
+TEST_F(ConnectionGuardTest, StopsListeningThoughItWasNeverStarted) {
+  auto listening = ConnectionGuard::Listen("127.0.0.1:0", {});
+  ASSERT_TRUE(listening.ok()) << listening.status();
+  (*listening)->StopListening();
+  EXPECT_TRUE(
+      ConnectionGuard::Listen("127.0.0.1:" + std::to_string((*listening)->port()), {}).ok());
+}
+
+TEST_F(ConnectionGuardTest, WhatIsResetAlreadyIsNotHandedOver) {
+  auto listening = ConnectionGuard::Listen("127.0.0.1:0", {});
+  ASSERT_TRUE(listening.ok()) << listening.status();
+  guard_ = *std::move(listening);
+  const int gone = Dial();
+  std::erase(dialled_, gone);
+  const linger none{1, 0};
+  setsockopt(gone, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+  close(gone);
+  const int stays = Dial("127.0.0.2");
+  Start();
+  const int handed = Handed();
+  sockaddr_in peer{};
+  socklen_t size = sizeof(peer);
+  ASSERT_EQ(getpeername(handed, reinterpret_cast<sockaddr*>(&peer), &size), 0);
+  EXPECT_EQ(ntohl(peer.sin_addr.s_addr), 0x7f000002u);
+  EXPECT_EQ(guard_->stats().accepted, 1);
+  EXPECT_GE(stays, 0);
+}
+
+TEST_F(ConnectionGuardTest, ConnectionsTakeNoMoreThanTheDescriptorsThatThereAre) {
+  ConnectionGuard::Options options;
+  options.max_descriptors = 512 + 2 * 512;
+  options.peers.connects_at_once = 1'000;
+  Listen(options);
+  std::vector<int> handed;
+  for (int i = 0; i < 512; ++i) {
+    Dial();
+    handed.push_back(Handed());
+    ASSERT_GE(handed.back(), 0);
+  }
+  EXPECT_TRUE(SeesEnd(Dial()));
+  EXPECT_EQ(guard_->stats().refused[static_cast<std::size_t>(Refusal::kMaxConnections)], 1);
+  // One that has ended and that gRPC holds still takes its two.
+  close(dialled_.front());
+  shutdown(handed.front(), SHUT_RDWR);
+  EXPECT_TRUE(Eventually([this] { return guard_->stats().connections == 511; }));
+  EXPECT_TRUE(SeesEnd(Dial()));
+  dialled_.pop_front();
+  Close(handed.front());
+  EXPECT_TRUE(Eventually([this] {
+    Dial();
+    return Handed(std::chrono::milliseconds(100)) >= 0;
+  })) << "seen within a second";
+}
+
+TEST_F(ConnectionGuardTest, AnExceptionEndsNothingElse) {
+  auto listening = ConnectionGuard::Listen("127.0.0.1:0", {});
+  ASSERT_TRUE(listening.ok()) << listening.status();
+  guard_ = *std::move(listening);
+  bool has_thrown = false;
+  guard_->Start([&](int descriptor) {
+    if (!std::exchange(has_thrown, true)) {
+      close(descriptor);
+      throw std::bad_alloc();
+    }
+    const std::lock_guard lock(mutex_);
+    handed_.push_back(descriptor);
+    new_.push_back(descriptor);
+    changed_.notify_all();
+  });
+  Dial();
+  Dial();
+  EXPECT_GE(Handed(), 0);
+  Dial();
+  EXPECT_GE(Handed(), 0);
+}
+
+TEST_F(ConnectionGuardTest, NewcomersOfTheLastTenthTakeThePlaceOfWhoHasMost) {
+  ConnectionGuard::Options options;
+  options.peers.max_connections = 30;
+  Listen(options);
+  for (int i = 0; i < 27; ++i) {
+    Dial();
+    ASSERT_GE(Handed(), 0);
+  }
+  const int first = dialled_.front();
+  Dial("127.0.0.2");
+  EXPECT_GE(Handed(), 0);
+  EXPECT_TRUE(
+      Eventually([this] { return guard_->stats().cut[IndexOf(CutReason::kMadeRoom)] == 1; }));
+  EXPECT_EQ(guard_->stats().connections, 27);
+  EXPECT_TRUE(SeesEnd(first));
+  EXPECT_EQ(guard_->stats().refused[static_cast<std::size_t>(Refusal::kWaits)], 0);
 }
 
 }  // namespace

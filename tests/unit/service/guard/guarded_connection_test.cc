@@ -85,6 +85,46 @@ TEST_F(GuardedConnectionTest, WhatIsWrittenByOneSharesNoLineWithWhatOthersRead) 
   EXPECT_EQ(lines.size(), 7);
 }
 
+// By the last frame of the answer, or by a reset.
+TEST_F(GuardedConnectionTest, CallThatIsAnsweredIsUnfinishedNoMore) {
+  for (const bool tls : {false, true}) {
+    options_.tls = tls;
+    GuardedConnection& connection = Open();
+    Begin(connection, 130);
+    ASSERT_TRUE(connection.OnPlain(Frame(kData, kNone, 3, 1'000)));
+    const std::int64_t bytes = together_->unfinished_bytes;
+    const auto sends = [&](std::string text) {
+      if (tls) return connection.OnSentPlain(text);
+      const iovec part{text.data(), text.size()};
+      connection.BeforeSend(&part, 1);
+      connection.AfterSend(static_cast<std::int64_t>(text.size()));
+    };
+    sends(Frame(conduct_test::kHeaders, kNone, 1, 9));
+    EXPECT_EQ(together_->unfinished_calls, 130);
+    EXPECT_EQ(together_->suspects, 1);
+    sends(Frame(kData, conduct_test::kEnd, 1, 9));
+    sends(conduct_test::Reset(3));
+    EXPECT_EQ(together_->unfinished_calls, 128);
+    EXPECT_EQ(together_->suspects, 0);
+    EXPECT_LE(together_->unfinished_bytes, bytes - 1'000);
+    EXPECT_EQ(connection.conduct().calls(), 2);
+    connections_.clear();
+    EXPECT_EQ(together_->unfinished_calls, 0);
+  }
+}
+
+TEST_F(GuardedConnectionTest, TrustedProxyMayResetMore) {
+  for (const bool trusted : {false, true}) {
+    options_.trusted = trusted;
+    GuardedConnection& connection = Open();
+    bool goes_on = true;
+    for (std::uint32_t stream = 1; stream < 2 * 1'500 && goes_on; stream += 2) {
+      goes_on = connection.OnPlain(Begun(stream) + conduct_test::Reset(stream));
+    }
+    EXPECT_EQ(goes_on, trusted);
+  }
+}
+
 // gRPC may still read what had come.
 TEST_F(GuardedConnectionTest, NothingIsCountedOfWhatHasEnded) {
   GuardedConnection& connection = Open();
@@ -97,11 +137,12 @@ TEST_F(GuardedConnectionTest, NothingIsCountedOfWhatHasEnded) {
   EXPECT_EQ(together_->suspects, 0);
 }
 
-TEST_F(GuardedConnectionTest, WithTenThousandUnfinishedInAllNobodyMayHaveMany) {
+TEST_F(GuardedConnectionTest, WithTwiceWhatAllMayHaveUnfinishedNobodyMayHaveMany) {
   GuardedConnection& some = Open();
   Begin(some, 100);
-  for (int i = 0; i < 11; ++i) Begin(Open(), 900);
-  ASSERT_EQ(together_->unfinished_calls, 10'000);
+  for (int i = 0; i < 22; ++i) Begin(Open(), 900);
+  Begin(Open(), 100);
+  ASSERT_EQ(together_->unfinished_calls, 20'000);
   GuardedConnection& last = Open();
   EXPECT_TRUE(last.OnPlain(Begun(1))) << "has few";
   EXPECT_TRUE(some.OnPlain(Call(10'001))) << "has few";
@@ -124,14 +165,14 @@ TEST_F(GuardedConnectionTest, LongRequestsMakeRoomForThemselves) {
   EXPECT_TRUE(Send(large, 100 << 10));
 }
 
-TEST_F(GuardedConnectionTest, WithMuchHalfSentInAllNobodyMayHaveMoreThanTwoRequests) {
+TEST_F(GuardedConnectionTest, WithTwiceWhatAllMayHaveHalfSentNobodyMayHaveMoreThanTwoRequests) {
   GuardedConnection& some = Open();
   Begin(some, 1);
   ASSERT_TRUE(Send(some, 2 << 10));
-  for (int i = 0; i < 3; ++i) {
+  for (int i = 0; i < 6; ++i) {
     GuardedConnection& other = Open();
     Begin(other, 1);
-    ASSERT_TRUE(Send(other, 42 << 10));
+    ASSERT_TRUE(Send(other, (i == 0 ? 44 : 42) << 10));
   }
   GuardedConnection& large = Open();
   Begin(large, 1);

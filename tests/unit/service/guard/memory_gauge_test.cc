@@ -44,7 +44,7 @@ class MemoryGaugeTest : public ::testing::Test {
     Write(folder + "/memory.max", limit + "\n");
     Write(folder + "/memory.current", std::to_string(usage) + "\n");
     Write(folder + "/memory.stat", "anon 1\nfile 2\ninactive_anon 3\ninactive_file " +
-                                       std::to_string(inactive_file) + "\nactive_file 4\n");
+                                       std::to_string(inactive_file) + "\nunevictable 4\n");
   }
   void V1(const std::string& path, const std::string& limit, std::uint64_t usage,
           std::uint64_t inactive_file) {
@@ -161,6 +161,23 @@ TEST_F(MemoryGaugeTest, NonsenseIsNoLimit) {
   V2("", "1000", 700, 200);
   Write("/sys/fs/cgroup/memory.current", "much\n");
   EXPECT_EQ(Read(), std::nullopt);
+}
+
+TEST_F(MemoryGaugeTest, WhatTheKernelCanDropDoesNotCount) {
+  V2("", "1000", 700, 0);
+  Write("/sys/fs/cgroup/memory.stat",
+        "anon 1\ninactive_file 200\nactive_file 100\nslab_reclaimable 30\nslab_unreclaimable 7\n");
+  EXPECT_THAT(Read(), IsReading(370, 1000));
+  Write("/sys/fs/cgroup/memory.stat", "inactive_file 18446744073709551615\nactive_file 900\n");
+  EXPECT_THAT(Read(), IsReading(0, 1000)) << "no more than all";
+}
+
+TEST_F(MemoryGaugeTest, V1WhatTheKernelCanDropDoesNotCount) {
+  Cgroup("4:memory:/\n");
+  V1("", "1000", 700, 0);
+  Write("/sys/fs/cgroup/memory/memory.stat",
+        "inactive_file 1\nactive_file 2\ntotal_inactive_file 200\ntotal_active_file 100\n");
+  EXPECT_THAT(Read(), IsReading(400, 1000));
 }
 
 TEST_F(MemoryGaugeTest, WithoutWhatCanBeDroppedAllCounts) {

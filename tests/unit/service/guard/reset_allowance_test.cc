@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 namespace leasegateway {
 namespace {
 
@@ -36,6 +38,19 @@ TEST(ResetAllowance, WhatCallsBroughtThatAreYoungNoMoreStays) {
   allowance.Turn(false);
   allowance.TakeBack(10);
   EXPECT_EQ(allowance.left(), 116);
+}
+
+TEST(ResetAllowance, GoesOnWithWhatIsSpent) {
+  const ResetAllowance::Amounts amounts{
+      .at_first = 100, .most = 200, .most_credit = 50, .a_millisecond = 1, .bytes_a_unit = 1};
+  EXPECT_EQ(ResetAllowance(amounts, 100).left(), 0);
+  EXPECT_EQ(ResetAllowance(amounts, 1'000).left(), 0);
+  ResetAllowance allowance(amounts, 70);
+  EXPECT_EQ(allowance.left(), 30);
+  EXPECT_EQ(allowance.spent(), 70);
+  allowance.Pass(std::chrono::milliseconds(90));
+  EXPECT_EQ(allowance.spent(), 0);
+  EXPECT_EQ(allowance.left(), 120);
 }
 
 }  // namespace
