@@ -50,7 +50,8 @@ struct Seen {
   std::string token;
   int resets = 0;
   int heartbeats = 0;
-  std::string wrong;  // what broke the contract; empty: nothing
+  std::string wrong;   // what broke the contract; empty: nothing
+  bool begun = false;  // a message is on its way, read or not
   bool ended = false;
   grpc::Status status;
 
@@ -153,6 +154,10 @@ class Watch final : public grpc::ClientReadReactor<Seen::Message> {
   bool WaitForState() {
     return Wait([](const Seen& seen) { return seen.complete || seen.ended; }) && Now().complete;
   }
+  // The first message is on its way. It may wait to be read.
+  bool WaitForBeginning() {
+    return Wait([](const Seen& seen) { return seen.begun || seen.ended; }) && Now().begun;
+  }
   // The status that the watch ended with.
   grpc::Status End(std::chrono::milliseconds patience = kPatience) {
     EXPECT_TRUE(Wait([](const Seen& seen) { return seen.ended; }, patience)) << "it goes on";
@@ -164,6 +169,12 @@ class Watch final : public grpc::ClientReadReactor<Seen::Message> {
   }
 
  private:
+  // Which the gateway sends with the first message.
+  void OnReadInitialMetadataDone(bool ok) override {
+    const std::lock_guard lock(mutex_);
+    seen_.begun = ok;
+    changed_.notify_all();
+  }
   void OnReadDone(bool ok) override {
     bool more = false;
     {
