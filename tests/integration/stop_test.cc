@@ -135,6 +135,16 @@ class StopTest : public GatewayProgram, public testing::WithParamInterface<Hang>
       });
     }
   }
+  // A call that came after the end would wait for the next gateway.
+  bool AllCall() const {
+    const auto started = [this](const std::string& method) {
+      return Metric(
+          "grpc_server_started_total{grpc_service=\"leasegateway.v1.LeaseService\","
+          "grpc_method=\"" +
+          method + "\"}");
+    };
+    return started("ListAvailableNumbers") + started("CreateLease") + started("GetNumber") == 6;
+  }
   // When the last one had ended.
   Clock::time_point AwaitCalls() {
     for (auto& call : calls_) call.join();
@@ -175,7 +185,7 @@ TEST_P(StopTest, CallsUnderWayEndByThemselves) {
   StartHanging({"--grace", "60s"});
   const auto began = Clock::now();
   Call(milliseconds(3'000));
-  EXPECT_TRUE(Eventually([this] { return Hangs(); }));
+  EXPECT_TRUE(Eventually([this] { return Hangs() && AllCall(); }));
   Terminate();
   const auto last_ended = AwaitCalls();
   EXPECT_LT(last_ended - began, milliseconds(3'000) + kEndLimit);
@@ -185,7 +195,7 @@ TEST_P(StopTest, CallsUnderWayEndByThemselves) {
 TEST_P(StopTest, CallsUnderWayAreEndedAfterGrace) {
   StartHanging({"--grace", "1s"});
   Call(milliseconds(120'000));
-  EXPECT_TRUE(Eventually([this] { return Hangs(); }));
+  EXPECT_TRUE(Eventually([this] { return Hangs() && AllCall(); }));
   const auto asked_to = Clock::now();
   Terminate();
   ExpectEndSoonAfter(asked_to + milliseconds(1'000));
