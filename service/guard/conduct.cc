@@ -92,9 +92,9 @@ std::optional<CutReason> Conduct::ReadFrames(std::string_view bytes) {
       if (const auto reason = ReadBlock(bytes)) return reason;
     }
     if (values_left_ > 0) ReadValues(bytes);
-    const auto frame = reader_.Next(bytes);
-    if (!frame) return std::nullopt;
-    if (const auto reason = Judge(*frame)) return reason;
+    FrameHeader frame;
+    if (!reader_.Next(bytes, frame)) return std::nullopt;
+    if (const auto reason = Judge(frame)) return reason;
   }
 }
 

@@ -2,9 +2,9 @@
 #define LEASE_GATEWAY_SERVICE_GUARD_FRAME_READER_H_
 
 #include <array>
+#include <boost/endian/conversion.hpp>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <string_view>
 
 namespace leasegateway {
@@ -41,9 +41,17 @@ class FrameReader {
 
   explicit FrameReader(Sender sender = Sender::kClient);
 
-  // Takes bytes off the front of `bytes` up to the next frame's payload. None: they are used up, or
-  // are not HTTP/2.
-  std::optional<FrameHeader> Next(std::string_view& bytes);
+  // Takes bytes off the front of `bytes` up to the next frame's payload. False: they are used up,
+  // or are not HTTP/2. (Not an optional, which a compiler keeps in memory.)
+  bool Next(std::string_view& bytes, FrameHeader& frame) {
+    if (bytes.size() < payload_left_ + kHeaderBytes || is_in_pieces_) {
+      return NextInPieces(bytes, frame);
+    }
+    Begin(bytes.data() + payload_left_, frame);
+    bytes.remove_prefix(payload_left_ + kHeaderBytes);
+    payload_left_ = frame.length;
+    return true;
+  }
 
   // The preface was another's (section 3.4): nothing that follows is read.
   bool is_foreign() const { return is_foreign_; }
@@ -54,12 +62,21 @@ class FrameReader {
   static constexpr std::size_t kHeaderBytes = 9;
 
   bool TakePreface(std::string_view& bytes);
-  FrameHeader Begin(std::string_view bytes);
+  bool NextInPieces(std::string_view& bytes, FrameHeader& frame);
+  static void Begin(const char* bytes, FrameHeader& frame) {
+    const auto* const at = reinterpret_cast<const unsigned char*>(bytes);
+    frame.length = boost::endian::load_big_u24(at);
+    frame.type = static_cast<FrameType>(at[3]);
+    frame.flags = at[4];
+    // The highest bit is reserved.
+    frame.stream = boost::endian::load_big_u32(at + 5) & 0x7fff'ffff;
+  }
 
   std::uint32_t payload_left_ = 0;
   std::uint8_t preface_read_ = 0;
   std::uint8_t held_bytes_ = 0;
   bool is_foreign_ = false;
+  bool is_in_pieces_;  // the preface is to come, or a frame's front has come in part
   std::array<char, kHeaderBytes> held_{};  // the front of a frame that came in pieces
 };
 

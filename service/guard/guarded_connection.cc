@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <ctime>
 #include <utility>
 
 #include "service/guard/unread_answers.h"
@@ -56,6 +57,14 @@ std::uint64_t Add(std::atomic<std::uint64_t>& counter, std::uint64_t value) {
   const std::uint64_t before = counter.load(std::memory_order_relaxed);
   counter.store(before + value, std::memory_order_relaxed);
   return before;
+}
+
+// A few milliseconds late, and cheaper than one that is not.
+Conduct::Clock::time_point CoarseNow() {
+  timespec now{};
+  clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+  return Conduct::Clock::time_point(std::chrono::seconds(now.tv_sec) +
+                                    std::chrono::nanoseconds(now.tv_nsec));
 }
 
 std::uint64_t BytesSent(int descriptor) { return InfoOf(descriptor).bytes_acked; }
@@ -120,7 +129,7 @@ bool GuardedConnection::OnPlain(std::string_view bytes) {
 std::optional<CutReason> GuardedConnection::Judge(std::string_view bytes) {
   Add(plain_bytes_, bytes.size());
   const std::uint32_t open_before = conduct_.open_calls().open();
-  if (const auto reason = conduct_.Read(bytes, Conduct::Clock::now())) return reason;
+  if (const auto reason = conduct_.Read(bytes, CoarseNow())) return reason;
   if (conduct_.calls() + conduct_.unfinished_calls() > 0 && !together_->has_seen) {
     together_->has_seen = true;
   }
@@ -180,8 +189,12 @@ void GuardedConnection::Together::Pass(std::chrono::milliseconds time) {
 
 // A call that is answered is waited for no more, whether or not its request is there.
 void GuardedConnection::Send(std::string_view bytes) {
-  conduct_.open_calls().Send(bytes, [this](std::uint32_t stream) { conduct_.Answered(stream); });
-  CountUnfinished();
+  bool are_fewer = false;
+  conduct_.open_calls().Send(bytes, [&](std::uint32_t stream) {
+    conduct_.Answered(stream);
+    are_fewer = true;
+  });
+  if (are_fewer) CountUnfinished();
 }
 
 void GuardedConnection::BeforeSend(const iovec* parts, std::size_t count) {

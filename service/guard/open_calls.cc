@@ -49,13 +49,14 @@ void OpenCalls::Change(std::int64_t& widened, std::int64_t by) {
   without_window_ += Waits(widened);
 }
 
-void OpenCalls::Send(std::string_view bytes,
-                     const std::function<void(std::uint32_t stream)>& ended) {
+void OpenCalls::Send(std::string_view bytes, absl::FunctionRef<void(std::uint32_t stream)> ended) {
   std::unique_lock lock(mutex_, std::defer_lock);
-  while (const auto frame = sent_.Next(bytes)) {
+  FrameHeader frame;
+  while (sent_.Next(bytes, frame)) {
     if (!lock) lock.lock();
-    if (OnSent(*frame) && ended) ended(frame->stream);
+    if (OnSent(frame)) ended(frame.stream);
   }
+  if (lock) Count();
 }
 
 bool OpenCalls::OnSent(const FrameHeader& frame) {
@@ -72,7 +73,6 @@ bool OpenCalls::OnSent(const FrameHeader& frame) {
     }
   }
   if (has_ended) End(frame.stream);
-  Count();
   return has_ended;
 }
 

@@ -3,11 +3,11 @@
 
 #include <atomic>
 #include <cstdint>
-#include <functional>
 #include <mutex>
 #include <string_view>
 
 #include "absl/container/flat_hash_map.h"
+#include "absl/functional/function_ref.h"
 #include "service/guard/frame_reader.h"
 
 namespace leasegateway {
@@ -37,9 +37,12 @@ class OpenCalls {
   void Widen(std::uint32_t stream, std::uint32_t bytes);
 
   // The next bytes that the peer is sent, without TLS: before it may have them, so that it is never
-  // taken to have a call open of which it knows the end. `ended`, if any, is called with each
-  // stream whose answer they end, or that they reset; it may call nothing of this.
-  void Send(std::string_view bytes, const std::function<void(std::uint32_t stream)>& ended = {});
+  // taken to have a call open of which it knows the end. `ended` is called with each stream
+  // whose answer they end, or that they reset; it may call nothing of this.
+  void Send(std::string_view bytes, absl::FunctionRef<void(std::uint32_t stream)> ended);
+  void Send(std::string_view bytes) {
+    Send(bytes, [](std::uint32_t) {});
+  }
   // The socket took less than it was offered, or all of it again.
   void SetFull(bool is_full);
   // The connection has ended: nothing waits any more, in all either.

@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 namespace leasegateway {
@@ -17,19 +18,27 @@ class Looks {
   static constexpr std::chrono::milliseconds kEvery{2};
 
   void Begin() { looking_.fetch_add(1, std::memory_order_relaxed); }
-  void End(Clock::time_point now) {
-    last_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+  void End() {
+    ended_.fetch_add(1, std::memory_order_relaxed);
     looking_.fetch_sub(1, std::memory_order_relaxed);
   }
-  // Nobody looks, and nobody has for a while.
-  bool AreDue(Clock::time_point now) const {
-    const Clock::time_point last{Clock::duration(last_.load(std::memory_order_relaxed))};
-    return looking_.load(std::memory_order_relaxed) == 0 && now - last >= kEvery;
+  // Nobody looks, and nobody has for a while: since this was asked first after the last look, as
+  // ordinary load is to look without a clock.
+  bool AreDue(Clock::time_point now) {
+    const std::uint64_t ended = ended_.load(std::memory_order_relaxed);
+    if (seen_.exchange(ended, std::memory_order_relaxed) != ended) {
+      since_.store(now.time_since_epoch().count(), std::memory_order_relaxed);
+      return false;
+    }
+    const Clock::time_point since{Clock::duration(since_.load(std::memory_order_relaxed))};
+    return looking_.load(std::memory_order_relaxed) == 0 && now - since >= kEvery;
   }
 
  private:
   std::atomic<int> looking_{0};
-  std::atomic<Clock::rep> last_{0};
+  std::atomic<std::uint64_t> ended_{0};
+  std::atomic<std::uint64_t> seen_{0};  // of them, when it was asked last
+  std::atomic<Clock::rep> since_{0};    // when they were so many first
 };
 
 // How long one connection may keep the thread that reads it, and how much it may read at once.

@@ -75,6 +75,8 @@ class Connection:
                 self.begin()
             if self.state == "handshake":
                 self.shake_hands()
+            if self.state == "greeting":
+                self.hear_settings(events)
             if self.state == "attack":
                 self.go_on(events, may_send)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
@@ -91,7 +93,7 @@ class Connection:
             self.state = "handshake"
             self.interest(select.EPOLLIN | select.EPOLLOUT)
         else:
-            self.attack_now()
+            self.wait_for_settings()
 
     def wrap(self):
         fd = self.socket.fileno()
@@ -105,14 +107,29 @@ class Connection:
         except ssl.SSLWantReadError:
             self.interest(select.EPOLLIN)
             raise
+        self.wait_for_settings()
+
+    def wait_for_settings(self):
+        """Who acknowledges them before they are there is cut for that alone."""
+        self.state = "greeting"
+        self.wire = Wire("https" if self.context else "http", self.options.number.encode(),
+                         self.options.connections > 8)
+        self.interest(select.EPOLLIN)
+
+    def hear_settings(self, events):
+        if events & (select.EPOLLERR | select.EPOLLHUP | select.EPOLLRDHUP):
+            raise ConnectionError
+        if not events & select.EPOLLIN:
+            return
+        if self.context:  # what has come may be of TLS only
+            self.take(once=True)
         self.attack_now()
 
     def attack_now(self):
         self.state = "attack"
         self.ready += 1
         self.since = time.monotonic()
-        wire = Wire("https" if self.context else "http", self.options.number.encode(), self.options.connections > 8)
-        self.wire = wire
+        wire = self.wire
         self.blocks = itertools.chain([self.attack.opening(wire)], self.attack.blocks(wire))
         self.pending = memoryview(b"")
         self.sending()
@@ -131,11 +148,13 @@ class Connection:
             if may_send:
                 self.send()
 
-    def take(self):
-        for _ in range(4):
+    def take(self, once=False):
+        for _ in range(1 if once else 4):
             try:
                 size = self.socket.recv_into(self.scratch)
             except (BlockingIOError, ssl.SSLWantReadError):
+                if once:
+                    raise
                 return
             if size == 0:
                 raise ConnectionError

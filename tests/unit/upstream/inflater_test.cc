@@ -11,10 +11,9 @@
 
 namespace leasegateway {
 
-using Outcome = Inflater::Outcome;
 using Format = Inflater::Format;
 
-void PrintTo(Outcome outcome, std::ostream* out) {
+void PrintTo(Inflater::Outcome outcome, std::ostream* out) {
   constexpr const char* kNames[] = {"ok", "too large", "corrupt", "cut off", "trailing"};
   *out << kNames[static_cast<int>(outcome)];
 }
@@ -22,7 +21,7 @@ void PrintTo(Outcome outcome, std::ostream* out) {
 namespace {
 
 struct Inflated {
-  Outcome outcome = Outcome::kOk;
+  Inflater::Outcome outcome = Inflater::Outcome::kOk;
   std::string text;
   std::string problem;
   std::size_t taken = 0;  // bytes of the pieces that were put
@@ -50,12 +49,13 @@ Inflated Inflate(std::string_view bytes, std::size_t limit = 1 << 20, std::size_
   Inflater inflater(format, limit);
   Text text;
   Inflated result;
-  for (std::size_t at = 0; at < bytes.size() && result.outcome == Outcome::kOk; at += step) {
+  for (std::size_t at = 0; at < bytes.size() && result.outcome == Inflater::Outcome::kOk;
+       at += step) {
     const std::string_view piece = bytes.substr(at, step);
     result.outcome = inflater.Put(piece, text);
     result.taken += piece.size();
   }
-  if (result.outcome == Outcome::kOk) result.outcome = inflater.Finish();
+  if (result.outcome == Inflater::Outcome::kOk) result.outcome = inflater.Finish();
   result.text = text.view();
   result.problem = inflater.problem();
   return result;
@@ -75,7 +75,7 @@ TEST(InflaterTest, WhatComesInAnyPiecesComesOutWhole) {
     const std::string bytes = Gzip(text, level);
     for (const std::size_t step : {1u, 2u, 17u, 4'096u, 1u << 20}) {
       const Inflated inflated = Inflate(bytes, 1 << 20, step);
-      EXPECT_EQ(inflated.outcome, Outcome::kOk) << level << " " << step;
+      EXPECT_EQ(inflated.outcome, Inflater::Outcome::kOk) << level << " " << step;
       EXPECT_TRUE(inflated.text == text) << level << " " << step;
     }
   }
@@ -86,14 +86,14 @@ TEST(InflaterTest, MembersFollowEachOther) {
   const std::string bytes = Gzip("one") + Gzip("") + Gzip(", two") + Gzip(", three");
   for (const std::size_t step : {1u, 5u, 1'000u}) {
     const Inflated inflated = Inflate(bytes, 1 << 20, step);
-    EXPECT_EQ(inflated.outcome, Outcome::kOk);
+    EXPECT_EQ(inflated.outcome, Inflater::Outcome::kOk);
     EXPECT_EQ(inflated.text, "one, two, three");
   }
 }
 
 TEST(InflaterTest, NoBytesAreNoText) {
   const Inflated inflated = Inflate("");
-  EXPECT_EQ(inflated.outcome, Outcome::kOk);
+  EXPECT_EQ(inflated.outcome, Inflater::Outcome::kOk);
   EXPECT_EQ(inflated.text, "");
 }
 
@@ -101,7 +101,8 @@ TEST(InflaterTest, OneThatIsCutOffAnywhereIsCutOff) {
   const std::string bytes = Gzip("one") + Gzip("two and something more");
   const std::size_t first = Gzip("one").size();
   for (std::size_t size = 1; size < bytes.size(); ++size) {
-    const Outcome expected = size == first ? Outcome::kOk : Outcome::kCutOff;
+    const Inflater::Outcome expected =
+        size == first ? Inflater::Outcome::kOk : Inflater::Outcome::kCutOff;
     EXPECT_EQ(Inflate(std::string_view(bytes).substr(0, size)).outcome, expected) << size;
   }
 }
@@ -112,35 +113,35 @@ TEST(InflaterTest, ChecksumAndLengthHaveToBeRight) {
     std::string wrong = bytes;
     wrong[wrong.size() - from_end] ^= 1;
     const Inflated inflated = Inflate(wrong);
-    EXPECT_EQ(inflated.outcome, Outcome::kCorrupt) << from_end;
+    EXPECT_EQ(inflated.outcome, Inflater::Outcome::kCorrupt) << from_end;
     EXPECT_EQ(inflated.problem, from_end > 4 ? "incorrect data check" : "incorrect length check");
   }
 }
 
 TEST(InflaterTest, WhatIsNoGzipIsCorrupt) {
-  EXPECT_EQ(Inflate(R"({"id": "req_1"})").outcome, Outcome::kCorrupt);
+  EXPECT_EQ(Inflate(R"({"id": "req_1"})").outcome, Inflater::Outcome::kCorrupt);
   std::string deflated = Gzip("some text");
   deflated.erase(0, 10);  // its header
-  EXPECT_EQ(Inflate(deflated).outcome, Outcome::kCorrupt);
+  EXPECT_EQ(Inflate(deflated).outcome, Inflater::Outcome::kCorrupt);
 }
 
 TEST(InflaterTest, WhatFollowsAMemberIsAnotherOne) {
   for (const std::string& more : {std::string("\n"), std::string("{}"), std::string(4, '\0')}) {
-    EXPECT_EQ(Inflate(Gzip("text") + more).outcome, Outcome::kTrailing);
+    EXPECT_EQ(Inflate(Gzip("text") + more).outcome, Inflater::Outcome::kTrailing);
   }
-  EXPECT_EQ(Inflate(Gzip("text") + "\x1f").outcome, Outcome::kCutOff);
-  EXPECT_EQ(Inflate(Gzip("text") + "\x1fno member").outcome, Outcome::kCorrupt);
+  EXPECT_EQ(Inflate(Gzip("text") + "\x1f").outcome, Inflater::Outcome::kCutOff);
+  EXPECT_EQ(Inflate(Gzip("text") + "\x1fno member").outcome, Inflater::Outcome::kCorrupt);
 }
 
 TEST(InflaterTest, LimitIsOfWhatComesOut) {
   const std::string text(100'000, 'x');
-  EXPECT_EQ(Inflate(Gzip(text), text.size()).outcome, Outcome::kOk);
+  EXPECT_EQ(Inflate(Gzip(text), text.size()).outcome, Inflater::Outcome::kOk);
   const Inflated cut = Inflate(Gzip(text), text.size() - 1);
-  EXPECT_EQ(cut.outcome, Outcome::kTooLarge);
+  EXPECT_EQ(cut.outcome, Inflater::Outcome::kTooLarge);
   EXPECT_EQ(cut.text.size(), text.size());
   // Members together.
-  EXPECT_EQ(Inflate(Gzip(text) + Gzip("x"), text.size()).outcome, Outcome::kTooLarge);
-  EXPECT_EQ(Inflate(Gzip("x"), 0).outcome, Outcome::kTooLarge);
+  EXPECT_EQ(Inflate(Gzip(text) + Gzip("x"), text.size()).outcome, Inflater::Outcome::kTooLarge);
+  EXPECT_EQ(Inflate(Gzip("x"), 0).outcome, Inflater::Outcome::kTooLarge);
 }
 
 // A thousandth of what comes out, so whoever waits for its end has lost.
@@ -148,7 +149,7 @@ TEST(InflaterTest, BombEndsWithThePieceThatPassesTheLimit) {
   const std::string bomb = Gzip(std::string(64 << 20, '\0'), 9);
   ASSERT_LT(bomb.size(), 100'000u);
   const Inflated inflated = Inflate(bomb, 1 << 20, 256);
-  EXPECT_EQ(inflated.outcome, Outcome::kTooLarge);
+  EXPECT_EQ(inflated.outcome, Inflater::Outcome::kTooLarge);
   EXPECT_EQ(inflated.text.size(), (1u << 20) + 1);
   EXPECT_LT(inflated.taken, bomb.size() / 32);
 }
@@ -159,20 +160,21 @@ TEST(InflaterTest, ZlibStreamIsOneWithItsChecksum) {
   const std::string bytes = Zlib(text);
   for (const std::size_t step : {1u, 17u, 1u << 20}) {
     const Inflated inflated = Inflate(bytes, text.size(), step, Format::kZlib);
-    EXPECT_EQ(inflated.outcome, Outcome::kOk) << step;
+    EXPECT_EQ(inflated.outcome, Inflater::Outcome::kOk) << step;
     EXPECT_TRUE(inflated.text == text) << step;
   }
   const auto outcome_of = [](const std::string& of) {
     return Inflate(of, 1 << 20, 1 << 14, Format::kZlib).outcome;
   };
-  EXPECT_EQ(Inflate(bytes, text.size() - 1, 1 << 14, Format::kZlib).outcome, Outcome::kTooLarge);
-  EXPECT_EQ(outcome_of(bytes.substr(0, bytes.size() - 1)), Outcome::kCutOff);
-  EXPECT_EQ(outcome_of(bytes + bytes), Outcome::kTrailing);
-  EXPECT_EQ(outcome_of(Gzip(text)), Outcome::kCorrupt);
-  EXPECT_EQ(Inflate(bytes).outcome, Outcome::kCorrupt) << "taken for gzip";
+  EXPECT_EQ(Inflate(bytes, text.size() - 1, 1 << 14, Format::kZlib).outcome,
+            Inflater::Outcome::kTooLarge);
+  EXPECT_EQ(outcome_of(bytes.substr(0, bytes.size() - 1)), Inflater::Outcome::kCutOff);
+  EXPECT_EQ(outcome_of(bytes + bytes), Inflater::Outcome::kTrailing);
+  EXPECT_EQ(outcome_of(Gzip(text)), Inflater::Outcome::kCorrupt);
+  EXPECT_EQ(Inflate(bytes).outcome, Inflater::Outcome::kCorrupt) << "taken for gzip";
   std::string wrong = bytes;
   wrong.back() ^= 1;
-  EXPECT_EQ(outcome_of(wrong), Outcome::kCorrupt);
+  EXPECT_EQ(outcome_of(wrong), Inflater::Outcome::kCorrupt);
 }
 
 }  // namespace

@@ -83,11 +83,11 @@ TEST(FrameReaderTest, AServerSendsNoPreface) {
   FrameReader reader(FrameReader::Sender::kServer);
   const std::string sent = Frame(kSettings, kNone, 0, 6) + Frame(kHeaders, kEnd, 7, 5);
   std::string_view bytes = sent;
-  ASSERT_TRUE(reader.Next(bytes));
-  const auto frame = reader.Next(bytes);
-  ASSERT_TRUE(frame);
-  EXPECT_EQ(frame->stream, 7u);
-  EXPECT_TRUE(frame->Has(FrameHeader::kEndStream));
+  FrameHeader frame;
+  ASSERT_TRUE(reader.Next(bytes, frame));
+  ASSERT_TRUE(reader.Next(bytes, frame));
+  EXPECT_EQ(frame.stream, 7u);
+  EXPECT_TRUE(frame.Has(FrameHeader::kEndStream));
 }
 
 }  // namespace

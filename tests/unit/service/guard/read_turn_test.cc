@@ -29,13 +29,16 @@ TEST(LooksTest, AreDueWhenNobodyHasLookedForAWhile) {
   EXPECT_TRUE(looks.AreDue(now)) << "nobody ever has";
   looks.Begin();
   EXPECT_FALSE(looks.AreDue(now)) << "somebody does";
-  looks.End(now);
+  looks.End();
+  EXPECT_FALSE(looks.AreDue(now)) << "it is not known for how long nobody has";
   EXPECT_FALSE(looks.AreDue(now + Looks::kEvery - std::chrono::nanoseconds(1)));
   EXPECT_TRUE(looks.AreDue(now + Looks::kEvery));
+  EXPECT_TRUE(looks.AreDue(now + Looks::kEvery)) << "still nobody has";
   looks.Begin();
   looks.Begin();
-  looks.End(now);
-  EXPECT_FALSE(looks.AreDue(now + Looks::kEvery)) << "another one still does";
+  looks.End();
+  EXPECT_FALSE(looks.AreDue(now + Looks::kEvery));
+  EXPECT_FALSE(looks.AreDue(now + 2 * Looks::kEvery)) << "another one still does";
 }
 
 TEST(ReadTurnTest, GoesOnWhileReadsLeaveSomething) {
@@ -162,8 +165,10 @@ TEST_F(FairReadsTest, EachTurnHasARead) {
   Connect();
   WaitForEdges();
   Send(1);
-  std::this_thread::sleep_for(2 * Looks::kEvery);
+  ASSERT_TRUE(IsTold());
   ASSERT_EQ(Read(), 1);
+  ASSERT_EQ(Read(), 1) << "somebody has looked just before";
+  std::this_thread::sleep_for(2 * Looks::kEvery);
   for (int i = 0; i < 10; ++i) {
     EXPECT_EQ(Read(), -1) << "nobody looks";
     EXPECT_EQ(Read(), 1);
