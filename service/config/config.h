@@ -36,7 +36,7 @@ struct Config {
   int max_streams = 1'000;               // calls at a time on a connection
   int max_metadata_bytes = 16 << 10;     // of a call, inflated
   int max_calls = 10'000;                // at a time in all, watches beside them
-  int max_connections = 10'000;          // of callers, in all
+  int max_connections = 8'000;           // of callers, in all
   int max_connections_per_peer = 1'000;  // of one address
   std::string trusted_proxies;           // networks, comma-separated; no such share for them
   std::int64_t max_memory = 0;           // bytes; 0: the container's limit

@@ -58,10 +58,8 @@ const std::vector<Option>& Options() {
       Text("trusted_proxies", "NETWORK,…",
            "Addresses whose connections carry many callers, as a side-car's: without such limits",
            &Config::trusted_proxies, CheckNetworks),
-      Size<std::int64_t>(
-          "max_memory",
-          "Memory near which connections that cost most are cut (0: the container's),",
-          &Config::max_memory, 0, std::int64_t{1} << 40),
+      Size<std::int64_t>("max_memory", "Memory that the guard keeps to; 0: container's,",
+                         &Config::max_memory, 0, std::int64_t{1} << 40),
       Boolean("reflection", "Serve gRPC server reflection", &Config::reflection),
       Boolean("channelz", "Serve gRPC channelz, which costs throughput", &Config::channelz),
       Duration("watch_heartbeat", "Silence until a watcher is sent a message without changes",
