@@ -16,7 +16,7 @@ namespace leasegateway {
 //
 // Trusted proxies come after all others. Then those first of whose requests one has not grown for
 // kSilence, whether or not others have. Then by what they hold times how long that one has stood
-// still: 10,000 connections with a call each as well as one with 1,000.
+// still: 1,000 connections with a call each as well as one with 1,000.
 class UnfinishedSums {
  public:
   using Clock = std::chrono::steady_clock;
