@@ -1,6 +1,8 @@
 """What the guard of callers' connections costs and gives: hits with it and without, the memory of
-connections that are idle, and what others wait for who call beside peers at full speed."""
+connections that are idle, what others wait for who call beside peers at full speed, and what nginx in
+front would cost in the guard's place."""
 
+import os
 import resource
 import socket
 import ssl
@@ -11,7 +13,7 @@ import time
 
 import programs
 from load import Load
-from programs import BenchError, die_with_parent
+from programs import BenchError, Process, die_with_parent, free_port, listening
 from replicas import ReplicaBench
 from servers import LONG
 from workloads import GET_NUMBER, LIST
@@ -80,7 +82,7 @@ class IdleConnection:
 class GuardBench(ReplicaBench):
     """The workloads of ReplicaBench, and those of the guard."""
 
-    GUARD = ("guard_hit", "guard_idle", "guard_busy")
+    GUARD = ("guard_hit", "guard_idle", "guard_busy", "guard_edge")
     WORKLOADS = (*ReplicaBench.WORKLOADS, *GUARD)
     GROUPS = {**ReplicaBench.GROUPS, "guard": GUARD}
 
@@ -174,3 +176,44 @@ class GuardBench(ReplicaBench):
             self.add(f"Hit beside two peers, {name}: longest", longest, "ms", "500 ms", longest / 500, most=1)
         alone = statistics.median(row["p99_us"] for row in rows["nobody"]) / 1000
         self.add("and beside nobody: p99", alone, "ms")
+
+    def edge(self, gateway):
+        """nginx as the component edge has it. It asks nobody for a certificate, as h2load has none."""
+        cert, key = self.certificate()
+        folder = self.work / "edge"
+        folder.mkdir()
+        port = free_port()
+        text = (programs.ROOT / "deploy/kubernetes/components/edge/nginx.conf").read_text()
+        for old, new in (("/tmp/", f"{folder}/"), ("/var/run/secrets/tls/tls.crt", str(cert)),
+                         ("/var/run/secrets/tls/tls.key", str(key)), ("listen 50051 ", f"listen 127.0.0.1:{port} "),
+                         ("127.0.0.1:50052", f"127.0.0.1:{gateway.port}"),
+                         ("ssl_client_certificate /var/run/secrets/tls/ca.crt;", ""),
+                         ("ssl_verify_client on;", "ssl_verify_client off;")):
+            if old not in text:
+                raise BenchError(f"nginx.conf has no {old}")
+            text = text.replace(old, new)
+        user = "user root;\n" if os.geteuid() == 0 else ""
+        (folder / "nginx.conf").write_text(f"{user}{text}")
+        nginx = self.keep(Process("nginx", [self.options.nginx, "-g", "daemon off;", "-c", folder / "nginx.conf",
+                                            "-e", "stderr"], self.log("edge")))
+        nginx.wait_for("port", lambda: listening(port))
+        nginx.port, nginx.ca_file = port, cert
+        return nginx
+
+    def guard_edge(self):
+        cert, key = self.certificate()
+        inner = self.gateway(100, *LONG, "--trusted-proxies", "127.0.0.1")
+        servers = {"through nginx": self.edge(inner),
+                   "straight": self.gateway(100, *LONG, "--tls-cert-file", cert, "--tls-key-file", key)}
+        self.say("Hits and misses over TLS, through nginx of the component edge and straight")
+        size = 5 + inner.get_number.stat().st_size
+        values = self.rates([Load(which, server.port, GET_NUMBER, size, inner.request, 16, 50, scheme="https")
+                             for which, server in servers.items()])
+        self.compare("Hit through nginx of edge, 16 connections with TLS", values, "calls/s", "through nginx", "straight")
+        for callers in (1, 8):
+            def miss(server, callers=callers):
+                return self.client("get-number", server, "--numbers", inner.numbers, "--fresh", "--seconds", self.seconds,
+                                   "--concurrency", callers)["p50_us"]
+            values = self.interleave({which: lambda server=server: miss(server) for which, server in servers.items()})
+            self.compare(f"Miss through nginx of edge, {callers} at a time, p50", values, "µs", "through nginx", "straight")
+        self.stop(servers["through nginx"])

@@ -202,6 +202,7 @@ def check_needs(options):
           if measures("road", "names", "sigterm") else ()))
     for name, found in (
             *(compared if measures("hit") else ()),
+            *((("nginx", shutil.which(options.nginx)),) if measures("guard", "guard_edge") else ()),
             *road,
             ("h2load (Debian package nghttp2-client)", shutil.which("h2load")),
             ("curl", shutil.which("curl")),
