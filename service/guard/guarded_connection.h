@@ -30,7 +30,7 @@ class GuardedConnection {
   // whose request comes whole, writes none of it. Above a limit of unfinished calls, the guard
   // chooses who is cut; above twice that, whoever reads and has many is.
   struct Together {
-    static constexpr std::int64_t kMaxCalls = 7'500;
+    static constexpr std::int64_t kMaxCalls = 6'000;
     static constexpr std::int64_t kMaxBytes = 80 << 20;  // or so many of the longest requests
     static constexpr std::int64_t kMaxRequests = 16;
     static std::int64_t MaxBytes(std::int64_t max_request_bytes) {

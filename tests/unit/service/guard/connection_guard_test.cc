@@ -350,18 +350,18 @@ TEST_F(ConnectionGuardTest, WhoHoldsWhatAllMayHaveIsCutAndNotWhoComes) {
     return std::pair(peer, handed);
   };
   std::vector<std::pair<int, int>> holders;
-  for (int i = 0; i < 57; ++i) holders.push_back(open("127.0.0.2", 128));
+  for (int i = 0; i < 45; ++i) holders.push_back(open("127.0.0.2", 128));
   std::this_thread::sleep_for(UnfinishedSums::kSilence + std::chrono::milliseconds(300));
   for (const auto& [peer, handed] : holders) {
     std::string got;
     send(peer, "\0\0\1\0\0\0\0\0\1x", 10, MSG_NOSIGNAL);
     EXPECT_EQ(Receive(handed, got), 10);
   }
-  EXPECT_EQ(guard_->stats().connections, 57);
+  EXPECT_EQ(guard_->stats().connections, 45);
   const int late = open("127.0.0.3", 600).first;
   EXPECT_TRUE(Eventually(
-      [this] { return guard_->stats().cut[IndexOf(CutReason::kUnfinishedCalls)] >= 8; }));
-  EXPECT_LE(guard_->stats().connections, 50);
+      [this] { return guard_->stats().cut[IndexOf(CutReason::kUnfinishedCalls)] >= 7; }));
+  EXPECT_LE(guard_->stats().connections, 39);
   EXPECT_EQ(send(late, Pings(1).data(), 17, MSG_NOSIGNAL), 17);
   pollfd end{late, POLLIN | POLLRDHUP, 0};
   EXPECT_EQ(poll(&end, 1, 300), 0) << "it stays";
