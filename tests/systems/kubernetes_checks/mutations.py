@@ -183,7 +183,7 @@ MUTATIONS = [
     ("edge", remove("Service", "lease-gateway-headless"), "one headless Service"),
     ("edge", change(("pod", "containers", 1, "name"), "nginx"), "containers ['lease-gateway', 'nginx']"),
     ("trial", configure("listen: 0.0.0.0:50051", "listen: 127.0.0.1:50051"), "on loopback, and nothing is before it"),
-    ("production", change(("container", "resources", "limits", "memory"), "1Gi"), "1017 MiB and a quarter"),
-    ("production", configure("$", "\ncache_history_bytes: 1024MiB"), "2113 MiB and a quarter"),
+    ("production", change(("container", "resources", "limits", "memory"), "1Gi"), "1016 MiB and a quarter"),
+    ("production", configure("$", "\ncache_history_bytes: 1024MiB"), "1976 MiB and a quarter"),
     ("mesh", configure("trusted_proxies: .*", ""), "the side-car has one address's share"),
 ]
