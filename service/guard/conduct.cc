@@ -45,7 +45,7 @@ Conduct::Conduct(Options options)
       resets_(Resets(options_.max_streams, options_.trusted), options_.spent.resets),
       open_calls_(options_.waiting_in_all),
       spent_(Packed(options_.spent.idle, options_.spent.resets)) {
-  idle_.Start(kIdleMost - std::min(kIdleMost, options_.spent.idle));
+  idle_.Start(std::max(kIdleMost - std::min(kIdleMost, options_.spent.idle), kIdleLeast));
 }
 
 Conduct::Spent Conduct::Spent::After(Clock::duration time) const {
@@ -73,11 +73,19 @@ void Conduct::CountSpent() {
 }
 
 std::optional<CutReason> Conduct::Read(std::string_view bytes, Clock::time_point now) {
-  const std::lock_guard lock(mutex_);
-  TakeAnswered();
-  Pass(now);
-  const auto reason = ReadFrames(bytes);
-  CountSpent();
+  std::optional<CutReason> reason;
+  {
+    const std::lock_guard lock(mutex_);
+    TakeAnswered();
+    Pass(now);
+    reason = ReadFrames(bytes);
+    CountSpent();
+  }
+  // Who answered meanwhile did not wait.
+  if (has_answered_.load(std::memory_order_acquire)) {
+    const std::lock_guard lock(mutex_);
+    TakeAnswered();
+  }
   return reason;
 }
 
@@ -142,6 +150,8 @@ void Conduct::ReadValues(std::string_view bytes) {
     value_bytes_ = 0;
     TakeValue();
   }
+  // The last of a frame's is the one that holds, and each looks at all calls.
+  if (values_left_ == 0 && window_) open_calls_.SetWindow(*std::exchange(window_, std::nullopt));
 }
 
 void Conduct::TakeValue() {
@@ -155,7 +165,7 @@ void Conduct::TakeValue() {
   if (frame_.type == FrameType::kWindowUpdate) {
     open_calls_.Widen(frame_.stream, number(0, 4) & kMostWindow);
   } else if (number(0, 2) == kInitialWindow) {
-    open_calls_.SetWindow(std::min(number(2, 4), kMostWindow));
+    window_ = std::min(number(2, 4), kMostWindow);
   }
 }
 
@@ -305,6 +315,7 @@ std::optional<CutReason> Conduct::Begin(std::uint32_t stream) {
   if (unfinished_.size() > options_.max_streams) return CutReason::kUnfinishedCalls;
   if (unfinished_.size() > kSilentCalls && !are_many_ && options_.bytes_sent) {
     are_many_ = true;
+    Progressed();  // these are silent from now on
     sent_at_many_.store(options_.bytes_sent(), std::memory_order_relaxed);
   }
   return std::nullopt;

@@ -63,6 +63,7 @@ class Conduct {
   static constexpr std::uint32_t kWindowUpdate = 1;       // sent for what was received
   static constexpr std::uint32_t kPayloadBytesAUnit = 64;
   static constexpr std::uint32_t kIdleMost = 2'000 * kFrame;
+  static constexpr std::uint32_t kIdleLeast = 4 * kSettings;  // for a beginning, whatever is spent
   static constexpr std::uint32_t kIdleAMillisecond = kFrame / 2;
   static constexpr std::uint32_t kIdleACall = 4 * kFrame;
   static constexpr std::uint32_t kIdleBytesAUnit = 4;
@@ -225,8 +226,9 @@ class Conduct {
   OpenCalls open_calls_;
   FrameHeader frame_;              // the last one with values
   std::uint32_t values_left_ = 0;  // bytes of SETTINGS or WINDOW_UPDATE that are still to come
-  std::array<char, 6> value_{};    // of which each takes six, or four
-  std::size_t value_bytes_ = 0;    // of it, that are there
+  std::optional<std::uint32_t> window_;  // that the SETTINGS under way give each call
+  std::array<char, 6> value_{};          // of which each takes six, or four
+  std::size_t value_bytes_ = 0;          // of it, that are there
 
   // Streams that were answered, and are to be taken.
   std::mutex answered_mutex_;

@@ -104,7 +104,9 @@ void ConnectionGuard::Port::LookAtCalls(Clock::time_point now) {
   looked_at_calls_ = now;
   for (auto& [raw, guarded] : connections_) {
     const std::uint64_t calls = raw->conduct().calls();
-    if (std::exchange(guarded.answered, calls) != calls) guarded.called = now;
+    // A watch, or a call that takes long, is no idleness.
+    const bool has_open = raw->conduct().open_calls().open() > 0;
+    if (std::exchange(guarded.answered, calls) != calls || has_open) guarded.called = now;
   }
 }
 
@@ -170,7 +172,9 @@ void ConnectionGuard::Port::LookAtCosts() {
     const Conduct& conduct = raw->conduct();
     MemoryPressure::Connection cost;
     cost.open_calls = conduct.open_calls().open();
-    cost.stalls = guarded.stall.time() >= UnreadAnswers::kSooner;
+    // The last look at it may be long ago.
+    cost.stalls = guarded.stall.time() >= UnreadAnswers::kSooner &&
+                  conduct.open_calls().waiting() > UnreadAnswers::kFew;
     cost.unfinished_bytes = conduct.unfinished_bytes();
     cost.bytes = raw->wire_bytes() - std::exchange(guarded.bytes, raw->wire_bytes());
     cost.calls = conduct.calls() - std::exchange(guarded.calls, conduct.calls());

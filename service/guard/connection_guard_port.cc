@@ -77,6 +77,7 @@ boost::system::error_code LastError() {
 }  // namespace
 
 ConnectionGuard::Port::~Port() {
+  together_->alarmed = true;  // what outlives this calls it no more
   io_.stop();
   if (thread_.joinable()) thread_.join();
   for (auto& [raw, guarded] : connections_) StopIntercepting(guarded.handed, guarded.connection);

@@ -179,8 +179,16 @@ bool GuardedConnection::ResetsTooMuch() {
   const std::uint64_t resets = conduct_.rapid_resets();
   const std::uint64_t more = resets - std::exchange(counted_resets_, resets);
   if (more == 0) return false;
-  const auto left = together_->resets.fetch_sub(static_cast<std::int64_t>(more));
-  return left < static_cast<std::int64_t>(more) && conduct_.spent_resets() > kManyResets;
+  const bool are_left = together_->TakeResets(static_cast<std::int64_t>(more));
+  return !are_left && conduct_.spent_resets() > kManyResets * (trusted_ ? Conduct::kTrusted : 1);
+}
+
+// Beyond a second's worth of debt more of it would only keep others from theirs for longer.
+bool GuardedConnection::Together::TakeResets(std::int64_t count) {
+  std::int64_t left = resets.load(std::memory_order_relaxed);
+  while (!resets.compare_exchange_weak(left, std::max(left - count, -kResets))) {
+  }
+  return left >= count;
 }
 
 void GuardedConnection::Together::Pass(std::chrono::milliseconds time) {

@@ -59,6 +59,8 @@ class GuardedConnection {
 
     static constexpr std::int64_t kResets = 4'096;
     static constexpr std::int64_t kResetsAMillisecond = 4;
+    // Whether there were so many; the debt is kResets at most, which a second pays.
+    bool TakeResets(std::int64_t count);
     // Calls `alarm`, if it is due.
     void Watch();
     // On one thread.

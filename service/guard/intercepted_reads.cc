@@ -222,7 +222,8 @@ void StopIntercepting(int descriptor, const Connection& connection) {
 
 extern "C" ssize_t recvmsg(int descriptor, msghdr* message, int flags) {
   const leasegateway::Reader reader(descriptor);
-  return reader.registered() == nullptr
+  // Of the socket's errors, which gRPC asks for on any thread, nothing is from the peer.
+  return reader.registered() == nullptr || (flags & MSG_ERRQUEUE) != 0
              ? leasegateway::NextRecvmsg(descriptor, message, flags)
              : leasegateway::Read(descriptor, *reader.registered(), *message, flags);
 }

@@ -89,6 +89,15 @@ absl::Status StatusOf(Inflater::Outcome outcome, const Inflater& inflater, std::
   return Broken("there is something behind it");
 }
 
+// Makes it what is no message, and frees what it was. (The library would leak a request of which no
+// reader can be made.)
+void MakeUnreadable(grpc_byte_buffer* message) {
+  grpc_slice_buffer* const slices = &message->data.raw.slice_buffer;
+  grpc_slice_buffer_reset_and_unref(slices);
+  grpc_slice_buffer_add(slices, grpc_slice_from_static_string("\xff"));  // a cut-off tag
+  message->data.raw.compression = GRPC_COMPRESS_NONE;
+}
+
 }  // namespace
 
 absl::Status Inflate(grpc_byte_buffer* message, std::size_t limit) {
@@ -118,6 +127,8 @@ extern "C" int grpc_byte_buffer_reader_init(grpc_byte_buffer_reader* reader,
   using Function = int (*)(grpc_byte_buffer_reader*, grpc_byte_buffer*);
   static const auto library_s =
       reinterpret_cast<Function>(dlsym(RTLD_NEXT, "grpc_byte_buffer_reader_init"));
-  if (!leasegateway::Inflate(buffer, leasegateway::kMostOfOwnServices).ok()) return 0;
+  if (!leasegateway::Inflate(buffer, leasegateway::kMostOfOwnServices).ok()) {
+    leasegateway::MakeUnreadable(buffer);
+  }
   return library_s(reader, buffer);
 }

@@ -427,10 +427,10 @@ TEST_F(ConductTest, BeginsWithWhatIsNotSpent) {
   for (const std::uint32_t max_streams : {1'000u, 4'000u}) {
     Conduct::Options options;
     options.max_streams = max_streams;
-    options.spent = {.idle = Conduct::kIdleMost - 10 * Conduct::kFrame,
+    options.spent = {.idle = Conduct::kIdleMost - 40 * Conduct::kFrame,
                      .resets = (max_streams - 3) * Conduct::kFrame};
     Open(options);
-    EXPECT_EQ(Repeat(Ping()), CutAfter(10, CutReason::kIdleFrames));
+    EXPECT_EQ(Repeat(Ping()), CutAfter(40, CutReason::kIdleFrames));
     Open(options);
     EXPECT_EQ(conduct_->spent(now_), options.spent);
     for (int i = 0; i < 3; ++i) {
@@ -441,6 +441,17 @@ TEST_F(ConductTest, BeginsWithWhatIsNotSpent) {
     const std::uint32_t stream = NextStream();
     EXPECT_EQ(Read(Begun(stream) + Reset(stream)), CutReason::kRapidResets);
   }
+}
+
+// What a client begins with is more than a few frames, and others may have spent all.
+TEST_F(ConductTest, ABeginningIsNeverSpent) {
+  Conduct::Options options;
+  options.spent.idle = Conduct::kIdleMost;
+  Open(options);
+  conduct_->Answers();
+  EXPECT_EQ(Read(Frame(kSettings, kNone, 0, 18) + Frame(kWindowUpdate, kNone, 0, 4) +
+                 Frame(kSettings, kAck, 0) + Call(1)),
+            Reason());
 }
 
 }  // namespace

@@ -206,6 +206,24 @@ TEST_F(GuardedConnectionTest, WithManyRapidResetsInAllNobodyMayDoMany) {
   EXPECT_EQ(together_->resets, 4'096);
 }
 
+// However many were done, others don't pay for it for long.
+TEST_F(GuardedConnectionTest, ADebtOfResetsIsPaidInASecondOrTwo) {
+  EXPECT_TRUE(together_->TakeResets(4'096));
+  EXPECT_FALSE(together_->TakeResets(1'000'000));
+  EXPECT_FALSE(together_->TakeResets(1'000'000));
+  together_->Pass(std::chrono::milliseconds(1'100));
+  EXPECT_TRUE(together_->TakeResets(100));
+}
+
+TEST_F(GuardedConnectionTest, ATrustedProxyMayResetManyWhateverOthersDo) {
+  options_.trusted = true;
+  GuardedConnection& proxy = Open();
+  together_->TakeResets(1'000'000);
+  for (std::uint32_t stream = 1; stream <= 2 * 1'000; stream += 2) {
+    ASSERT_TRUE(proxy.OnPlain(Begun(stream) + conduct_test::Reset(stream))) << stream;
+  }
+}
+
 // As gRPC sends: what the socket does not take is offered again, and more with it.
 TEST_F(GuardedConnectionTest, WhatIsOfferedTwiceIsSentOnce) {
   GuardedConnection& connection = Open();
