@@ -182,7 +182,7 @@ Outcome Count(std::string_view bytes, std::uint32_t waiting) {
     } else if (open.count(stream) != 0 && type == 0) {
       open[stream] += length;
     }
-    if (type == 3) unanswered.erase(stream);
+    if (resets) unanswered.erase(stream);
     const bool is_last = (type == 1 || type == 9) && (flags & 4) != 0 && payload.size() == length;
     if (!is_last || !std::exchange(is_block_open, false)) continue;
     const std::uint64_t decoded = decoder.Decode(std::exchange(block, {}));

@@ -50,7 +50,8 @@ class Trial:
         self.processes = []
         for name in ("tls", "tmp", "next"):
             os.mkdir(self.path(name))
-        self.openssl("req", "-x509", "-days", "2", "-subj", "/CN=authority", "-keyout", self.path("ca.key"), "-out",
+        self.openssl("req", "-x509", "-days", "2", "-subj", "/CN=authority", "-addext",
+                     "keyUsage=critical,keyCertSign", "-keyout", self.path("ca.key"), "-out",
                      self.path("tls", "ca.crt"))
         self.issue("tls", "tls")
         self.issue("next", "tls")

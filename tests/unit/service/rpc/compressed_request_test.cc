@@ -107,12 +107,13 @@ TEST(CompressedRequest, GrpcReadsItInflatedAsWell) {
   EXPECT_EQ(BytesOf(RawMessage("", GRPC_COMPRESS_GZIP)), "");
 }
 
-TEST(CompressedRequest, GrpcCantReadWhatIsTooLargeOrBroken) {
+TEST(CompressedRequest, WhatIsTooLargeOrBrokenIsNoMessageToGrpc) {
+  const std::string no_message = "\xff";
   const std::string most(kMostOfOwnServices, 'x');
   EXPECT_EQ(BytesOf(RawMessage(Gzip(most), GRPC_COMPRESS_GZIP)), most);
-  EXPECT_EQ(BytesOf(RawMessage(Gzip(most + "x"), GRPC_COMPRESS_GZIP)), "can't be read");
-  EXPECT_EQ(BytesOf(RawMessage(GzipBomb(8 << 20), GRPC_COMPRESS_GZIP)), "can't be read");
-  EXPECT_EQ(BytesOf(RawMessage("no gzip", GRPC_COMPRESS_GZIP)), "can't be read");
+  EXPECT_EQ(BytesOf(RawMessage(Gzip(most + "x"), GRPC_COMPRESS_GZIP)), no_message);
+  EXPECT_EQ(BytesOf(RawMessage(GzipBomb(8 << 20), GRPC_COMPRESS_GZIP)), no_message);
+  EXPECT_EQ(BytesOf(RawMessage("no gzip", GRPC_COMPRESS_GZIP)), no_message);
   EXPECT_EQ(BytesOf(RawMessage(most + most)), most + most) << "one that is not compressed";
 }
 
