@@ -9,6 +9,7 @@ import typing
 from hpack import Encoder
 
 import frames
+import judge
 
 OPEN_WINDOW = (1 << 31) - 1
 CALLS_AT_ONCE = 900  # calls at a time of one that keeps to max_streams
@@ -105,7 +106,7 @@ def unended_streams(wire):
     return frames.NewStreams(lambda stream: frames.headers(stream, block), wire.streams)
 
 
-@attack("continuation", "CONTINUATION without end, full of headers", "header_block", "idle_frames")
+@attack("continuation", "CONTINUATION without end, full of headers", "header_block", "idle_frames", judge.GRPC)
 def continuation(wire):
     piece = frames.literals(frames.MAX_FRAME)
     opened = frames.headers(3, wire.header_block("GetNumber"), "OPEN")

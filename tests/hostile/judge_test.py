@@ -44,6 +44,11 @@ class JudgeTest(unittest.TestCase):
             self.assertEqual(self.missed(**changes), said)
             self.assertEqual(judge.row("x", good(**changes), said)[-1], "MISSED")
 
+    def test_who_grpc_may_end_needs_no_cut_of_the_guards(self):
+        self.assertEqual(self.missed(reasons=("header_block", judge.GRPC), cuts={}), [])
+        self.assertEqual(self.missed(reasons=("header_block", judge.GRPC), cuts={}, uncut=2),
+                         ["2 connections never cut"])
+
     def test_one_failed_call_or_lost_connection_of_anybody_is_missed(self):
         others = {**good().others, "slow link": record(failed=["UNAVAILABLE a", "UNAVAILABLE b"])}
         self.assertEqual(self.missed(others=others), ["slow link: 2 calls failed, such as UNAVAILABLE a"])
