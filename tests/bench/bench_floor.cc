@@ -67,6 +67,7 @@ class Floor final : public Service {
 std::unique_ptr<leasegateway::ConnectionGuard> Guard(int port, bool tls) {
   leasegateway::ConnectionGuard::Options options;
   options.peers.max_connections_per_peer = options.peers.max_connections;
+  options.peers.connects_at_once = 1'000'000;
   options.tls = tls;
   auto guard = leasegateway::ConnectionGuard::Listen("127.0.0.1:" + std::to_string(port), options);
   return guard.ok() ? *std::move(guard) : nullptr;

@@ -19,25 +19,28 @@ from servers import LONG
 from workloads import GET_NUMBER, LIST
 
 IDLE = 10_000  # connections, where the limit of descriptors allows as many
-OTHERS = 200  # descriptors of a gateway's own
-MANY = ["--max-connections", "20000", "--max-connections-per-peer", "20000"]
+OTHERS = 512  # connections' worth of descriptors that the guard leaves to others
+PER_ADDRESS = 100  # connections
+MANY = ["--max-connections", "20000"]
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 SETTINGS, ACK = b"\0\0\0\4\0\0\0\0\0", b"\0\0\0\4\1\0\0\0\0"
 FRAME = 9  # bytes of a frame's header
 
 
 def idle_connections():
-    """How many a gateway can have that is started from now on: each takes two of its descriptors."""
+    """How many a gateway that is started from now on takes of a few addresses: each is two of its descriptors."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    return min(IDLE, (hard - OTHERS) // 2)
+    return min(IDLE, (hard // 2 - OTHERS) * 9 // 10)  # of the last tenth an address gets few
 
 
 class IdleConnection:
     """Of a caller that has nothing to ask: both sides have said SETTINGS and confirmed them."""
 
-    def __init__(self, port, tls):
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20)
+    def __init__(self, port, tls, index):
+        # An address may connect so often, and no more.
+        source = f"127.7.{index // PER_ADDRESS}.1"
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout=20, source_address=(source, 0))
         if tls:
             self.socket = tls.wrap_socket(self.socket, server_hostname="127.0.0.1")
         self.socket.sendall(PREFACE + SETTINGS)
@@ -118,8 +121,8 @@ class GuardBench(ReplicaBench):
             connections = []
             try:
                 before = gateway.resident_mib()
-                for _ in range(count):
-                    connections.append(IdleConnection(gateway.port, tls))
+                for index in range(count):
+                    connections.append(IdleConnection(gateway.port, tls, index))
                 time.sleep(1)
                 idle = gateway.resident_mib()
                 for connection in connections:
