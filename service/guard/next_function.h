@@ -11,8 +11,8 @@ extern "C" void AnnotateIgnoreWritesEnd(const char* file, int line);
 namespace leasegateway {
 
 // While it lives, ThreadSanitizer looks past what this thread reads and writes; otherwise nothing.
-// Bytes that the library's recvmsg fills for gRPC are handed on as it does not see, and each next
-// read of them would be a race, which is suppressed, yet costs a tenth of a millisecond.
+// Bytes that the library's recvmsg fills for gRPC are handed on in ways that it does not see, so
+// each later read of them would be a race: suppressed, yet slow enough that tests never end.
 class [[maybe_unused]] UnseenBySanitizer {
  public:
 #ifdef LEASE_GATEWAY_TSAN
