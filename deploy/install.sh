@@ -22,7 +22,7 @@ esac
 
 packages="g++ cmake ninja-build ccache pkg-config ca-certificates curl
   libgrpc++-dev protobuf-compiler-grpc protobuf-compiler libprotobuf-dev libssl-dev
-  libspdlog-dev libyaml-cpp-dev libcli11-dev libsimdjson-dev libmimalloc-dev libsqlite3-dev libpq-dev libzstd-dev libc-ares-dev zlib1g-dev prometheus-cpp-dev
+  libspdlog-dev libyaml-cpp-dev libcli11-dev libsimdjson-dev libmimalloc-dev libsqlite3-dev libpq-dev libzstd-dev libc-ares-dev zlib1g-dev librhonabwy-dev libjansson-dev libyaml-dev prometheus-cpp-dev
   golang-github-gogo-googleapis-dev
   libboost$boost-dev libboost-json$boost-dev libboost-url$boost-dev"
 postgres="postgresql postgresql-client pgbouncer python3-psycopg2"

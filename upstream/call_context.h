@@ -7,10 +7,13 @@
 #include <optional>
 #include <string>
 
+#include "leasegateway/v1/resources.pb.h"
 #include "upstream/cache_status.h"
 #include "upstream/trace_context.h"
 
 namespace leasegateway {
+
+struct SpendingRules;  // upstream/leasing/journal/spending.h
 
 // What one call cost upstream. Written by the layers below while the call runs, read when it has
 // ended.
@@ -38,8 +41,18 @@ struct CallContext {
   std::string call_id;
   // The caller's name for the purchase or termination (AIP-155). Empty on other calls.
   std::string request_id;
-  // Who asked: the caller's identity, or its address where it has none.
+  // Who asked: its name in the callers file; without one its identity, or its address where it has
+  // none.
   std::string caller;
+  // How it proved that.
+  v1::IdentityKind identity_kind = v1::IDENTITY_KIND_UNSPECIFIED;
+  // Whether it may see, and join, the operations of other callers of the account.
+  bool sees_all_operations = true;
+  // Whose turn is taken where calls wait for each other: equal shares go to different ones. Empty:
+  // `caller` is not known to be anybody.
+  std::string share;
+  // What a purchase has to keep within. Null: it is not limited.
+  std::shared_ptr<const SpendingRules> spending;
   // The call's own span. Null: none, and each exchange with the provider begins a trace.
   std::shared_ptr<const TraceContext> trace;
   // Nobody waits for it: it yields to the calls of callers.

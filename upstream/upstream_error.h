@@ -68,6 +68,11 @@ inline constexpr std::string_view kNotApplied = "NOT_APPLIED";
 inline constexpr std::string_view kOperationNotFound = "OPERATION_NOT_FOUND";
 inline constexpr std::string_view kPriceCeilingMissing = "PRICE_CEILING_MISSING";
 inline constexpr std::string_view kTooManyWatchers = "TOO_MANY_WATCHERS";
+inline constexpr std::string_view kIdentityInvalid = "IDENTITY_INVALID";
+inline constexpr std::string_view kNotAllowed = "NOT_ALLOWED";
+inline constexpr std::string_view kInvalidAccount = "INVALID_ACCOUNT";
+inline constexpr std::string_view kQuotaExceeded = "QUOTA_EXCEEDED";
+inline constexpr std::string_view kSpendLimitExceeded = "SPEND_LIMIT_EXCEEDED";
 }  // namespace reason
 
 using ErrorMetadata = std::map<std::string, std::string>;

@@ -29,8 +29,9 @@ enum class Method : std::uint8_t {
   kGetCallForwarding,
   kEnableCallForwarding,
   kDisableCallForwarding,
+  kWhoAmI,
 };
-inline constexpr std::array<const char*, 15> kMethodNames{"ListAvailableNumbers",
+inline constexpr std::array<const char*, 16> kMethodNames{"ListAvailableNumbers",
                                                           "WatchAvailability",
                                                           "GetNumber",
                                                           "BatchGetNumbers",
@@ -44,7 +45,8 @@ inline constexpr std::array<const char*, 15> kMethodNames{"ListAvailableNumbers"
                                                           "ConfigureFailover",
                                                           "GetCallForwarding",
                                                           "EnableCallForwarding",
-                                                          "DisableCallForwarding"};
+                                                          "DisableCallForwarding",
+                                                          "WhoAmI"};
 inline const char* NameOf(Method method) { return kMethodNames[static_cast<std::size_t>(method)]; }
 
 // Where the answer to a call came from.
