@@ -150,14 +150,14 @@ std::shared_ptr<OperationJournal> PurchaseJournal::journal() const {
   return file_;
 }
 
-RateShare PurchaseJournal::rate_share() const {
-  return cluster_ ? cluster_->rate_share(LeasingOptions().account) : RateShare();
+RateShare PurchaseJournal::rate_share(const std::string& account) const {
+  return cluster_ ? cluster_->rate_share(account) : RateShare();
 }
 
-std::shared_ptr<SharedLists> PurchaseJournal::shared_lists() const {
+std::shared_ptr<SharedLists> PurchaseJournal::shared_lists(const std::string& account) const {
   if (!cluster_) return nullptr;
   PostgresLists::Options options;
-  options.account = LeasingOptions().account;
+  options.account = account;
   options.replica = static_cast<std::uint64_t>(cluster_->replica()->id());
   return std::make_shared<PostgresLists>(cluster_->database(), cluster_->news(),
                                          std::move(options));

@@ -42,9 +42,9 @@ class PurchaseJournal {
   // Null: a file.
   Cluster* cluster() const { return cluster_.get(); }
   // With other replicas; by itself where it is a file.
-  RateShare rate_share() const;
+  RateShare rate_share(const std::string& account) const;
   // The lists that memory has in common with other replicas; null: they are its own.
-  std::shared_ptr<SharedLists> shared_lists() const;
+  std::shared_ptr<SharedLists> shared_lists(const std::string& account) const;
   // Between two looks for what dead replicas have left; 0: nobody else has this journal.
   std::chrono::milliseconds adopt_interval() const;
 

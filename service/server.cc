@@ -3,48 +3,52 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/strand.hpp>
-#include <boost/asio/use_future.hpp>
 #include <chrono>
+#include <map>
 #include <thread>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/time/clock.h"
+#include "service/account.h"
 #include "service/admin/admin_server.h"
 #include "service/admin/metrics.h"
 #include "service/admin/readiness_probe.h"
+#include "service/callers/callers.h"
 #include "service/config/print.h"
 #include "service/grpc_port.h"
+#include "service/guard/networks.h"
 #include "service/process/io_threads.h"
 #include "service/process/secret.h"
 #include "service/process/temporary_file.h"
 #include "service/process/tls.h"
 #include "service/purchase_journal.h"
+#include "service/rpc/admission.h"
 #include "service/rpc/lease_service.h"
-#include "service/rpc/search.h"
-#include "service/rpc/watch_hub.h"
 #include "service/upstream_options.h"
 #include "upstream/lease_api_factory.h"
-#include "upstream/leasing/journal/operation_journal.h"
-#include "upstream/leasing/recorded_lease_api.h"
 #include "upstream/sandbox/sandbox.h"
 
 namespace leasegateway {
 namespace {
 
-// For the lists of the other replicas, before this one serves.
-constexpr std::chrono::seconds kLoadTimeout{2};
+// Without a callers file, as the journal has it.
+constexpr char kOnlyAccount[] = "default";
+
+std::string SandboxKeyOf(const std::string& account) {
+  return absl::StrCat("contiguity_sk_", account);
+}
 
 }  // namespace
 
 absl::StatusOr<std::unique_ptr<Server>> Server::Start(const Config& config) {
   std::unique_ptr<Server> server(new Server(config));
   absl::Status status = server->OpenTransport();
+  if (status.ok()) status = server->OpenCallers();
   if (status.ok()) status = server->StartAdmin();
   if (status.ok()) status = server->OpenJournal();
-  if (status.ok()) status = server->StartUpstream();
+  if (status.ok()) status = server->StartSandbox();
+  if (status.ok()) status = server->StartAccounts();
   if (!status.ok()) return status;
   server->MakeService();
   // After all that they use is made, so that they see it whoever hands it to them.
@@ -77,6 +81,19 @@ absl::Status Server::OpenTransport() {
   auto opened = ServingCertificates::Open(TlsOptionsOf(config_));
   if (!opened.ok()) return opened.status();
   certificates_ = *std::move(opened);
+  return absl::OkStatus();
+}
+
+absl::Status Server::OpenCallers() {
+  if (config_.callers_file.empty()) return absl::OkStatus();
+  auto trusted = Networks::Parse(config_.trusted_proxies);
+  if (!trusted.ok()) return trusted.status();
+  auto opened = Callers::Open({.path = config_.callers_file,
+                               .refresh = config_.file_refresh,
+                               .trusted_proxies = *std::move(trusted),
+                               .sandbox = config_.sandbox});
+  if (!opened.ok()) return opened.status();
+  callers_ = *std::move(opened);
   return absl::OkStatus();
 }
 
@@ -113,81 +130,100 @@ absl::Status Server::OpenJournal() {
   return status;
 }
 
-absl::Status Server::StartUpstream() {
-  auto configured = UpstreamOptionsOf(config_);
-  if (!configured.ok()) return configured.status();
-  UpstreamOptions options = *std::move(configured);
-  std::unique_ptr<TemporaryFile> ca_file;  // read while the stack is made
-  if (config_.sandbox) {
-    sandbox::SandboxOptions sandbox_options;
-    sandbox_options.numbers = config_.sandbox_numbers;
-    sandbox_options.seed = config_.sandbox_seed;
-    sandbox_options.control_port = config_.sandbox_control_port;
-    auto started = sandbox::Sandbox::Start(sandbox_options);
-    if (!started.ok()) return started.status();
-    sandbox_ = *std::move(started);
-    auto made = TemporaryFile::Make(sandbox_->ca_certificate());
-    if (!made.ok()) return made.status();
-    ca_file = *std::move(made);
-    options.url = sandbox_->url();
-    options.ca_file = ca_file->path();
-    options.api_key = [key = sandbox_->key()] { return key; };
-  } else {
-    const auto key = std::make_shared<const Secret>(
-        kApiKey, config_.api_key, config_.upstream_token_file, config_.file_refresh);
-    options.api_key = [key] { return key->Get(); };
+absl::Status Server::StartSandbox() {
+  if (!config_.sandbox) return absl::OkStatus();
+  sandbox::SandboxOptions options;
+  options.numbers = config_.sandbox_numbers;
+  options.seed = config_.sandbox_seed;
+  options.control_port = config_.sandbox_control_port;
+  if (callers_) {
+    for (const AccountSetting& account : callers_->policy()->accounts()) {
+      options.keys.push_back(SandboxKeyOf(account.name));
+    }
   }
-  options.rate_share = journal_->rate_share();
-  options.shared_lists = journal_->shared_lists();
-  upstream_stats_ = options.stats;
-  RecordedLeaseApi::Options recording;
-  recording.settle = config_.settle_time;
-  recording.adopt_interval = journal_->adopt_interval();
-  recording.may_resend = [budget = options.retry_budget] {
-    return budget->Take(false, std::chrono::steady_clock::now());
-  };
-  auto made = MakeLeaseApi(io_->executor(), std::move(options));
-  if (!made.ok()) return made.status();
-  api_ = *std::move(made);
-  recorded_ = std::make_unique<RecordedLeaseApi>(api_, RecordedLeaseApi::MemoryOf(api_),
-                                                 journal_->journal(), std::move(recording),
-                                                 io_->executor(), MakeCallEnvironment());
+  auto started = sandbox::Sandbox::Start(options);
+  if (!started.ok()) return started.status();
+  sandbox_ = *std::move(started);
   return absl::OkStatus();
 }
 
-void Server::MakeService() {
+absl::Status Server::StartAccounts() {
   runtime_->executor = io_->executor();
   runtime_->default_deadline = config_.default_deadline;
   runtime_->log_hits = config_.access_log_hits;
   runtime_->max_request_bytes = static_cast<std::size_t>(config_.max_request_bytes);
   runtime_->limit = std::make_shared<CallLimit>(config_.max_calls);
-  const CacheEnvironment environment = MakeCacheEnvironment(io_->executor(), PinInMemory);
-  search_ = std::make_unique<AvailabilitySearch>(
-      environment.now, environment.after,
-      static_cast<std::size_t>(config_.cache_history_bytes) / 4 * 3,  // the rest is for watches
-      journal_->cluster() ? [this] { return api_->account().SharedKey(); }
-                          : std::function<std::string()>());
-  watches_ = std::make_unique<WatchHub>(
-      *runtime_, *api_,
-      WatchOptions{.heartbeat = config_.watch_heartbeat, .max_watchers = config_.max_watchers});
-  service_ = std::make_unique<LeaseService>(*runtime_, *api_, *recorded_, *search_, *watches_);
+  std::unique_ptr<TemporaryFile> ca_file;  // read while the stacks are made
+  if (sandbox_) {
+    auto made = TemporaryFile::Make(sandbox_->ca_certificate());
+    if (!made.ok()) return made.status();
+    ca_file = *std::move(made);
+  }
+  std::vector<AccountSetting> settings;
+  if (callers_) {
+    settings = callers_->policy()->accounts();
+  } else {
+    settings.push_back({.name = kOnlyAccount, .key_file = config_.upstream_token_file});
+  }
+  const Account::Shared shared{config_, *runtime_, *journal_, io_->executor()};
+  for (const AccountSetting& setting : settings) {
+    auto options = OptionsFor(setting);
+    if (!options.ok()) return options.status();
+    if (ca_file) options->ca_file = ca_file->path();
+    auto made = Account::Make(shared, setting.name, *std::move(options));
+    if (!made.ok()) return made.status();
+    accounts_.push_back(*std::move(made));
+  }
+  return absl::OkStatus();
+}
+
+absl::StatusOr<UpstreamOptions> Server::OptionsFor(const AccountSetting& account) const {
+  auto options = UpstreamOptionsOf(config_);
+  if (!options.ok()) return options;
+  if (!account.url.empty()) options->url = account.url;
+  if (!account.auth_scheme.empty()) options->auth_scheme = account.auth_scheme;
+  if (sandbox_) {
+    options->url = sandbox_->url();
+    options->api_key = [key = callers_ ? SandboxKeyOf(account.name) : sandbox_->key()] {
+      return key;
+    };
+    return options;
+  }
+  std::string first = config_.api_key;
+  if (callers_) {
+    auto read = ReadSecret(kApiKey, account.key_file);
+    if (!read.ok()) {
+      return absl::FailedPreconditionError(absl::StrCat("callers_file: account \"", account.name,
+                                                        "\": key_file: \"", account.key_file,
+                                                        "\": ", read.status().message()));
+    }
+    first = *std::move(read);
+  }
+  const auto key = std::make_shared<const Secret>(kApiKey, std::move(first), account.key_file,
+                                                  config_.file_refresh);
+  options->api_key = [key] { return key->Get(); };
+  return options;
+}
+
+void Server::MakeService() {
+  std::map<std::string, AccountStack, std::less<>> stacks;
+  for (const auto& account : accounts_) stacks.emplace(account->name(), account->stack());
+  admission_ = std::make_unique<Admission>(std::move(stacks), callers_.get());
+  service_ = std::make_unique<LeaseService>(*runtime_, *admission_);
 }
 
 // What other replicas know already, so that this one answers before the provider has.
 void Server::LoadLists() {
-  if (journal_->cluster() == nullptr) return;
-  auto loading = api_->account().Load(std::chrono::steady_clock::now() + kLoadTimeout);
-  auto loaded = boost::asio::co_spawn(boost::asio::make_strand(io_->executor()), std::move(loading),
-                                      boost::asio::use_future);
-  if (!loaded.get()) spdlog::warn("the shared lists are away: memory begins empty");
+  for (const auto& account : accounts_) account->LoadLists();
 }
 
 // What a process before this one left open.
 absl::Status Server::Recover() {
-  auto recovering = recorded_->Recover();
-  auto recovered = boost::asio::co_spawn(boost::asio::make_strand(io_->executor()),
-                                         std::move(recovering), boost::asio::use_future);
-  return recovered.get();
+  for (const auto& account : accounts_) {
+    absl::Status status = account->Recover();
+    if (!status.ok()) return status;
+  }
+  return absl::OkStatus();
 }
 
 absl::Status Server::Listen() {
@@ -201,17 +237,18 @@ absl::Status Server::Listen() {
 
 void Server::AttachAdmin() {
   MetricSources sources;
-  sources.upstream = upstream_stats_;
-  sources.cache = [this] { return api_->stats(); };
-  sources.search = [this] { return search_->stats(); };
+  std::vector<ReadinessProbe::Account> ready;
+  for (const auto& account : accounts_) {
+    sources.accounts.push_back(account->sources());
+    ready.push_back(account->readiness());
+  }
   sources.connections = [this] { return port_->connections(); };
   sources.calls = [limit = runtime_->limit] { return limit->stats(); };
-  sources.watchers = [this] { return watches_->watchers(); };
-  sources.leasing = [this] { return recorded_->stats(); };
+  if (callers_) sources.callers = [this] { return callers_->stats(); };
   if (admin_) sources.admin = admin_->stats();
   journal_->Describe(sources);
   metrics_->Attach(std::move(sources));
-  readiness_->Attach([this] { return journal_->writable(); }, api_, upstream_stats_);
+  readiness_->Attach([this] { return journal_->writable(); }, std::move(ready));
 }
 
 void Server::DetachAdmin() {
@@ -235,25 +272,23 @@ void Server::Drain(std::chrono::milliseconds wait, std::chrono::milliseconds gra
   spdlog::info("draining: NOT_SERVING for {} ms, then {} ms for calls in flight", wait.count(),
                grace.count());
   std::this_thread::sleep_for(wait);
-  watches_->Stop();
+  for (const auto& account : accounts_) account->StopWatches();
   port_->Close(grace);
 }
 
 Server::~Server() {
   if (!drained_) Drain(std::chrono::milliseconds(0), std::chrono::milliseconds(0));
   // Every call has ended: Close waits for the reactors. What is left is purchases that are on their
-  // way, for which `recorded_` waits, and good-byes to the provider, which end by themselves within
+  // way, for which the accounts wait, and good-byes to the provider, which end by themselves within
   // a second.
   if (port_) port_->Wait();
   if (journal_) journal_->Hurry();
   DetachAdmin();
   port_.reset();
   certificates_.reset();
-  watches_.reset();
-  search_.reset();
-  recorded_.reset();
+  for (const auto& account : accounts_) account->End();
   io_->RunDuring([this] { journal_.reset(); });
-  api_.reset();
+  accounts_.clear();
   io_->Join();
   // The threads have called it.
   service_.reset();

@@ -4,6 +4,7 @@
 #include <chrono>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
@@ -11,27 +12,27 @@
 
 namespace leasegateway {
 
+class Account;
+class Admission;
 class AdminServer;
-class AvailabilitySearch;
-class CachingLeaseApi;
+class Callers;
 class GrpcPort;
 class IoThreads;
 class LeaseService;
 class Metrics;
 class PurchaseJournal;
 class ReadinessProbe;
-class RecordedLeaseApi;
 class ServingCertificates;
-class WatchHub;
+struct AccountSetting;
 struct CallRuntime;
-struct UpstreamStats;
+struct UpstreamOptions;
 namespace sandbox {
 class Sandbox;
 }
 
-// The running gateway: the Asio threads, the provider's stack (or the embedded sandbox's), the gRPC
-// port with health, reflection and channelz, and the admin port, which is there from the beginning
-// of the start to the end of the stop. Thread-safe.
+// The running gateway: the Asio threads, a stack an account (at the provider or the embedded
+// sandbox), the gRPC port with health, reflection and channelz, and the admin port, which is there
+// from the beginning of the start to the end of the stop. Thread-safe.
 class Server {
  public:
   // FAILED_PRECONDITION when the address can't be listened on, the TLS files not be used or the
@@ -54,9 +55,13 @@ class Server {
 
   // The start, in this order.
   absl::Status OpenTransport();
+  absl::Status OpenCallers();
   absl::Status StartAdmin();
   absl::Status OpenJournal();
-  absl::Status StartUpstream();
+  absl::Status StartSandbox();
+  absl::Status StartAccounts();
+  // The stack's options, with its address and key.
+  absl::StatusOr<UpstreamOptions> OptionsFor(const AccountSetting& account) const;
   void MakeService();
   void LoadLists();
   absl::Status Recover();
@@ -71,16 +76,14 @@ class Server {
   const std::unique_ptr<IoThreads> io_;
   const std::unique_ptr<CallRuntime> runtime_;
   std::unique_ptr<ServingCertificates> certificates_;  // of TLS; null: none
+  std::unique_ptr<Callers> callers_;                   // null: no callers file
   std::unique_ptr<Metrics> metrics_;
   std::unique_ptr<ReadinessProbe> readiness_;
   std::unique_ptr<AdminServer> admin_;         // null: none
   std::unique_ptr<sandbox::Sandbox> sandbox_;  // null: none
   std::unique_ptr<PurchaseJournal> journal_;
-  std::shared_ptr<UpstreamStats> upstream_stats_;
-  std::shared_ptr<CachingLeaseApi> api_;
-  std::unique_ptr<RecordedLeaseApi> recorded_;
-  std::unique_ptr<AvailabilitySearch> search_;
-  std::unique_ptr<WatchHub> watches_;
+  std::vector<std::unique_ptr<Account>> accounts_;  // one at least
+  std::unique_ptr<Admission> admission_;
   std::unique_ptr<LeaseService> service_;
   std::unique_ptr<GrpcPort> port_;  // null: the start has failed before
   bool drained_ = false;

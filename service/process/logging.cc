@@ -263,6 +263,7 @@ void LogAccess(const AccessRecord& record) {
   members.Add("upstream_request_id", record.upstream_request_id);
   members.Add("peer", record.peer);
   members.Add("caller", record.caller);
+  members.Add("account", record.account);
   members.Add("trace_id", record.trace_id);
   members.Add("span_id", record.span_id);
   // As a view, not a format string: values may hold braces.

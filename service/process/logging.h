@@ -21,7 +21,8 @@ struct AccessRecord {
   std::string request_id = {};           // the caller's
   std::string upstream_request_id = {};  // the provider's
   std::string peer = {};
-  std::string caller = {};    // the identity that its certificate proves
+  std::string caller = {};  // its name in the callers file, or what its certificate proves
+  std::string account = {};
   std::string trace_id = {};  // W3C Trace Context
   std::string span_id = {};
 };

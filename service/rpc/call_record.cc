@@ -76,7 +76,21 @@ int PreviousAttempts(const grpc::ServerContextBase& server_context) {
   return attempts;
 }
 
-void LogCall(const grpc::ServerContextBase& server_context, Method method,
+void Introduce(const CallCaller& caller, const grpc::ServerContextBase& server_context,
+               CallContext& context) {
+  if (caller.setting) {
+    context.caller = caller.setting->name;
+    context.identity_kind = caller.identity.kind;
+    context.sees_all_operations = caller.sees_all_operations;
+    context.share = caller.setting->name;
+    context.spending = caller.spending;
+    return;
+  }
+  context.caller = PeerIdentity(server_context);
+  if (context.caller.empty()) context.caller = server_context.peer();
+}
+
+void LogCall(const grpc::ServerContextBase& server_context, Method method, const CallCaller& caller,
              const absl::Status& status, const CallContext& context, Clock::time_point started,
              int sampled) {
   AccessRecord record;
@@ -90,7 +104,8 @@ void LogCall(const grpc::ServerContextBase& server_context, Method method,
   record.call_id = context.call_id;
   record.request_id = context.request_id;
   record.peer = server_context.peer();
-  record.caller = PeerIdentity(server_context);
+  record.caller = caller.setting ? caller.setting->name : PeerIdentity(server_context);
+  record.account = caller.account;
   if (context.trace) {
     record.trace_id = context.trace->TraceIdHex();
     record.span_id = context.trace->SpanIdHex();

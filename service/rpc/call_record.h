@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "service/rpc/call_caller.h"
 #include "service/rpc/call_metrics.h"
 #include "upstream/call_context.h"
 
@@ -26,8 +27,12 @@ std::shared_ptr<const TraceContext> TraceOf(const grpc::ServerContextBase& serve
 // knows to have reached no gateway are not in it.
 int PreviousAttempts(const grpc::ServerContextBase& server_context);
 
+// Says in the context whose call it is.
+void Introduce(const CallCaller& caller, const grpc::ServerContextBase& server_context,
+               CallContext& context);
+
 // Leaves a call's line in the access log, which stands for `sampled` calls.
-void LogCall(const grpc::ServerContextBase& server_context, Method method,
+void LogCall(const grpc::ServerContextBase& server_context, Method method, const CallCaller& caller,
              const absl::Status& status, const CallContext& context,
              std::chrono::steady_clock::time_point started, int sampled = 1);
 

@@ -17,7 +17,6 @@ struct CallRuntime {
   boost::asio::any_io_executor executor;
   std::chrono::milliseconds default_deadline;  // of a call that came without one
   int log_hits = 0;  // one in so many reads that memory answered, in the access log; 0: none
-  std::string account = "default";          // whose numbers these are, as in the journal
   std::size_t max_request_bytes = 1 << 20;  // of one that comes compressed, inflated
   std::shared_ptr<CallLimit> limit = std::make_shared<CallLimit>(10'000);  // never null
   std::shared_ptr<CallMetrics> metrics = std::make_shared<CallMetrics>();  // never null

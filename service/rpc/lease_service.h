@@ -13,6 +13,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "leasegateway/v1/lease_service.grpc.pb.h"
+#include "service/rpc/admission.h"
 #include "service/rpc/call_runtime.h"
 #include "service/rpc/consistency.h"
 #include "service/rpc/search.h"
@@ -48,20 +49,21 @@ using RawMethodsOfLeaseService =
                v1::LeaseService::WithRawCallbackMethod_ConfigureFailover,
                v1::LeaseService::WithRawCallbackMethod_GetCallForwarding,
                v1::LeaseService::WithRawCallbackMethod_EnableCallForwarding,
-               v1::LeaseService::WithRawCallbackMethod_DisableCallForwarding>::Service;
+               v1::LeaseService::WithRawCallbackMethod_DisableCallForwarding,
+               v1::LeaseService::WithRawCallbackMethod_WhoAmI>::Service;
 
-// A function an RPC: validates, answers from memory on gRPC's thread where that is possible, and
-// asks `api` otherwise, or `recorded` for what spends and gives back. `api` pins bytes with
-// PinSlice. All arguments must outlive it. Called by gRPC, on any of its threads.
+// A function an RPC: lets the caller in, validates, answers from memory on gRPC's thread where that
+// is possible, and asks the account's `api` otherwise, or `recorded` for what spends and gives
+// back. `api` pins bytes with PinSlice. All arguments must outlive it. Called by gRPC, on any of
+// its threads.
 class LeaseService final : public RawMethodsOfLeaseService {
   using ByteBuffer = grpc::ByteBuffer;
   using CallbackServerContext = grpc::CallbackServerContext;
   using ServerUnaryReactor = grpc::ServerUnaryReactor;
 
  public:
-  LeaseService(const CallRuntime& runtime, CachingLeaseApi& api, RecordedLeaseApi& recorded,
-               AvailabilitySearch& search, WatchHub& watches)
-      : runtime_(runtime), api_(api), recorded_(recorded), search_(search), watches_(watches) {}
+  LeaseService(const CallRuntime& runtime, const Admission& admission)
+      : runtime_(runtime), admission_(admission) {}
 
   ServerUnaryReactor* ListAvailableNumbers(CallbackServerContext* context, const ByteBuffer* bytes,
                                            ByteBuffer* response) override;
@@ -93,6 +95,8 @@ class LeaseService final : public RawMethodsOfLeaseService {
                                            ByteBuffer* response) override;
   ServerUnaryReactor* DisableCallForwarding(CallbackServerContext* context, const ByteBuffer* bytes,
                                             ByteBuffer* response) override;
+  ServerUnaryReactor* WhoAmI(CallbackServerContext* context, const ByteBuffer* bytes,
+                             ByteBuffer* response) override;
 
  private:
   using Missing = std::optional<Consistency>;
@@ -102,46 +106,57 @@ class LeaseService final : public RawMethodsOfLeaseService {
     Response response;
   };
 
-  template <typename Request>
-  auto& ApiFor();
   // A call that memory can't answer.
   template <typename Request, typename Response>
   ServerUnaryReactor* Start(CallbackServerContext* context, Method method, const ByteBuffer* bytes,
                             ByteBuffer* response);
   // `missing`: what memory has to include first. `context`: of a write, which gets a token.
   template <typename Request, typename Response>
-  boost::asio::awaitable<absl::Status> Answer(CallContext call, Missing missing,
+  boost::asio::awaitable<absl::Status> Answer(const AccountStack& account, CallContext call,
+                                              Missing missing,
                                               Messages<Request, Response>& messages,
                                               CallbackServerContext* context, ByteBuffer* response);
   // What the read asks for and memory does not include; nothing, for most. INVALID_ARGUMENT for a
   // token that is none.
   template <typename Request>
-  absl::StatusOr<Missing> MissingOf(const CallbackServerContext& context, const Request& request);
-  boost::asio::awaitable<CallContext> Included(CallContext call, Missing missing);
+  absl::StatusOr<Missing> MissingOf(const AccountStack& account,
+                                    const CallbackServerContext& context, const Request& request);
+  boost::asio::awaitable<CallContext> Included(const AccountStack& account, CallContext call,
+                                               Missing missing);
 
-  // Ends a call at once: answered from memory; with an error; with that of a request that is none.
-  ServerUnaryReactor* Hit(CallbackServerContext* context, Method method, const BytesAnswer& hit,
-                          std::chrono::steady_clock::time_point started, ByteBuffer* response);
-  ServerUnaryReactor* Fail(CallbackServerContext* context, Method method, absl::Status status);
+  // Reads the request and lets its caller in.
+  template <typename Request>
+  Admission::Verdict Admit(const CallbackServerContext& context, Method method,
+                           const ByteBuffer& bytes, Request* request);
 
-  boost::asio::awaitable<absl::Status> FindNumbers(CallContext call, Missing missing, bool plain,
+  // Ends a call at once: answered from memory; with an error.
+  ServerUnaryReactor* Hit(CallbackServerContext* context, Method method, const CallCaller& caller,
+                          const BytesAnswer& hit, std::chrono::steady_clock::time_point started,
+                          ByteBuffer* response);
+  ServerUnaryReactor* Fail(CallbackServerContext* context, Method method, CallCaller caller,
+                           absl::Status status);
+
+  boost::asio::awaitable<absl::Status> FindNumbers(const AccountStack& account, CallContext call,
+                                                   Missing missing, bool plain,
                                                    const AvailabilitySearch::Query& query,
                                                    ByteBuffer* response);
   // One more page of a walk whose snapshot has to be made anew.
-  boost::asio::awaitable<absl::Status> FindPage(CallContext call, AvailabilitySearch::Query query,
+  boost::asio::awaitable<absl::Status> FindPage(const AccountStack& account, CallContext call,
+                                                AvailabilitySearch::Query query,
                                                 ByteBuffer* response);
-  boost::asio::awaitable<absl::Status> FindNumber(CallContext call, Missing missing,
-                                                  std::string phone_number, ByteBuffer* response);
-  boost::asio::awaitable<absl::Status> FindLeases(CallContext call, Missing missing,
+  boost::asio::awaitable<absl::Status> FindNumber(const AccountStack& account, CallContext call,
+                                                  Missing missing, std::string phone_number,
                                                   ByteBuffer* response);
+  boost::asio::awaitable<absl::Status> FindLeases(const AccountStack& account, CallContext call,
+                                                  Missing missing, ByteBuffer* response);
+  boost::asio::awaitable<absl::Status> Tell(CallContext call, CallCaller caller,
+                                            std::string account, ByteBuffer* response);
   // The numbers in memory as an answer; the entry of a shared log is for its token.
-  ByteBuffer Searched(const AvailabilitySearch::Query& query, const AvailabilityAnswer& answer);
+  ByteBuffer Searched(const AccountStack& account, const AvailabilitySearch::Query& query,
+                      const AvailabilityAnswer& answer);
 
   const CallRuntime& runtime_;
-  CachingLeaseApi& api_;
-  RecordedLeaseApi& recorded_;
-  AvailabilitySearch& search_;
-  WatchHub& watches_;
+  const Admission& admission_;
 };
 
 }  // namespace leasegateway

@@ -12,6 +12,7 @@
 #include "absl/strings/str_cat.h"
 #include "service/process/tls.h"
 #include "service/rpc/call_record.h"
+#include "service/rpc/charged_rows.h"
 #include "service/rpc/status.h"
 #include "upstream/upstream_error.h"
 
@@ -64,16 +65,12 @@ grpc::ServerUnaryReactor* UnaryCall::Start(const CallRuntime& runtime,
   context.deadline = DeadlineOf(*server_context, runtime.default_deadline);
   context.call_id = NextCallId();
   context.request_id = call->description_.request_id;
-  context.caller = PeerIdentity(*server_context);
-  if (context.caller.empty()) context.caller = server_context->peer();
+  Introduce(call->description_.caller, *server_context, context);
   context.trace = TraceOf(*server_context);
   context.max_staleness = call->description_.max_staleness;
   call->coroutine_ = std::make_shared<Coroutine>(runtime.executor);
   absl::Status begun = call->description_.valid;
-  if (begun.ok()) {
-    begun = call->limit_.Enter();
-    call->entered_ = begun.ok();
-  }
+  if (begun.ok()) begun = call->Enter();
   if (!begun.ok()) {
     call->End(std::move(begun), context);
     return call;
@@ -129,7 +126,9 @@ bool IsSample(int one_in) {
 
 grpc::ServerUnaryReactor* UnaryCall::FinishHit(const CallRuntime& runtime,
                                                grpc::CallbackServerContext* server_context,
-                                               Method method, const CacheOutcome& outcome,
+                                               Method method, const CallCaller& caller,
+                                               const grpc::ByteBuffer& response,
+                                               const CacheOutcome& outcome,
                                                Clock::time_point started) {
   // Most hits of a second have the same text.
   thread_local std::pair<CacheOutcome, std::string> last;
@@ -141,13 +140,26 @@ grpc::ServerUnaryReactor* UnaryCall::FinishHit(const CallRuntime& runtime,
     CallContext context;
     context.call_id = NextCallId();
     context.trace = TraceOf(*server_context);
-    LogCall(*server_context, method, absl::OkStatus(), context, started, runtime.log_hits);
+    LogCall(*server_context, method, caller, absl::OkStatus(), context, started, runtime.log_hits);
     server_context->AddTrailingMetadata(kCallIdMetadata, context.call_id);
   }
+  ChargeRows(caller, method, response);
   auto* const reactor = server_context->DefaultReactor();
   reactor->Finish(grpc::Status::OK);
   runtime.metrics->Hit(method, outcome, Clock::now() - started);
   return reactor;
+}
+
+absl::Status UnaryCall::Enter() {
+  const CallCaller& caller = description_.caller;
+  if (caller.use) {
+    absl::Status counted = caller.use->EnterCall(*caller.setting);
+    if (!counted.ok()) return counted;
+    counted_ = true;
+  }
+  absl::Status entered = limit_.Enter();
+  entered_ = entered.ok();
+  return entered;
 }
 
 void UnaryCall::OnCancel() {
@@ -158,10 +170,14 @@ void UnaryCall::OnCancel() {
 
 void UnaryCall::End(absl::Status status, const CallContext& context) {
   if (entered_) limit_.Leave();
+  if (counted_) description_.caller.use->LeaveCall();
+  if (status.ok() && description_.response) {
+    ChargeRows(description_.caller, description_.method, *description_.response);
+  }
   if (!status.ok() && !context.request_id.empty()) {
     AddMetadata(status, "request_id", context.request_id);
   }
-  LogCall(*server_context_, description_.method, status, context, started_);
+  LogCall(*server_context_, description_.method, description_.caller, status, context, started_);
   metrics_.Handled(description_.method, status.code(), Clock::now() - started_);
   if (context.stats->cache) metrics_.Answered(*context.stats->cache);
   AddPushback(*server_context_, status, description_.may_be_repeated);

@@ -2,6 +2,7 @@
 #define LEASE_GATEWAY_SERVICE_RPC_UNARY_CALL_H_
 
 #include <grpcpp/server_context.h>
+#include <grpcpp/support/byte_buffer.h>
 #include <grpcpp/support/server_callback.h>
 
 #include <boost/asio/awaitable.hpp>
@@ -12,6 +13,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "service/rpc/call_caller.h"
 #include "service/rpc/call_metrics.h"
 #include "service/rpc/call_runtime.h"
 #include "upstream/call_context.h"
@@ -29,22 +31,26 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   using Body = std::function<boost::asio::awaitable<absl::Status>(CallContext)>;
   struct Description {
     Method method = {};
+    CallCaller caller = {};
     // A UUID (AIP-155), in the access log and in the metadata of errors; empty on calls without.
     std::string request_id = {};
     absl::Status valid = {};  // when not OK, the call ends with it at once
     std::optional<std::chrono::milliseconds> max_staleness = {};  // of a read
     bool may_be_repeated = true;  // false: a retry policy of the client's is told not to
+    const grpc::ByteBuffer* response = nullptr;  // of a list: its rows are counted when it is there
   };
 
   static grpc::ServerUnaryReactor* Start(const CallRuntime& runtime,
                                          grpc::CallbackServerContext* server_context,
                                          Description description, Body body);
 
-  // Ends a call that memory has answered, on the calling thread: sends the metadata `cache-status`
-  // and, when hits are logged, leaves a line in the access log.
+  // Ends a call that memory has answered with `response`, on the calling thread: sends the metadata
+  // `cache-status` and, when hits are logged, leaves a line in the access log.
   static grpc::ServerUnaryReactor* FinishHit(const CallRuntime& runtime,
                                              grpc::CallbackServerContext* server_context,
-                                             Method method, const CacheOutcome& outcome,
+                                             Method method, const CallCaller& caller,
+                                             const grpc::ByteBuffer& response,
+                                             const CacheOutcome& outcome,
                                              std::chrono::steady_clock::time_point started);
 
  private:
@@ -52,6 +58,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   UnaryCall(const CallRuntime& runtime, grpc::CallbackServerContext* server_context,
             Description description);
 
+  absl::Status Enter();
   void OnCancel() override;
   void OnDone() override { delete this; }
   void End(absl::Status status, const CallContext& context);
@@ -62,6 +69,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
   const Description description_;
   const std::chrono::steady_clock::time_point started_;
   bool entered_ = false;  // it counts as under way
+  bool counted_ = false;  // among its caller's
   // Shared with what is posted to the strand, which may run after the reactor is gone.
   std::shared_ptr<Coroutine> coroutine_;
 };

@@ -69,10 +69,21 @@ WatchHub::WatchHub(const CallRuntime& runtime, CachingLeaseApi& cache, const Wat
 grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchHub::Watch(grpc::CallbackServerContext* context,
                                                             v1::WatchAvailabilityRequest request,
                                                             std::optional<Consistency> missing,
-                                                            absl::Status valid) {
-  const auto watcher = std::make_shared<Watcher>(setting_, context, std::move(request), missing);
-  const absl::Status entered = valid.ok() ? watchers_->Enter(watcher) : std::move(valid);
-  watcher->Start(entered, [watchers = watchers_, watcher] { watchers->Leave(watcher); });
+                                                            CallCaller caller, absl::Status valid) {
+  const auto watcher =
+      std::make_shared<Watcher>(setting_, context, std::move(request), missing, caller);
+  if (valid.ok() && caller.use) {
+    valid = caller.use->EnterWatch(*caller.setting);
+    if (!valid.ok()) caller.use.reset();
+  } else {
+    caller.use.reset();
+  }
+  absl::Status entered = valid.ok() ? watchers_->Enter(watcher) : std::move(valid);
+  if (!entered.ok() && caller.use) caller.use->LeaveWatch();
+  watcher->Start(entered, [watchers = watchers_, watcher, use = std::move(caller.use)] {
+    watchers->Leave(watcher);
+    if (use) use->LeaveWatch();
+  });
   return watcher.get();
 }
 

@@ -35,7 +35,7 @@ class WatchHub {
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Watch(grpc::CallbackServerContext* context,
                                                     v1::WatchAvailabilityRequest request,
                                                     std::optional<Consistency> missing,
-                                                    absl::Status valid);
+                                                    CallCaller caller, absl::Status valid);
 
   // Ends all watches with UNAVAILABLE, STOPPING, and lets no new one begin. Those whose callers do
   // not read are cancelled a second later.

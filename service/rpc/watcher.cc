@@ -35,17 +35,20 @@ constexpr std::chrono::seconds kFarewell{1};
 }  // namespace
 
 Watcher::Watcher(const WatchSetting& setting, grpc::CallbackServerContext* server_context,
-                 v1::WatchAvailabilityRequest request, std::optional<Consistency> missing)
+                 v1::WatchAvailabilityRequest request, std::optional<Consistency> missing,
+                 CallCaller caller)
     : setting_(setting),
       server_context_(server_context),
       request_(std::move(request)),
       missing_(missing),
+      caller_(std::move(caller)),
       filter_(request_.filter()),
       fingerprint_(Fingerprint(request_.filter(), "")),
       started_(Clock::now()),
       strand_(asio::make_strand(setting_.runtime.executor)) {
   context_.call_id = NextCallId();
   context_.trace = TraceOf(*server_context_);
+  Introduce(caller_, *server_context_, context_);
   setting_.runtime.metrics->Started(Method::kWatchAvailability);
 }
 
@@ -108,7 +111,7 @@ void Watcher::OnCancel() {
 }
 
 void Watcher::End(const absl::Status& status) {
-  LogCall(*server_context_, Method::kWatchAvailability, status, context_, started_);
+  LogCall(*server_context_, Method::kWatchAvailability, caller_, status, context_, started_);
   setting_.runtime.metrics->Handled(Method::kWatchAvailability, status.code(),
                                     Clock::now() - started_);
   AddPushback(*server_context_, status);

@@ -19,6 +19,7 @@
 
 #include "absl/status/status.h"
 #include "leasegateway/v1/lease_service.pb.h"
+#include "service/rpc/call_caller.h"
 #include "service/rpc/call_runtime.h"
 #include "service/rpc/consistency.h"
 #include "upstream/availability/caching_lease_api.h"
@@ -53,7 +54,8 @@ class Watcher final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
                       public std::enable_shared_from_this<Watcher> {
  public:
   Watcher(const WatchSetting& setting, grpc::CallbackServerContext* server_context,
-          v1::WatchAvailabilityRequest request, std::optional<Consistency> missing);
+          v1::WatchAvailabilityRequest request, std::optional<Consistency> missing,
+          CallCaller caller);
 
   // Called once. Unless `entered` is OK the call ends with it at once; otherwise `left` is called,
   // on the strand, before it ends.
@@ -99,6 +101,7 @@ class Watcher final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   grpc::CallbackServerContext* const server_context_;
   const v1::WatchAvailabilityRequest request_;
   const std::optional<Consistency> missing_;  // that the first state has to include
+  const CallCaller caller_;
   const NumberFilter filter_;
   const std::uint64_t fingerprint_;
   const std::chrono::steady_clock::time_point started_;

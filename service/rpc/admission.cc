@@ -1,0 +1,182 @@
+#include "service/rpc/admission.h"
+
+#include <grpc/grpc_security_constants.h>
+#include <spdlog/spdlog.h>
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/string_view.h"
+#include "service/process/logging.h"
+#include "service/rpc/method_rights.h"
+#include "service/rpc/violations.h"
+#include "upstream/upstream_error.h"
+
+namespace leasegateway {
+namespace {
+
+constexpr char kForwardedCertificate[] = "x-forwarded-client-cert";
+constexpr char kAuthorization[] = "authorization";
+
+std::vector<std::string> PropertiesOf(const grpc::AuthContext& authentication, const char* name) {
+  std::vector<std::string> values;
+  for (const auto& value : authentication.FindPropertyValues(name)) {
+    values.emplace_back(value.data(), value.size());
+  }
+  return values;
+}
+
+// The header's values as one, as a proxy may have joined them (RFC 9110, 5.3).
+std::optional<std::string> HeaderOf(const grpc::ServerContextBase& context, const char* name) {
+  const auto [first, last] = context.client_metadata().equal_range(name);
+  if (first == last) return std::nullopt;
+  std::string joined;
+  for (auto each = first; each != last; ++each) {
+    if (each != first) joined += ',';
+    joined.append(each->second.data(), each->second.size());
+  }
+  return joined;
+}
+
+// "ipv4:192.0.2.1:5" and "ipv6:%5B2001:db8::1%5D:5" (gRPC's naming); empty: no IP address.
+std::string AddressOf(std::string_view peer) {
+  const bool v4 = peer.substr(0, 5) == "ipv4:";
+  if (!v4 && peer.substr(0, 5) != "ipv6:") return "";
+  peer.remove_prefix(5);
+  peer = peer.substr(0, peer.rfind(':'));
+  if (v4) return std::string(peer);
+  for (const std::string_view open : {"%5B", "["}) {
+    if (peer.substr(0, open.size()) == open) peer.remove_prefix(open.size());
+  }
+  peer = peer.substr(0, peer.find_first_of("%]"));  // a zone goes as well
+  return std::string(peer);
+}
+
+PeerFacts FactsOf(const grpc::ServerContextBase& context) {
+  PeerFacts facts;
+  facts.forwarded_certificate = HeaderOf(context, kForwardedCertificate);
+  facts.authorization = HeaderOf(context, kAuthorization);
+  // Only what forwards is judged by its address.
+  if (facts.forwarded_certificate) facts.address = AddressOf(context.peer());
+  const auto authentication = context.auth_context();
+  facts.has_certificate = authentication->IsPeerAuthenticated();
+  if (!facts.has_certificate) return facts;
+  facts.uris = PropertiesOf(*authentication, GRPC_PEER_URI_PROPERTY_NAME);
+  facts.dns_names = PropertiesOf(*authentication, GRPC_PEER_DNS_PROPERTY_NAME);
+  auto common_names = PropertiesOf(*authentication, GRPC_X509_CN_PROPERTY_NAME);
+  if (!common_names.empty()) facts.common_name = std::move(common_names[0]);
+  return facts;
+}
+
+// Says nothing of the account but what the caller said of it.
+absl::Status NotAllowed(const std::string& caller, const char* right, std::string_view account) {
+  const std::string where =
+      account.empty() ? "any account" : absl::StrCat("account ", QuoteValue(account));
+  return MakeError(
+      absl::StatusCode::kPermissionDenied, reason::kNotAllowed,
+      absl::StrCat("caller ", QuoteValue(caller), " has no right \"", right, "\" on ", where),
+      {{"caller", caller}, {"right", right}, {"account", std::string(account)}});
+}
+
+absl::Status AccountNotNamed(const CallerSetting& caller) {
+  return FieldViolation(
+      "account", reason::kInvalidAccount,
+      absl::StrCat(
+          "is needed: the caller has rights on ",
+          absl::StrJoin(caller.grants, ", ", [](std::string* out, const AccountGrant& grant) {
+            absl::StrAppend(out, "\"", grant.account, "\"");
+          })));
+}
+
+std::shared_ptr<const SpendingRules> RulesOf(const CallersPolicy& policy,
+                                             const CallerSetting& caller,
+                                             const AccountGrant& grant) {
+  SpendingRules rules;
+  rules.caller = caller.spending;
+  rules.caller_on_account = grant.spending;
+  if (const auto* account = policy.AccountOf(grant.account)) rules.account = account->spending;
+  if (rules.empty()) return nullptr;
+  return std::make_shared<const SpendingRules>(std::move(rules));
+}
+
+}  // namespace
+
+Admission::Admission(std::map<std::string, AccountStack, std::less<>> accounts, Callers* callers)
+    : accounts_(std::move(accounts)), callers_(callers) {}
+
+Admission::Verdict Admission::Admit(const grpc::ServerContextBase& context, Method method,
+                                    std::string_view account) const {
+  if (callers_ == nullptr) return AdmitAnybody(account);
+  Verdict verdict;
+  auto known = callers_->Identify(FactsOf(context));
+  if (!known.ok()) {
+    verdict.status = known.status();
+    LogAudit("refused", {{"method", NameOf(method)},
+                         {"reason", std::string(reason::kIdentityInvalid)},
+                         {"why", MetadataOf(verdict.status)["why"]},
+                         {"peer", context.peer()}});
+    return verdict;
+  }
+  verdict.caller.identity = std::move(known->identity);
+  verdict.caller.setting = std::move(known->setting);
+  verdict.caller.use = std::move(known->use);
+  verdict.status = AdmitKnown(method, account, &verdict);
+  if (verdict.status.ok()) return verdict;
+  callers_->CountRefusal(ReasonOf(verdict.status));
+  LogAudit("refused", {{"method", NameOf(method)},
+                       {"reason", ReasonOf(verdict.status)},
+                       {"caller", verdict.caller.setting->name},
+                       {"identity", verdict.caller.identity.name},
+                       {"account", std::string(account)},
+                       {"peer", context.peer()}});
+  return verdict;
+}
+
+Admission::Verdict Admission::AdmitAnybody(std::string_view account) const {
+  Verdict verdict;
+  const AccountStack& only = accounts_.begin()->second;
+  if (!account.empty() && account != only.name) {
+    verdict.status = FieldViolation("account", reason::kInvalidAccount,
+                                    absl::StrCat(QuoteValue(account), " is not \"", only.name,
+                                                 "\", the only account without a callers file"));
+    return verdict;
+  }
+  verdict.account = &only;
+  return verdict;
+}
+
+absl::Status Admission::AdmitKnown(Method method, std::string_view account,
+                                   Verdict* verdict) const {
+  const CallerSetting& caller = *verdict->caller.setting;
+  const MethodRight& needed = RightFor(method);
+  const auto now = std::chrono::steady_clock::now();
+  if (needed.right) {
+    if (account.empty() && caller.grants.size() > 1) return AccountNotNamed(caller);
+    const AccountGrant* grant = nullptr;
+    if (!account.empty()) {
+      grant = caller.GrantOn(account);
+    } else if (!caller.grants.empty()) {
+      grant = &caller.grants.front();
+    }
+    if (grant == nullptr || !Has(grant->rights, *needed.right)) {
+      return NotAllowed(caller.name, NameOf(*needed.right), account);
+    }
+    const auto found = accounts_.find(grant->account);
+    if (found == accounts_.end()) return NotAllowed(caller.name, NameOf(*needed.right), account);
+    verdict->account = &found->second;
+    verdict->caller.account = grant->account;
+    verdict->caller.sees_all_operations = Has(grant->rights, Right::kSeeAllOperations);
+    if (*needed.right == Right::kLease) {
+      verdict->caller.spending = RulesOf(*callers_->policy(), caller, *grant);
+    }
+  }
+  absl::Status taken = verdict->caller.use->TakeCall(caller, needed.writes, now);
+  if (taken.ok() && needed.lists) taken = verdict->caller.use->CheckRows(caller, now);
+  return taken;
+}
+
+}  // namespace leasegateway
