@@ -76,6 +76,15 @@ void AddPrecondition(absl::Status& status, std::string_view type, std::string_vi
   SetDetail(status, failure);
 }
 
+void AddQuotaViolation(absl::Status& status, std::string_view subject,
+                       std::string_view description) {
+  google::rpc::QuotaFailure failure;
+  auto& violation = *failure.add_violations();
+  violation.set_subject(std::string(subject));
+  violation.set_description(std::string(description));
+  SetDetail(status, failure);
+}
+
 void AddHelp(absl::Status& status, std::string_view description, std::string_view url) {
   google::rpc::Help help;
   auto& link = *help.add_links();

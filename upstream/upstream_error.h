@@ -99,10 +99,12 @@ void AddMetadata(absl::Status& status, const std::string& key, const std::string
 // Adds to the end of the message; code and details stay.
 void AppendToMessage(absl::Status& status, std::string_view text);
 
-// Adds a google.rpc detail of a type of its own: PreconditionFailure with one violation, Help with
-// one link.
+// Adds a google.rpc detail of a type of its own: PreconditionFailure with one violation,
+// QuotaFailure with one, Help with one link.
 void AddPrecondition(absl::Status& status, std::string_view type, std::string_view subject,
                      std::string_view description);
+void AddQuotaViolation(absl::Status& status, std::string_view subject,
+                       std::string_view description);
 void AddHelp(absl::Status& status, std::string_view description, std::string_view url);
 
 // RetryInfo: wait at least this long, zero or more, before trying again.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "google/rpc/error_details.pb.h"
+
 namespace leasegateway {
 namespace {
 
@@ -33,6 +35,18 @@ TEST(UpstreamError, TransportFailures) {
   EXPECT_EQ(write.code(), StatusCode::kAborted);
   EXPECT_EQ(ReasonOf(write), reason::kOutcomeUnknown);
   EXPECT_EQ(RetryDelayOf(write), std::nullopt);
+}
+
+TEST(UpstreamError, QuotaFailureIsADetailBesideTheReason) {
+  auto status = MakeError(StatusCode::kResourceExhausted, reason::kQuotaExceeded, "too many");
+  AddQuotaViolation(status, "caller:orders", "watchers: 4");
+  google::rpc::QuotaFailure failure;
+  const auto payload = status.GetPayload("type.googleapis.com/google.rpc.QuotaFailure");
+  ASSERT_TRUE(payload && failure.ParseFromString(std::string(*payload)));
+  ASSERT_EQ(failure.violations_size(), 1);
+  EXPECT_EQ(failure.violations(0).subject(), "caller:orders");
+  EXPECT_EQ(failure.violations(0).description(), "watchers: 4");
+  EXPECT_EQ(ReasonOf(status), reason::kQuotaExceeded);
 }
 
 }  // namespace
