@@ -113,6 +113,16 @@ std::shared_ptr<grpc::Channel> MakeChannel(const GlobalOptions& options, absl::D
                      static_cast<int>(absl::ToInt64Milliseconds(silence)));
   }
   if (!options.tls) {
+    if (!options.token_file.empty()) {
+      if (!IsLoopback(options.target)) {
+        FailLocally(absl::StrCat("--token-file: without --tls anybody on the way to ",
+                                 Harmless(options.target),
+                                 " could read the token; only loopback needs no --tls"));
+        return nullptr;
+      }
+      // So could a proxy that the environment names.
+      arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
+    }
     return grpc::CreateCustomChannel(options.target, grpc::InsecureChannelCredentials(), arguments);
   }
   grpc::SslCredentialsOptions tls;
@@ -130,6 +140,13 @@ std::shared_ptr<grpc::Channel> MakeChannel(const GlobalOptions& options, absl::D
   }
   if (!options.server_name.empty()) arguments.SetSslTargetNameOverride(options.server_name);
   return grpc::CreateCustomChannel(options.target, grpc::SslCredentials(tls), arguments);
+}
+
+std::optional<ExitCode> AddToken(TokenFile& token, grpc::ClientContext& context) {
+  const absl::StatusOr<std::string> text = token.Read();
+  if (!text.ok()) return FailLocally(absl::StrCat("--token-file: ", text.status().message()));
+  if (!text->empty()) context.AddMetadata("authorization", absl::StrCat("Bearer ", *text));
+  return std::nullopt;
 }
 
 absl::Duration Timeout(const GlobalOptions& options) {
@@ -163,10 +180,11 @@ void PrintAge(const GlobalOptions& options, const v1::ResponseMetadata& metadata
 std::optional<ExitCode> Client::Call(CallFacts facts, const Invoke& invoke) {
   if (channel_ == nullptr) channel_ = MakeChannel(options_);
   if (channel_ == nullptr) return kLocalFailure;
+  grpc::ClientContext context;
+  if (const auto failure = AddToken(token_, context)) return failure;
   const absl::Time deadline = absl::Now() + Timeout(options_);
   facts.target = options_.target;
   facts.connected = Connect(*channel_, deadline);
-  grpc::ClientContext context;
   context.set_deadline(absl::ToChronoTime(deadline));
   context.set_wait_for_ready(false);
   const grpc::Status status = invoke(*channel_, context);

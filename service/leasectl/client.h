@@ -13,6 +13,7 @@
 #include "leasegateway/v1/lease_service.grpc.pb.h"
 #include "service/leasectl/errors.h"
 #include "service/leasectl/global_options.h"
+#include "service/leasectl/token_file.h"
 
 namespace leasegateway {
 
@@ -29,10 +30,14 @@ bool IsColored(const GlobalOptions& options);
 enum class JsonLayout { kIndented, kOneLine };
 std::optional<std::string> ToJson(const google::protobuf::Message& message, JsonLayout layout);
 
-// The channel, or null after saying why. Without calls in flight it sends nothing; with some, it
-// pings the gateway after `silence`, so that one that has vanished is noticed.
+// The channel, or null after saying why, as when a token would go where others can read it. Without
+// calls in flight it sends nothing; with some, it pings the gateway after `silence`, so that one
+// that has vanished is noticed.
 std::shared_ptr<grpc::Channel> MakeChannel(const GlobalOptions& options,
                                            absl::Duration silence = absl::InfiniteDuration());
+
+// Sends the token, if there is one, with the call; an exit code after saying why it can't be read.
+std::optional<ExitCode> AddToken(TokenFile& token, grpc::ClientContext& context);
 
 absl::Duration Timeout(const GlobalOptions& options);
 
@@ -55,14 +60,16 @@ class Client {
                                                           Reply*);
 
   // Borrows the options.
-  explicit Client(const GlobalOptions& options) : options_(options) {}
+  explicit Client(const GlobalOptions& options) : options_(options), token_(options.token_file) {}
 
   // Connects, makes the call and explains a failure; nothing when the call succeeded.
   std::optional<ExitCode> Call(CallFacts facts, const Invoke& invoke);
 
+  // The same, for the account of the options unless the request names one.
   template <class Request, class Reply>
   std::optional<ExitCode> Call(const CallFacts& facts, Method<Request, Reply> method,
-                               const Request& request, Reply& reply) {
+                               Request request, Reply& reply) {
+    if (request.account().empty()) request.set_account(options_.account);
     return Call(facts, [&](grpc::Channel& channel, grpc::ClientContext& context) {
       // The stub only borrows the channel.
       v1::LeaseService::Stub stub(
@@ -73,6 +80,7 @@ class Client {
 
  private:
   const GlobalOptions& options_;
+  TokenFile token_;
   std::shared_ptr<grpc::Channel> channel_;  // made by the first call
 };
 

@@ -5,10 +5,12 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "service/leasectl/completion.h"
 #include "service/leasectl/health.h"
 #include "service/leasectl/search_options.h"
 #include "service/leasectl/table.h"
+#include "service/leasectl/time_range.h"
 #include "service/leasectl/watch.h"
 
 namespace leasegateway {
@@ -39,6 +41,8 @@ CommandLine::CommandLine() {
   AddLeases();
   AddFailover();
   AddOperations();
+  AddReport();
+  AddWhoAmI();
   AddForwarding();
 
   CLI::App* health =
@@ -128,11 +132,22 @@ void CommandLine::AddGlobalOptions() {
                   "Name that the gateway's certificate must have; default: that of --target")
       ->envname("LEASECTL_SERVER_NAME")
       ->needs(tls);
+  app_.add_option("--token-file", options_.token_file,
+                  "Bearer token that says who calls, read anew for each call; needs --tls, save to "
+                  "loopback")
+      ->type_name("FILE")
+      ->envname("LEASECTL_TOKEN_FILE")
+      ->check(CheckNotEmpty, "");
+  app_.add_option("--account", options_.account,
+                  "The account that it is for; default: the only one that the caller has")
+      ->type_name("NAME")
+      ->envname("LEASECTL_ACCOUNT")
+      ->check(CheckNotEmpty, "");
   app_.add_option("--timeout", options_.timeout, "How long to wait for an answer")
       ->type_name("DURATION")
       ->check(CheckPositiveDuration, "")
       ->capture_default_str();
-  app_.add_flag("--json", options_.json, "Print the reply as JSON");
+  json_ = app_.add_flag("--json", options_.json, "Print the reply as JSON");
   app_.add_flag("-v,--verbose", options_.verbose,
                 "Say on standard error where an answer came from and how old it is");
   app_.add_option("--color", options_.color, "Colours; auto: on a terminal, unless NO_COLOR is set")
@@ -272,11 +287,60 @@ void CommandLine::AddOperations() {
   operations->add_option("--state", options_.state, "Only those in this state")
       ->check(CLI::IsMember(
           std::vector<std::string>{"intended", "sent", "succeeded", "failed", "unknown"}));
+  operations->add_option("--caller", options_.caller, "Only those that this caller asked for")
+      ->type_name("NAME")
+      ->check(CheckNotEmpty, "");
+  operations
+      ->add_option("--kind", options_.kind, "Only those of this kind")
+      // As the tables print it, too.
+      ->transform(
+          [](const std::string& word) {
+            return absl::StrReplaceAll(word, {{"_", "-"}});
+          },
+          "")
+      ->check(CLI::IsMember(std::vector<std::string>{"lease", "lease-any", "terminate"}));
+  operations
+      ->add_option("--from", options_.from,
+                   "Only those of this time or later: 2026-11-30, or 2026-11-30T12:00:00Z")
+      ->type_name("TIME")
+      ->check(CheckInstant, "");
+  operations
+      ->add_option("--to", options_.to, "Only those before this time; a date is its midnight, UTC")
+      ->type_name("TIME")
+      ->check(CheckInstant, "");
   AddPages(operations, 1000, "Operations a page, 1 to 1000; default: 100, with --all 1000");
   Add(app_, "operation", "Show what became of a purchase or a termination", Operation)
       ->add_option("REQUEST_ID", options_.request_id, "Its request id, a UUID")
       ->required()
       ->check(CheckNotEmpty, "");
+}
+
+void CommandLine::AddFormat(CLI::App* command, const std::vector<std::string>& formats) {
+  command->add_option("--format", options_.format, "How to print it")
+      ->check(CLI::IsMember(formats))
+      ->capture_default_str()
+      ->excludes(json_);
+}
+
+void CommandLine::AddReport() {
+  CLI::App* report =
+      Add(app_, "report", "Sum what was bought in a month by caller, account and currency", Report);
+  report->add_option("--month", options_.month, "The month, of UTC, such as 2026-11")
+      ->type_name("MONTH")
+      ->required()
+      ->check(CheckMonth, "");
+  AddFormat(report, {"table", "csv", "json"});
+  report->footer(absl::StrCat(
+      "A purchase belongs to the month in which it was asked for. It is of --account, or of every\n"
+      "account on which the caller may see operations. The gateway knows what is not older than\n"
+      "its journal_retention.\n\n",
+      kExitCodesHelp));
+}
+
+void CommandLine::AddWhoAmI() {
+  CLI::App* whoami =
+      Add(app_, "whoami", "Show who you are to the gateway, your rights and your limits", WhoAmI);
+  AddFormat(whoami, {"table", "json"});
 }
 
 void CommandLine::AddForwarding() {

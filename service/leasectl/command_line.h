@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "CLI/CLI.hpp"
 #include "service/leasectl/commands.h"
@@ -41,6 +42,8 @@ class CommandLine {
   void AddPurchase(CLI::App* command);
   void AddAmount(CLI::App* command, const std::string& name, std::optional<std::string>& value,
                  const std::string& description);
+  // For those that print more than a table and the reply's JSON, or whose output programs read.
+  void AddFormat(CLI::App* command, const std::vector<std::string>& formats);
   // The commands, in the order in which they are listed.
   void AddSearches();
   void AddNumbers();
@@ -48,9 +51,12 @@ class CommandLine {
   void AddLeases();
   void AddFailover();
   void AddOperations();
+  void AddReport();
+  void AddWhoAmI();
   void AddForwarding();
 
   CommandOptions options_;
+  CLI::Option* json_ = nullptr;  // owned by app_
   Action run_;
   CLI::App app_{"Lease Gateway from the command line.", "leasectl"};
 };

@@ -8,10 +8,14 @@
 
 #include "absl/strings/ascii.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
 #include "absl/strings/string_view.h"
 #include "leasegateway/v1/lease_service.grpc.pb.h"
 #include "service/leasectl/print.h"
+#include "service/leasectl/report.h"
 #include "service/leasectl/table.h"
+#include "service/leasectl/time_range.h"
+#include "service/leasectl/whoami.h"
 
 namespace leasegateway {
 namespace {
@@ -42,11 +46,13 @@ std::string RequestId(const CommandOptions& options) {
   return id;
 }
 
+bool IsJson(const CommandOptions& options) { return options.json || options.format == "json"; }
+
 // The reply's age goes to standard error before it.
 template <class Reply>
 ExitCode PrintReply(const Reply& reply, const CommandOptions& options) {
   if constexpr (requires { reply.metadata(); }) PrintAge(options, reply.metadata());
-  if (!options.json) return PrintOutput(Print(reply, IsColored(options)));
+  if (!IsJson(options)) return PrintOutput(Print(reply, IsColored(options)));
   const std::optional<std::string> json = ToJson(reply, JsonLayout::kIndented);
   return json ? PrintOutput(*json) : kOther;
 }
@@ -118,6 +124,49 @@ ExitCode Purchase(const CommandOptions& options, Client::Method<Request, Reply> 
     }
   }
   return Call(options, facts, method, request);
+}
+
+constexpr std::int32_t kOperationsOfWalk = 1000;  // a page
+
+// The kind that "lease-any" or the like names; empty: any.
+v1::OperationKind KindOf(const std::string& word) {
+  v1::OperationKind kind = v1::OPERATION_KIND_UNSPECIFIED;
+  v1::OperationKind_Parse(
+      "OPERATION_KIND_" + absl::StrReplaceAll(absl::AsciiStrToUpper(word), {{"-", "_"}}), &kind);
+  return kind;
+}
+
+// The account that was asked for, or all on which the caller sees operations. Says of which it sees
+// its own only.
+std::vector<std::string> AccountsOfReport(const CommandOptions& options,
+                                          const v1::WhoAmIResponse& self) {
+  std::vector<std::string> accounts;
+  if (!options.account.empty()) accounts.push_back(options.account);
+  for (const v1::AccountAccess& access : self.accounts()) {
+    if (!SeesOperations(access)) continue;
+    if (options.account.empty()) accounts.push_back(access.account());
+    if (SeesAllOperations(access)) continue;
+    PrintError(absl::StrCat("leasectl: on ", Harmless(access.account()), " only what ",
+                            Harmless(self.caller()),
+                            " bought: the right see_all_operations shows everybody's\n"));
+  }
+  return accounts;
+}
+
+// Walks all pages of the request.
+std::optional<ExitCode> AddOperations(Client& client, v1::ListOperationsRequest request,
+                                      SpendingReport& report) {
+  do {
+    v1::ListOperationsResponse page;
+    const auto failure = client.Call(Facts(Kind::kRead), &Stub::ListOperations, request, page);
+    if (failure) return failure;
+    for (const v1::Operation& operation : page.operations()) {
+      // Gateways that don't know the filter bring both kinds each time.
+      if (operation.kind() == request.kind()) report.Add(operation);
+    }
+    request.set_page_token(page.next_page_token());
+  } while (!request.page_token().empty());
+  return std::nullopt;
 }
 
 }  // namespace
@@ -252,11 +301,20 @@ ExitCode Failover(const CommandOptions& options) {
 // Walks the pages, or brings one of them.
 ExitCode Operations(const CommandOptions& options) {
   v1::ListOperationsRequest request;
+  if (options.from)
+    *request.mutable_start_time() = ToTimestamp(ParseInstant(*options.from).value());
+  if (options.to) *request.mutable_end_time() = ToTimestamp(ParseInstant(*options.to).value());
+  if (options.from && options.to && TimeOf(request.start_time()) >= TimeOf(request.end_time())) {
+    PrintError("leasectl: --from must be before --to\n");
+    return kUsage;
+  }
+  request.set_caller(options.caller);
+  request.set_kind(KindOf(options.kind));
   request.set_phone_number(options.number);
   v1::OperationState state = v1::OPERATION_STATE_UNSPECIFIED;
   v1::OperationState_Parse("OPERATION_STATE_" + absl::AsciiStrToUpper(options.state), &state);
   request.set_state(state);
-  request.set_page_size(options.page_size.value_or(options.all_pages ? 1000 : 0));
+  request.set_page_size(options.page_size.value_or(options.all_pages ? kOperationsOfWalk : 0));
   request.set_page_token(options.page_token);
   Client client(options);
   v1::ListOperationsResponse list;
@@ -277,6 +335,46 @@ ExitCode Operation(const CommandOptions& options) {
   v1::GetOperationRequest request;
   request.set_request_id(options.request_id.value_or(""));
   return Call(options, Facts(Kind::kRead), &Stub::GetOperation, request);
+}
+
+// Of each account: its purchases of both kinds, a page at a time.
+ExitCode Report(const CommandOptions& options) {
+  Client client(options);
+  v1::WhoAmIResponse self;
+  if (const auto failure =
+          client.Call(Facts(Kind::kRead), &Stub::WhoAmI, v1::WhoAmIRequest(), self)) {
+    return *failure;
+  }
+  const std::vector<std::string> accounts = AccountsOfReport(options, self);
+  if (accounts.empty()) {
+    PrintError(
+        absl::StrCat("leasectl: ", Harmless(self.caller()),
+                     " may see the operations of no account\n  hint: `leasectl whoami` shows "
+                     "your accounts and rights\n"));
+    return kDenied;
+  }
+  SpendingReport report(ParseMonth(options.month).value());
+  for (const std::string& account : accounts) {
+    for (const v1::OperationKind kind : {v1::OPERATION_KIND_LEASE, v1::OPERATION_KIND_LEASE_ANY}) {
+      v1::ListOperationsRequest request;
+      request.set_account(account);
+      request.set_state(v1::OPERATION_STATE_SUCCEEDED);
+      request.set_kind(kind);
+      *request.mutable_start_time() = ToTimestamp(report.month().start);
+      *request.mutable_end_time() = ToTimestamp(report.month().end);
+      request.set_page_size(kOperationsOfWalk);
+      if (const auto failure = AddOperations(client, std::move(request), report)) {
+        return *failure;
+      }
+    }
+  }
+  if (IsJson(options)) return PrintOutput(FormatJson(report));
+  if (options.format == "csv") return PrintOutput(FormatCsv(report));
+  return PrintOutput(FormatTable(report, IsColored(options)));
+}
+
+ExitCode WhoAmI(const CommandOptions& options) {
+  return Call(options, Facts(Kind::kRead), &Stub::WhoAmI, v1::WhoAmIRequest());
 }
 
 ExitCode GetForwarding(const CommandOptions& options) {

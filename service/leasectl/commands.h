@@ -22,6 +22,10 @@ struct CommandOptions : GlobalOptions {
   bool validate_only = false;
   std::string lease_id;
   std::string state;
+  std::string caller, kind;             // of operations
+  std::optional<std::string> from, to;  // times
+  std::string month;
+  std::string format = "table";
   bool enable = false;
   bool disable = false;
   std::string mode;
@@ -53,6 +57,8 @@ ExitCode Terminate(const CommandOptions& options);
 ExitCode Failover(const CommandOptions& options);
 ExitCode Operations(const CommandOptions& options);
 ExitCode Operation(const CommandOptions& options);
+ExitCode Report(const CommandOptions& options);
+ExitCode WhoAmI(const CommandOptions& options);
 ExitCode GetForwarding(const CommandOptions& options);
 ExitCode EnableForwarding(const CommandOptions& options);
 ExitCode DisableForwarding(const CommandOptions& options);

@@ -37,6 +37,30 @@ std::string LookHint(const CallFacts& facts) {
   return absl::StrCat("it may have been done: run `", facts.look, "` before trying again");
 }
 
+// Where it is about who calls, what that caller may do, and how much of it.
+std::string HintForCaller(const std::string& reason) {
+  if (reason == "IDENTITY_INVALID") {
+    return "the gateway does not take what says who calls: --token-file needs a valid token, for "
+           "this gateway; --cert-file and --key-file are believed before it";
+  }
+  if (reason == "NOT_ALLOWED") {
+    return "`leasectl whoami` shows your accounts and rights; --account names another account; "
+           "whoever runs the gateway gives rights, in its callers file";
+  }
+  if (reason == "INVALID_ACCOUNT") {
+    return "--account takes one of those that `leasectl whoami` shows";
+  }
+  if (reason == "QUOTA_EXCEEDED") {
+    return "slow down and try again later; `leasectl whoami` shows your limits, and whoever runs "
+           "the gateway sets them";
+  }
+  if (reason == "SPEND_LIMIT_EXCEEDED") {
+    return "nothing was bought; `leasectl whoami` shows what is left of each limit, and whoever "
+           "runs the gateway sets them";
+  }
+  return "";
+}
+
 std::string HintForReason(const std::string& reason) {
   if (reason == "UPSTREAM_REJECTED") return "the provider refused this; its message says why";
   if (reason == "NUMBER_NOT_AVAILABLE") {
@@ -62,6 +86,7 @@ std::string HintForReason(const std::string& reason) {
     return "the gateway can't write down what it does, so it spends nothing: whoever runs it must "
            "look at its disk or database, and at its log";
   }
+  if (const std::string hint = HintForCaller(reason); !hint.empty()) return hint;
   if (reason == "NOT_LEASED") return "`leasectl leases` lists what the account leases";
   if (reason == "UPSTREAM_CREDENTIALS_REJECTED") {
     return "the provider does not accept the gateway's API key: whoever runs the gateway must set "
@@ -114,7 +139,8 @@ std::string HintForCode(grpc::StatusCode code, const CallFacts& facts) {
       return "try again, perhaps with a longer --timeout";
     case grpc::StatusCode::PERMISSION_DENIED:
     case grpc::StatusCode::UNAUTHENTICATED:
-      return "the gateway does not accept this client: check --cert-file and --key-file";
+      return "the gateway does not accept this client: check --cert-file and --key-file, or "
+             "--token-file";
     case grpc::StatusCode::UNIMPLEMENTED:
       return absl::StrCat("what answers at ", Harmless(facts.target),
                           " is not a Lease Gateway, or an older one");
@@ -149,6 +175,7 @@ ErrorDetails ReadDetails(const grpc::Status& status) {
   for (const google::protobuf::Any& detail : details.details()) {
     google::rpc::BadRequest bad_request;
     google::rpc::PreconditionFailure precondition;
+    google::rpc::QuotaFailure quota;
     google::rpc::Help help;
     google::rpc::RetryInfo retry;
     if (detail.UnpackTo(&bad_request)) {
@@ -159,6 +186,10 @@ ErrorDetails ReadDetails(const grpc::Status& status) {
       for (const auto& violation : precondition.violations()) {
         AddLine(Harmless(violation.subject().empty() ? violation.type() : violation.subject()),
                 violation.description(), read.violations);
+      }
+    } else if (detail.UnpackTo(&quota)) {
+      for (const auto& violation : quota.violations()) {
+        AddLine(Harmless(violation.subject()), violation.description(), read.violations);
       }
     } else if (detail.UnpackTo(&help)) {
       for (const auto& link : help.links()) {

@@ -26,7 +26,7 @@ enum ExitCode {
 inline constexpr char kExitCodesHelp[] =
     "Exit codes:\n"
     "  0  done\n"
-    "  1  local failure, such as an unreadable TLS file\n"
+    "  1  local failure, such as an unreadable TLS or token file\n"
     "  2  wrong usage\n"
     "  3  invalid argument, failed precondition or already exists\n"
     "  4  not found\n"

@@ -5,7 +5,8 @@
 
 namespace leasegateway {
 
-// What every command has: how to reach the gateway and how to print.
+// What every command has: how to reach the gateway, as whom and for which account, and how to
+// print.
 struct GlobalOptions {
   std::string target = "127.0.0.1:50051";
   bool tls = false;
@@ -13,6 +14,8 @@ struct GlobalOptions {
   std::string cert_file;
   std::string key_file;
   std::string server_name;
+  std::string token_file;       // of the bearer token; empty: none
+  std::string account;          // the one that calls are for; empty: the caller's only one
   std::string timeout = "10s";  // a positive, finite duration: checked when it was read
   bool json = false;
   bool verbose = false;

@@ -15,6 +15,7 @@
 #include "google/protobuf/util/json_util.h"
 #include "service/leasectl/errors.h"
 #include "service/leasectl/table.h"
+#include "service/leasectl/whoami.h"
 
 namespace leasegateway {
 namespace {
@@ -407,6 +408,7 @@ std::string Print(const v1::GetOperationResponse& reply, bool colored) {
   details.Add(operation.price());
   if (operation.has_error()) details.Add("Error", Cell(Summary(operation.error()), Color::kRed));
   details.AddIfAny("Caller", operation.caller());
+  details.AddIfAny("Identity kind", IdentityWord(operation.identity_kind()));
   details.AddIfAny("Account", operation.account());
   details.AddTime("Begun", operation.has_create_time(), operation.create_time());
   details.AddTime("Changed", operation.has_update_time(), operation.update_time());

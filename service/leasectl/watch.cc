@@ -14,6 +14,7 @@
 #include "service/leasectl/search_options.h"
 #include "service/leasectl/stop.h"
 #include "service/leasectl/table.h"
+#include "service/leasectl/token_file.h"
 #include "service/leasectl/watched_list.h"
 
 namespace leasegateway {
@@ -53,7 +54,8 @@ class Watcher {
  public:
   Watcher(const GlobalOptions& global, const WatchOptions& options,
           const v1::AvailabilityFilter& filter)
-      : global_(global), options_(options), colored_(IsColored(global)) {
+      : global_(global), options_(options), colored_(IsColored(global)), token_(global.token_file) {
+    request_.set_account(global.account);
     if (filter.ByteSizeLong() > 0) *request_.mutable_filter() = filter;
     if (options.count && !absl::SimpleAtoi(*options.count, &left_)) left_ = 0;
   }
@@ -99,6 +101,8 @@ class Watcher {
   grpc::Status Attempt(v1::LeaseService::Stub& stub, Stop& stop, bool& got_message) {
     grpc::ClientContext context;
     context.set_wait_for_ready(false);
+    end_ = AddToken(token_, context);
+    if (end_) return grpc::Status::CANCELLED;
     // Only the first state comes without delay: after it the next message may be a heartbeat.
     const bool first = list_.resume_token().empty();
     stop.Attach(context, first ? absl::Now() + Timeout(global_) : absl::InfiniteFuture());
@@ -191,6 +195,7 @@ class Watcher {
   const GlobalOptions& global_;
   const WatchOptions& options_;
   const bool colored_;
+  TokenFile token_;
   v1::WatchAvailabilityRequest request_;
   WatchedList list_;
   std::int64_t left_ = std::numeric_limits<std::int64_t>::max();  // changes
