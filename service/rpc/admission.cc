@@ -42,18 +42,19 @@ std::optional<std::string> HeaderOf(const grpc::ServerContextBase& context, cons
   return joined;
 }
 
-// "ipv4:192.0.2.1:5" and "ipv6:%5B2001:db8::1%5D:5" (gRPC's naming); empty: no IP address.
+// "ipv4:192.0.2.1:5" and "ipv6:%5B2001:db8::1%5D:5" (gRPC's naming); empty: a Unix socket. What is
+// neither comes back as it is, and nobody trusts it.
 std::string AddressOf(std::string_view peer) {
+  if (peer.substr(0, 5) == "unix:") return "";
   const bool v4 = peer.substr(0, 5) == "ipv4:";
-  if (!v4 && peer.substr(0, 5) != "ipv6:") return "";
+  if (!v4 && peer.substr(0, 5) != "ipv6:") return std::string(peer);
   peer.remove_prefix(5);
   peer = peer.substr(0, peer.rfind(':'));
   if (v4) return std::string(peer);
   for (const std::string_view open : {"%5B", "["}) {
     if (peer.substr(0, open.size()) == open) peer.remove_prefix(open.size());
   }
-  peer = peer.substr(0, peer.find_first_of("%]"));  // a zone goes as well
-  return std::string(peer);
+  return std::string(peer.substr(0, peer.find_first_of("%]")));  // a zone goes as well
 }
 
 PeerFacts FactsOf(const grpc::ServerContextBase& context) {
@@ -109,31 +110,44 @@ Admission::Admission(std::map<std::string, AccountStack, std::less<>> accounts, 
     : accounts_(std::move(accounts)), callers_(callers) {}
 
 Admission::Verdict Admission::Admit(const grpc::ServerContextBase& context, Method method,
-                                    std::string_view account) const {
+                                    std::string_view account) {
   if (callers_ == nullptr) return AdmitAnybody(account);
   Verdict verdict;
   auto known = callers_->Identify(FactsOf(context));
-  if (!known.ok()) {
+  if (known.ok()) {
+    verdict.caller.identity = std::move(known->identity);
+    verdict.caller.setting = std::move(known->setting);
+    verdict.caller.use = std::move(known->use);
+    verdict.status = AdmitKnown(method, account, &verdict);
+    if (verdict.status.ok()) return verdict;
+    callers_->CountRefusal(ReasonOf(verdict.status));
+  } else {
     verdict.status = known.status();
-    LogAudit("refused", {{"method", NameOf(method)},
-                         {"reason", std::string(reason::kIdentityInvalid)},
-                         {"why", MetadataOf(verdict.status)["why"]},
-                         {"peer", context.peer()}});
-    return verdict;
   }
-  verdict.caller.identity = std::move(known->identity);
-  verdict.caller.setting = std::move(known->setting);
-  verdict.caller.use = std::move(known->use);
-  verdict.status = AdmitKnown(method, account, &verdict);
-  if (verdict.status.ok()) return verdict;
-  callers_->CountRefusal(ReasonOf(verdict.status));
-  LogAudit("refused", {{"method", NameOf(method)},
-                       {"reason", ReasonOf(verdict.status)},
-                       {"caller", verdict.caller.setting->name},
-                       {"identity", verdict.caller.identity.name},
-                       {"account", std::string(account)},
-                       {"peer", context.peer()}});
+  Audit(context, method, account, verdict);
   return verdict;
+}
+
+void Admission::Audit(const grpc::ServerContextBase& context, Method method,
+                      std::string_view account, const Verdict& verdict) {
+  const ErrorMetadata metadata = MetadataOf(verdict.status);
+  AuditFields fields{{"method", NameOf(method)}, {"reason", ReasonOf(verdict.status)}};
+  for (const char* const key : {"why", "right", "limit"}) {
+    if (const auto found = metadata.find(key); found != metadata.end()) fields.push_back(*found);
+  }
+  if (verdict.caller.setting) {
+    fields.emplace_back("caller", verdict.caller.setting->name);
+    fields.emplace_back("identity", verdict.caller.identity.name);
+  }
+  if (!account.empty()) fields.emplace_back("account", QuoteValue(account));
+  const auto left_out = refusals_.Says(
+      absl::StrJoin(fields, " ", [](std::string* out, const AuditFields::value_type& field) {
+        absl::StrAppend(out, field.second);
+      }));
+  if (!left_out) return;
+  fields.emplace_back("peer", context.peer());
+  if (*left_out > 0) fields.emplace_back("left_out_before", absl::StrCat(*left_out));
+  LogAudit("refused", fields);
 }
 
 Admission::Verdict Admission::AdmitAnybody(std::string_view account) const {

@@ -10,6 +10,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "service/callers/callers.h"
+#include "service/process/log_repeats.h"
 #include "service/rpc/account_stack.h"
 #include "service/rpc/call_caller.h"
 #include "service/rpc/call_metrics.h"
@@ -35,17 +36,21 @@ class Admission {
   // INVALID_ACCOUNT, for one that has to be named; RESOURCE_EXHAUSTED, QUOTA_EXCEEDED. Takes a call
   // of the caller's quota.
   Verdict Admit(const grpc::ServerContextBase& context, Method method,
-                std::string_view account) const;
+                std::string_view account);
 
   const std::map<std::string, AccountStack, std::less<>>& accounts() const { return accounts_; }
   const Callers* callers() const { return callers_; }
 
  private:
+  // Writes a refusal to the log of audits; the same one again is counted, and written in a minute.
+  void Audit(const grpc::ServerContextBase& context, Method method, std::string_view account,
+             const Verdict& verdict);
   Verdict AdmitAnybody(std::string_view account) const;
   absl::Status AdmitKnown(Method method, std::string_view account, Verdict* verdict) const;
 
   const std::map<std::string, AccountStack, std::less<>> accounts_;
   Callers* const callers_;
+  LogRepeats refusals_;
 };
 
 }  // namespace leasegateway

@@ -62,7 +62,7 @@ class LeaseService final : public RawMethodsOfLeaseService {
   using ServerUnaryReactor = grpc::ServerUnaryReactor;
 
  public:
-  LeaseService(const CallRuntime& runtime, const Admission& admission)
+  LeaseService(const CallRuntime& runtime, Admission& admission)
       : runtime_(runtime), admission_(admission) {}
 
   ServerUnaryReactor* ListAvailableNumbers(CallbackServerContext* context, const ByteBuffer* bytes,
@@ -156,7 +156,7 @@ class LeaseService final : public RawMethodsOfLeaseService {
                       const AvailabilityAnswer& answer);
 
   const CallRuntime& runtime_;
-  const Admission& admission_;
+  Admission& admission_;
 };
 
 }  // namespace leasegateway
