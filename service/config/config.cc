@@ -29,6 +29,7 @@ TlsOptions TlsOptionsOf(const Config& config) {
   options.tls_cert_file = config.tls_cert_file;
   options.tls_key_file = config.tls_key_file;
   options.tls_client_ca_file = config.tls_client_ca_file;
+  options.tls_client_optional = config.tls_client_auth == "request";
   options.file_refresh = config.file_refresh;
   options.allow_plaintext = config.allow_plaintext;
   return options;

@@ -22,6 +22,7 @@ struct Config {
   std::string tls_cert_file;                 // PEM, the leaf first; empty: no TLS
   std::string tls_key_file;                  // PEM
   std::string tls_client_ca_file;            // PEM; empty: callers need no certificate
+  std::string tls_client_auth = "require";   // or "request": callers may do without one
   Milliseconds file_refresh{10'000};         // how often files that may change are read anew
   bool allow_plaintext = false;              // beyond loopback
   Milliseconds default_deadline{10'000};     // of a call that came without one

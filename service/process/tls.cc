@@ -256,11 +256,15 @@ class ServingCertificates::GrpcCredentials final : public CoreCredentials {
 
  private:
   static grpc_server_credentials* Create(ServingCertificates* owner) {
-    const auto request = owner->options_.tls_client_ca_file.empty()
-                             ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
-                             : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
     return grpc_ssl_server_credentials_create_with_options(
-        grpc_ssl_server_credentials_create_options_using_config_fetcher(request, Fetch, owner));
+        grpc_ssl_server_credentials_create_options_using_config_fetcher(RequestOf(owner->options_),
+                                                                        Fetch, owner));
+  }
+
+  static grpc_ssl_client_certificate_request_type RequestOf(const TlsOptions& options) {
+    if (options.tls_client_ca_file.empty()) return GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE;
+    if (options.tls_client_optional) return GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_AND_VERIFY;
+    return GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY;
   }
 
   // Called by gRPC before each handshake, one call at a time.

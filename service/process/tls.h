@@ -55,7 +55,8 @@ class ServingCertificates {
   // `options` has tls_cert_file.
   static absl::StatusOr<std::unique_ptr<ServingCertificates>> Open(const TlsOptions& options);
 
-  // TLS 1.2 at least; requires and verifies the caller's certificate if tls_client_ca_file is set.
+  // TLS 1.2 at least; requires the caller's certificate if tls_client_ca_file is set, unless
+  // tls_client_optional is, and verifies one that there is.
   std::shared_ptr<grpc::ServerCredentials> Credentials();
 
  private:

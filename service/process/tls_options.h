@@ -12,6 +12,7 @@ struct TlsOptions {
   std::string tls_cert_file;                       // PEM, the leaf first; empty: no TLS
   std::string tls_key_file;                        // PEM
   std::string tls_client_ca_file;                  // PEM; empty: callers need no certificate
+  bool tls_client_optional = false;                // they may do without one all the same
   std::chrono::milliseconds file_refresh{10'000};  // how often the files are read anew
   bool allow_plaintext = false;                    // beyond loopback
 };
