@@ -165,6 +165,7 @@ void Server::MakeService() {
   search_ = std::make_unique<AvailabilitySearch>(
       environment.now, environment.after,
       static_cast<std::size_t>(config_.cache_history_bytes) / 4 * 3,  // the rest is for watches
+      runtime_->account,
       journal_->cluster() ? [this] { return api_->account().SharedKey(); }
                           : std::function<std::string()>());
   watches_ = std::make_unique<WatchHub>(
