@@ -54,10 +54,11 @@ absl::StatusOr<std::unique_ptr<Account>> Account::Make(const Shared& shared, std
   account->search_ = std::make_unique<AvailabilitySearch>(
       environment.now, environment.after,
       static_cast<std::size_t>(config.cache_history_bytes) / 4 * 3,  // the rest is for watches
+      account->name_,
       shared.journal.cluster() ? [api] { return api->account().SharedKey(); }
                                : std::function<std::string()>());
   account->watches_ = std::make_unique<WatchHub>(
-      shared.runtime, *api,
+      shared.runtime, *api, account->name_,
       WatchOptions{.heartbeat = config.watch_heartbeat, .max_watchers = config.max_watchers});
   return account;
 }

@@ -16,6 +16,12 @@ bool IsUuid(std::string_view text) {
   return true;
 }
 
+bool IsAccountName(std::string_view text) {
+  const auto may_stand = [](char c) { return IsDigit(c) || (c >= 'a' && c <= 'z') || c == '-'; };
+  return !text.empty() && text.size() <= 63 && text.front() != '-' && text.back() != '-' &&
+         std::all_of(text.begin(), text.end(), may_stand);
+}
+
 bool IsPhoneNumber(std::string_view text) {
   return text.size() >= 3 && text.size() <= 16 && text[0] == '+' && text[1] != '0' &&
          std::all_of(text.begin() + 1, text.end(), IsDigit);

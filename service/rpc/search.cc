@@ -50,9 +50,10 @@ bool IsSigned(std::string_view key, std::vector<std::uint64_t> values) {
 }  // namespace
 
 AvailabilitySearch::AvailabilitySearch(std::function<std::chrono::steady_clock::time_point()> now,
-                                       After after, std::size_t history_bytes,
+                                       After after, std::size_t history_bytes, std::string account,
                                        std::function<std::string()> shared_key)
-    : key_(RandomKey()),
+    : account_(std::move(account)),
+      key_(RandomKey()),
       shared_key_(std::move(shared_key)),
       walks_(std::make_shared<WalkedSnapshots>(std::move(now), std::move(after), history_bytes)) {}
 
@@ -67,7 +68,7 @@ absl::StatusOr<AvailabilitySearch::Query> AvailabilitySearch::Prepare(
   Query query;
   query.order = *std::move(order);
   query.page_size = static_cast<std::size_t>(std::min(request.page_size(), kMaxPageSize));
-  query.fingerprint = Fingerprint(request.filter(), request.order_by());
+  query.fingerprint = Fingerprint(request.filter(), request.order_by(), account_);
   query.filter.Swap(request.mutable_filter());
   if (request.page_token().empty()) return query;
   absl::Status status = ReadToken(request.page_token(), &query);
@@ -91,7 +92,7 @@ absl::Status AvailabilitySearch::ReadToken(std::string_view token, Query* query)
   const std::size_t rest = is_shared ? 2 : 1;
   if ((*values)[rest] != query->fingerprint) {
     return TokenError(reason::kInvalidPageToken,
-                      "belongs to another filter or order_by; both must stay the same");
+                      "belongs to another account, filter or order_by; all must stay the same");
   }
   query->offset = (*values)[rest + 1];
   if (is_shared) {

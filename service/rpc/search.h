@@ -27,11 +27,12 @@ class AvailabilitySearch {
   static constexpr std::chrono::minutes kLifetime = WalkedSnapshots::kLifetime;
   static constexpr int kMaxPageSize = 10'000;
 
-  // As those of WalkedSnapshots. `shared_key`: the log's, empty as long as it is not known; null:
-  // there is no log.
+  // As those of WalkedSnapshots. `account`: whose numbers are searched. `shared_key`: its log's,
+  // empty as long as it is not known; null: there is no log.
   using After = WalkedSnapshots::After;
   AvailabilitySearch(std::function<std::chrono::steady_clock::time_point()> now, After after,
-                     std::size_t history_bytes, std::function<std::string()> shared_key = nullptr);
+                     std::size_t history_bytes, std::string account,
+                     std::function<std::string()> shared_key = nullptr);
   ~AvailabilitySearch();
 
   struct Query {
@@ -46,9 +47,9 @@ class AvailabilitySearch {
     // The log's entry that the walk goes through. Without `numbers`, they have to be made anew.
     std::optional<LoggedState> entry;
   };
-  // INVALID_ARGUMENT for a token that is not of this object or belongs to another filter or order
-  // (INVALID_PAGE_TOKEN), or whose snapshot is gone (PAGE_TOKEN_EXPIRED). `request` has been
-  // validated but for its token.
+  // INVALID_ARGUMENT for a token that is not of this object or belongs to another account, filter
+  // or order (INVALID_PAGE_TOKEN), or whose snapshot is gone (PAGE_TOKEN_EXPIRED). `request` has
+  // been validated but for its token.
   absl::StatusOr<Query> Prepare(v1::ListAvailableNumbersRequest request);
   // That the snapshot of a token is gone.
   static absl::Status Expired();
@@ -65,6 +66,7 @@ class AvailabilitySearch {
  private:
   absl::Status ReadToken(std::string_view token, Query* query);
 
+  const std::string account_;
   const std::string key_;
   const std::function<std::string()> shared_key_;
   const std::shared_ptr<WalkedSnapshots> walks_;

@@ -19,7 +19,8 @@ std::uint64_t ReadInteger(std::string_view bytes) {
   return value;
 }
 
-std::uint64_t Fingerprint(const v1::AvailabilityFilter& filter, std::string_view order_by) {
+std::uint64_t Fingerprint(const v1::AvailabilityFilter& filter, std::string_view order_by,
+                          std::string_view account) {
   std::string bytes;
   {
     google::protobuf::io::StringOutputStream stream(&bytes);
@@ -29,6 +30,10 @@ std::uint64_t Fingerprint(const v1::AvailabilityFilter& filter, std::string_view
   }
   AppendInteger(bytes.size(), &bytes);
   bytes += order_by;
+  if (account != "default") {
+    bytes += account;
+    AppendInteger(account.size(), &bytes);
+  }
   unsigned char digest[SHA256_DIGEST_LENGTH];
   SHA256(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), digest);
   return ReadInteger({reinterpret_cast<const char*>(digest), 8});

@@ -12,8 +12,10 @@
 
 namespace leasegateway {
 
-// 64 bits that name a filter and an order, the same in every process.
-std::uint64_t Fingerprint(const v1::AvailabilityFilter& filter, std::string_view order_by);
+// 64 bits that name an account, a filter and an order, the same in every process. Those of the
+// account "default", which was the only one once, are as they were then.
+std::uint64_t Fingerprint(const v1::AvailabilityFilter& filter, std::string_view order_by,
+                          std::string_view account);
 
 // Integers as text that fits into a token (base64, for URLs), and back. Nothing when `text` is not
 // what EncodeToken makes of `count` integers.

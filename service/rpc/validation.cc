@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <string>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "service/rpc/filter_checks.h"
@@ -14,10 +16,33 @@ namespace {
 constexpr int kMaxFailoverNumbers = 1000;
 constexpr int kMaxBatch = 1000;
 constexpr std::size_t kMaxLeaseIdBytes = 128;
+constexpr std::size_t kMaxCallerBytes = 256;
+
+// Of a name in the callers file, an identity or an address; may be empty.
+bool IsCallerName(const std::string& text) {
+  const auto is_control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+  return text.size() <= kMaxCallerBytes && std::none_of(text.begin(), text.end(), is_control);
+}
+
+bool IsBefore(const google::protobuf::Timestamp& a, const google::protobuf::Timestamp& b) {
+  return std::pair(a.seconds(), a.nanos()) < std::pair(b.seconds(), b.nanos());
+}
+
+std::string Show(const google::protobuf::Timestamp& time) {
+  return absl::StrCat(time.seconds(), " s and ", time.nanos(), " ns");
+}
+
+// All requests begin so: with what they have in common.
+template <typename Request>
+Violations ViolationsOf(const Request& request) {
+  Violations violations;
+  violations.CheckAccount(request.account());
+  return violations;
+}
 
 template <typename Request>
 absl::Status CheckPhoneNumberAndStaleness(const Request& request) {
-  Violations violations;
+  Violations violations = ViolationsOf(request);
   violations.CheckPhoneNumber("phone_number", request.phone_number());
   if constexpr (requires { request.max_staleness(); }) {
     violations.CheckMaxStaleness(request.has_max_staleness(), request.max_staleness());
@@ -27,6 +52,12 @@ absl::Status CheckPhoneNumberAndStaleness(const Request& request) {
 
 }  // namespace
 
+absl::Status CheckAccount(const std::string& account) {
+  Violations violations;
+  violations.CheckAccount(account);
+  return violations.status();
+}
+
 absl::Status CheckPhoneNumber(const std::string& phone_number) {
   Violations violations;
   violations.CheckPhoneNumber("phone_number", phone_number);
@@ -34,7 +65,7 @@ absl::Status CheckPhoneNumber(const std::string& phone_number) {
 }
 
 absl::Status Validate(const v1::ListAvailableNumbersRequest& request) {
-  Violations violations;
+  Violations violations = ViolationsOf(request);
   violations.CheckPageSize(request.page_size());
   FilterChecks(request.filter(), violations).Run();
   violations.CheckOrderBy(request.order_by());
@@ -43,13 +74,13 @@ absl::Status Validate(const v1::ListAvailableNumbersRequest& request) {
 }
 
 absl::Status Validate(const v1::WatchAvailabilityRequest& request) {
-  Violations violations;
+  Violations violations = ViolationsOf(request);
   FilterChecks(request.filter(), violations).Run();
   return violations.status();
 }
 
 absl::Status Validate(const v1::BatchGetNumbersRequest& request) {
-  Violations violations;
+  Violations violations = ViolationsOf(request);
   const int count = request.phone_numbers_size();
   if (count == 0 || count > kMaxBatch) {
     violations.Add("phone_numbers", reason::kInvalidBatch,
@@ -64,7 +95,7 @@ absl::Status Validate(const v1::GetNumberRequest& request) {
 }
 
 absl::Status Validate(const v1::CreateLeaseRequest& request) {
-  Violations violations;
+  Violations violations = ViolationsOf(request);
   violations.CheckPhoneNumber("phone_number", request.phone_number());
   violations.CheckRequestId(request.request_id());
   violations.CheckBillingMethod(request.billing_method());
@@ -86,7 +117,7 @@ absl::Status Validate(const v1::CreateLeaseRequest& request) {
 
 absl::Status Validate(const v1::LeaseAnyNumberRequest& request) {
   constexpr char kRule[] = "is required: nothing is bought without a ceiling";
-  Violations violations;
+  Violations violations = ViolationsOf(request);
   if (!request.filter().has_max_monthly_rate()) {
     violations.Add("filter.max_monthly_rate", reason::kPriceCeilingMissing, kRule);
   }
@@ -101,7 +132,7 @@ absl::Status Validate(const v1::LeaseAnyNumberRequest& request) {
 }
 
 absl::Status Validate(const v1::ListLeasesRequest& request) {
-  Violations violations;
+  Violations violations = ViolationsOf(request);
   violations.CheckMaxStaleness(request.has_max_staleness(), request.max_staleness());
   return violations.status();
 }
@@ -111,7 +142,7 @@ absl::Status Validate(const v1::GetLeaseRequest& request) {
 }
 
 absl::Status Validate(const v1::TerminateLeaseRequest& request) {
-  Violations violations;
+  Violations violations = ViolationsOf(request);
   violations.CheckPhoneNumber("phone_number", request.phone_number());
   violations.CheckRequestId(request.request_id());
   const std::string& lease_id = request.lease_id();
@@ -126,7 +157,7 @@ absl::Status Validate(const v1::TerminateLeaseRequest& request) {
 }
 
 absl::Status Validate(const v1::GetOperationRequest& request) {
-  Violations violations;
+  Violations violations = ViolationsOf(request);
   if (request.request_id().empty()) {
     violations.Add("request_id", reason::kInvalidRequestId,
                    "is required: the UUID of the purchase or termination");
@@ -136,7 +167,7 @@ absl::Status Validate(const v1::GetOperationRequest& request) {
 }
 
 absl::Status Validate(const v1::ListOperationsRequest& request) {
-  Violations violations;
+  Violations violations = ViolationsOf(request);
   violations.CheckPageSize(request.page_size());
   if (!request.phone_number().empty()) {
     violations.CheckPhoneNumber("phone_number", request.phone_number());
@@ -145,12 +176,29 @@ absl::Status Validate(const v1::ListOperationsRequest& request) {
     violations.Add("state", reason::kInvalidRequest,
                    absl::StrCat(static_cast<int>(request.state()), " is no state to look for"));
   }
+  if (!v1::OperationKind_IsValid(request.kind())) {
+    violations.Add("kind", reason::kInvalidRequest,
+                   absl::StrCat(static_cast<int>(request.kind()), " is no kind to look for"));
+  }
+  if (!IsCallerName(request.caller())) {
+    violations.Add("caller", reason::kInvalidRequest,
+                   absl::StrCat(QuoteValue(request.caller()), " must be at most ", kMaxCallerBytes,
+                                " bytes of printable text"));
+  }
+  if (request.has_start_time()) violations.CheckTime("start_time", request.start_time());
+  if (request.has_end_time()) violations.CheckTime("end_time", request.end_time());
+  if (request.has_start_time() && request.has_end_time() &&
+      !IsBefore(request.start_time(), request.end_time())) {
+    violations.Add("end_time", reason::kInvalidRequest,
+                   absl::StrCat(Show(request.end_time()), " must be after start_time, ",
+                                Show(request.start_time())));
+  }
   return violations.status();
 }
 
 absl::Status Validate(const v1::ConfigureFailoverRequest& request) {
   constexpr auto kReason = reason::kInvalidFailover;
-  Violations violations;
+  Violations violations = ViolationsOf(request);
   violations.CheckPhoneNumber("phone_number", request.phone_number());
   if (!request.has_failover()) {
     violations.Add("failover", kReason, "is required");
@@ -191,7 +239,7 @@ absl::Status Validate(const v1::GetCallForwardingRequest& request) {
 }
 
 absl::Status Validate(const v1::EnableCallForwardingRequest& request) {
-  Violations violations;
+  Violations violations = ViolationsOf(request);
   violations.CheckPhoneNumber("phone_number", request.phone_number());
   violations.CheckPhoneNumber("forward_to", request.forward_to(), reason::kInvalidForwardTo);
   if (!request.forward_to().empty() && request.forward_to() == request.phone_number()) {
@@ -204,5 +252,7 @@ absl::Status Validate(const v1::EnableCallForwardingRequest& request) {
 absl::Status Validate(const v1::DisableCallForwardingRequest& request) {
   return CheckPhoneNumberAndStaleness(request);
 }
+
+absl::Status Validate(const v1::WhoAmIRequest& request) { return ViolationsOf(request).status(); }
 
 }  // namespace leasegateway

@@ -8,6 +8,9 @@
 
 namespace leasegateway {
 
+// What every request says of an `account` that is no name of one: INVALID_ACCOUNT. May be empty.
+absl::Status CheckAccount(const std::string& account);
+
 // What GetNumber says of a phone number that isn't one.
 absl::Status CheckPhoneNumber(const std::string& phone_number);
 
@@ -29,6 +32,7 @@ absl::Status Validate(const v1::ConfigureFailoverRequest& request);
 absl::Status Validate(const v1::GetCallForwardingRequest& request);
 absl::Status Validate(const v1::EnableCallForwardingRequest& request);
 absl::Status Validate(const v1::DisableCallForwardingRequest& request);
+absl::Status Validate(const v1::WhoAmIRequest& request);
 
 }  // namespace leasegateway
 

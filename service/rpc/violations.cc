@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <cstdint>
 
 #include "absl/strings/cord.h"
 #include "absl/strings/escaping.h"
@@ -36,6 +37,14 @@ void Violations::Add(const std::string& field, std::string_view reason,
   auto& violation = *bad_request_.add_field_violations();
   violation.set_field(field);
   violation.set_description(description);
+}
+
+void Violations::CheckAccount(const std::string& value) {
+  if (value.empty() || IsAccountName(value)) return;
+  Add("account", reason::kInvalidAccount,
+      QuoteValue(value) +
+          " is no name of an account: 1 to 63 of a to z, 0 to 9 and hyphens, with a letter or a "
+          "digit at either end");
 }
 
 void Violations::CheckPhoneNumber(const std::string& field, const std::string& value,
@@ -107,6 +116,19 @@ void Violations::CheckMaxStaleness(bool is_set, const google::protobuf::Duration
   }
 }
 
+void Violations::CheckTime(const std::string& field, const google::protobuf::Timestamp& value) {
+  // The years 1 to 9999.
+  constexpr std::int64_t kFirst = -62'135'596'800, kLast = 253'402'300'799;
+  if (value.seconds() >= kFirst && value.seconds() <= kLast && value.nanos() >= 0 &&
+      value.nanos() <= 999'999'999) {
+    return;
+  }
+  Add(field, reason::kInvalidRequest,
+      absl::StrCat(value.seconds(), " s and ", value.nanos(),
+                   " ns is no google.protobuf.Timestamp: from ", kFirst, " s to ", kLast,
+                   " s, and 0 to 999999999 ns"));
+}
+
 absl::Status Violations::status() const {
   if (reason_.empty()) return absl::OkStatus();
   std::string message;
@@ -127,6 +149,7 @@ absl::Status Violations::status() const {
                     absl::Cord(details.SerializeAsString()));
   return status;
 }
+
 absl::Status FieldViolation(const std::string& field, std::string_view reason,
                             const std::string& description) {
   Violations violations;

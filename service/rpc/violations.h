@@ -7,6 +7,7 @@
 
 #include "absl/status/status.h"
 #include "google/protobuf/duration.pb.h"
+#include "google/protobuf/timestamp.pb.h"
 #include "google/rpc/error_details.pb.h"
 #include "google/type/money.pb.h"
 #include "leasegateway/v1/lease_service.pb.h"
@@ -20,6 +21,8 @@ class Violations {
   // `reason` is one of upstream_error.h; that of the first violation is that of the error.
   void Add(const std::string& field, std::string_view reason, const std::string& description);
 
+  // May be empty.
+  void CheckAccount(const std::string& value);
   void CheckPhoneNumber(const std::string& field, const std::string& value,
                         std::string_view reason = reason::kInvalidPhoneNumber);
   // May be empty.
@@ -31,6 +34,8 @@ class Violations {
   void CheckOrderBy(const std::string& value);
   void CheckPageSize(int value);
   void CheckMaxStaleness(bool is_set, const google::protobuf::Duration& value);
+  // Whether the fields of a moment are those of one; `field` is its name.
+  void CheckTime(const std::string& field, const google::protobuf::Timestamp& value);
 
   // INVALID_ARGUMENT with a BadRequest that has as many violations as a client takes; OK: none.
   absl::Status status() const;

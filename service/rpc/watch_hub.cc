@@ -58,8 +58,9 @@ std::vector<std::shared_ptr<Watcher>> WatchHub::Watchers::All() const {
   return {watchers_.begin(), watchers_.end()};
 }
 
-WatchHub::WatchHub(const CallRuntime& runtime, CachingLeaseApi& cache, const WatchOptions& options)
-    : setting_{runtime, cache, options, NewInstance()},
+WatchHub::WatchHub(const CallRuntime& runtime, CachingLeaseApi& cache, std::string account,
+                   const WatchOptions& options)
+    : setting_{runtime, cache, std::move(account), options, NewInstance()},
       watchers_(std::make_shared<Watchers>(options.max_watchers)) {
   cache.SetListener([weak = std::weak_ptr<Watchers>(watchers_)] {
     if (const auto watchers = weak.lock()) watchers->Wake();

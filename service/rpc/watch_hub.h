@@ -20,12 +20,13 @@
 
 namespace leasegateway {
 
-// All calls of WatchAvailability. One that falls behind further than the cache's changes reach
+// All calls of WatchAvailability on an account. One that falls behind further than the cache's changes reach
 // begins anew. Thread-safe.
 class WatchHub {
  public:
   // Sets the cache's listener. `runtime` and `cache` must outlive it, and it its calls.
-  WatchHub(const CallRuntime& runtime, CachingLeaseApi& cache, const WatchOptions& options);
+  WatchHub(const CallRuntime& runtime, CachingLeaseApi& cache, std::string account,
+           const WatchOptions& options);
   WatchHub(const WatchHub&) = delete;
   WatchHub& operator=(const WatchHub&) = delete;
 

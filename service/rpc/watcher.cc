@@ -43,7 +43,7 @@ Watcher::Watcher(const WatchSetting& setting, grpc::CallbackServerContext* serve
       missing_(missing),
       caller_(std::move(caller)),
       filter_(request_.filter()),
-      fingerprint_(Fingerprint(request_.filter(), "")),
+      fingerprint_(Fingerprint(request_.filter(), "", setting_.account)),
       started_(Clock::now()),
       strand_(asio::make_strand(setting_.runtime.executor)) {
   context_.call_id = NextCallId();
@@ -191,8 +191,9 @@ asio::awaitable<void> Watcher::AwaitMissing(std::shared_ptr<Watcher> self) {
 asio::awaitable<absl::Status> Watcher::Begin(std::shared_ptr<Watcher> self) {
   const auto values = DecodeToken(self->request_.resume_token(), 3);
   if (!values || (*values)[2] != self->fingerprint_) {
-    co_return FieldViolation("resume_token", reason::kInvalidResumeToken,
-                             values ? "belongs to another filter" : "is not a resume token");
+    co_return FieldViolation(
+        "resume_token", reason::kInvalidResumeToken,
+        values ? "belongs to another account or filter" : "is not a resume token");
   }
   // Which of the changes shows what the call asks to see, if one does, isn't known.
   if (self->max_staleness_) co_return absl::OkStatus();

@@ -41,6 +41,7 @@ struct WatchOptions {
 struct WatchSetting {
   const CallRuntime& runtime;
   CachingLeaseApi& cache;
+  const std::string account;  // whose numbers these are
   const WatchOptions options;
   const std::uint64_t instance;  // so that another process's tokens are told apart
 };

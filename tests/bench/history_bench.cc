@@ -82,7 +82,7 @@ struct Bench {
                             [this](std::chrono::milliseconds delay, std::function<void()> call) {
                               if (delay.count() == 0) calls.push_back(std::move(call));
                             },
-                            kBytes};
+                            kBytes, "default"};
 };
 
 bool Walk() {

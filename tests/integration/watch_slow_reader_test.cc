@@ -122,7 +122,8 @@ class PatienceTest : public WatchTest {
     runtime_.executor = io_.get_executor();
     runtime_.default_deadline = milliseconds(10'000);
     const CacheEnvironment environment = MakeCacheEnvironment(io_.get_executor(), PinInMemory);
-    search_ = std::make_unique<AvailabilitySearch>(environment.now, environment.after, 64 << 20);
+    search_ = std::make_unique<AvailabilitySearch>(environment.now, environment.after, 64 << 20,
+                                                   "default");
     hub_ = std::make_unique<WatchHub>(runtime_, *api_, WatchOptions{.patience = patience});
     auto journal = SqliteJournal::Open({.path = ":memory:"});
     ASSERT_TRUE(journal.ok()) << journal.status();

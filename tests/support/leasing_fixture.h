@@ -49,27 +49,37 @@ inline google::type::Money Usd(int units) {
   return money;
 }
 
-// Entries in memory, and failures on demand. One thread.
+// Entries in memory, and failures on demand. One thread. Entries of the account "default" have
+// their `request_id` as key, those of others the account and a slash before it.
 class MemoryJournal final : public OperationJournal {
  public:
+  static std::string KeyOf(const std::string& account, const std::string& request_id) {
+    return account.empty() || account == "default" ? request_id : account + "/" + request_id;
+  }
+  static std::string KeyOf(const v1::Operation& operation) {
+    return KeyOf(operation.account(), operation.request_id());
+  }
+
   boost::asio::awaitable<absl::StatusOr<Begun>> Begin(Entry entry, bool claim) override {
     if (before_begin) {
       auto waiting = before_begin();
       co_await std::move(waiting);
     }
     if (!failure.ok()) co_return failure;
-    const auto [at, is_new] = entries.try_emplace(entry.operation.request_id(), entry);
-    if (is_new) order.push_back(entry.operation.request_id());
+    const std::string key = KeyOf(entry.operation);
+    const auto [at, is_new] = entries.try_emplace(key, entry);
+    if (is_new) order.push_back(key);
     Begun begun;
     begun.record = ToRecord(at->second);
     begun.existed = !is_new;
     begun.claimed = claim && is_new;
     co_return begun;
   }
-  boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string, std::string request_id,
+  boost::asio::awaitable<absl::StatusOr<Record>> TakeOver(std::string account,
+                                                          std::string request_id,
                                                           std::int64_t) override {
     if (!failure.ok()) co_return failure;
-    Record record = ToRecord(entries.at(request_id));
+    Record record = ToRecord(entries.at(KeyOf(account, request_id)));
     record.owner = Owner::kUs;
     co_return record;
   }
@@ -81,7 +91,7 @@ class MemoryJournal final : public OperationJournal {
                           "disk full");
     }
     states.push_back(change.operation.state());
-    entries.at(change.operation.request_id()).operation = std::move(change.operation);
+    entries.at(KeyOf(change.operation)).operation = std::move(change.operation);
     co_return Updated();
   }
   boost::asio::awaitable<absl::StatusOr<Claimed>> Claim(std::string, std::string, std::int64_t,
@@ -92,9 +102,9 @@ class MemoryJournal final : public OperationJournal {
     co_return claimed;
   }
   boost::asio::awaitable<absl::StatusOr<std::optional<Record>>> Find(
-      std::string, std::string request_id) override {
+      std::string account, std::string request_id) override {
     if (!failure.ok()) co_return failure;
-    const auto at = entries.find(request_id);
+    const auto at = entries.find(KeyOf(account, request_id));
     if (at == entries.end()) co_return std::optional<Record>();
     co_return std::optional<Record>(ToRecord(at->second));
   }
@@ -104,9 +114,15 @@ class MemoryJournal final : public OperationJournal {
     boost::system::error_code ignored;
     co_await timer.async_wait(boost::asio::redirect_error(boost::asio::use_awaitable, ignored));
   }
-  boost::asio::awaitable<absl::StatusOr<Page>> List(Query) override {
+  // By caller alone.
+  boost::asio::awaitable<absl::StatusOr<Page>> List(Query query) override {
     Page page;
-    for (const auto& [id, entry] : entries) page.operations.push_back(entry.operation);
+    for (const auto& [id, entry] : entries) {
+      if (query.caller && entry.operation.caller() != *query.caller) continue;
+      page.operations.push_back(entry.operation);
+    }
+    page.next = next;
+    queries.push_back(std::move(query));
     co_return page;
   }
   // All, as at a start.
@@ -138,6 +154,8 @@ class MemoryJournal final : public OperationJournal {
   std::map<std::string, Entry> entries;
   std::vector<std::string> order;
   std::vector<v1::OperationState> states;  // of the updates
+  std::vector<Query> queries;              // of the lists
+  std::string next;                        // of the lists
   absl::Status failure;                    // of all
   int fail_updates = 0;
   std::function<boost::asio::awaitable<void>()> before_begin;

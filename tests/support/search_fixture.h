@@ -52,13 +52,14 @@ class SearchTest : public testing::Test {
     std::function<void()> call;
   };
 
-  std::unique_ptr<AvailabilitySearch> Make(std::size_t history_bytes = 64 << 20) {
+  std::unique_ptr<AvailabilitySearch> Make(std::size_t history_bytes = 64 << 20,
+                                           const std::string& account = "default") {
     return std::make_unique<AvailabilitySearch>(
         [this] { return now_; },
         [this](std::chrono::milliseconds delay, std::function<void()> call) {
           timers_.push_back({now_ + delay, std::move(call)});
         },
-        history_bytes);
+        history_bytes, account);
   }
 
   // Lets replaced snapshots go into the history.

@@ -46,9 +46,9 @@ asio::awaitable<absl::Status> Adoption::Adopt(bool own) {
 
 void Adoption::Resume(OperationJournal::Record record) {
   const v1::Operation& operation = record.entry.operation;
-  const auto flight =
-      flights_->MakeFlight({operation.request_id(), record.entry.fingerprint, "recover",
-                            operation.caller(), std::make_shared<const TraceContext>(NewTrace())});
+  const auto flight = flights_->MakeFlight(
+      {operation.request_id(), record.entry.fingerprint, "recover", operation.caller(),
+       operation.identity_kind(), true, std::make_shared<const TraceContext>(NewTrace())});
   const auto life = std::make_shared<OperationLife>(parts_, locks_, flight, record);
   const bool resumed = flights_->Resume(
       flight, [life](std::shared_ptr<Flight>) { return OperationLife::Run(life); });

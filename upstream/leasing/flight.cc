@@ -56,11 +56,19 @@ absl::StatusOr<Outcome> Flight::Leave(const std::shared_ptr<Wakeup>& waiter, boo
   return NotSentError(cancelled ? CancelledError(kNothingDone) : DeadlineError(kNothingDone));
 }
 
-bool Flight::AwaitOwner(std::shared_ptr<Wakeup> rival) {
+std::optional<bool> Flight::IsFor(const CallContext& context, const std::string& fingerprint,
+                                  std::shared_ptr<Wakeup> rival) {
+  const bool is_same = identity_.fingerprint == fingerprint;
+  const bool sees_all = context.sees_all_operations;
   const std::lock_guard lock(mutex_);
-  if (owns_id_) return false;
+  if (owner_) return is_same && (sees_all || context.caller == *owner_);
+  // Whoever has the request_id, what the first caller is told holds for this one.
+  if (is_same && sees_all == identity_.sees_all_operations &&
+      (sees_all || context.caller == identity_.caller)) {
+    return true;
+  }
   rivals_.push_back(std::move(rival));
-  return true;
+  return std::nullopt;
 }
 
 void Flight::WakeRivals() {
@@ -75,9 +83,9 @@ void Flight::WakeRivalsLocked() {
 
 // --- the life -----------------------------------------------------------------------------------
 
-void Flight::OwnId() {
+void Flight::OwnId(std::string caller) {
   const std::lock_guard lock(mutex_);
-  owns_id_ = true;
+  owner_ = std::move(caller);
   WakeRivalsLocked();
 }
 

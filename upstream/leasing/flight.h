@@ -44,9 +44,11 @@ class Flight {
   // Does not change.
   struct Identity {
     std::string request_id;
-    std::string fingerprint;  // of the arguments
-    std::string call_id;      // of the first call
-    std::string caller;       // likewise
+    std::string fingerprint;                                         // of the arguments
+    std::string call_id;                                             // of the first call
+    std::string caller;                                              // likewise
+    v1::IdentityKind identity_kind = v1::IDENTITY_KIND_UNSPECIFIED;  // likewise
+    bool sees_all_operations = true;                                 // likewise
     std::shared_ptr<const TraceContext> trace;
   };
 
@@ -72,15 +74,17 @@ class Flight {
   // The outcome. While there is none the caller leaves, and hears what is known by now: ABORTED,
   // OUTCOME_UNKNOWN, when the provider may have got a request, else CANCELLED or DEADLINE.
   absl::StatusOr<Outcome> Leave(const std::shared_ptr<Wakeup>& waiter, bool cancelled);
-  // False: the request_id is this operation's for certain. Otherwise `rival`, of a call with the
-  // same one and other arguments, is woken once that is known.
-  bool AwaitOwner(std::shared_ptr<Wakeup> rival);
+  // Whether a call with this request_id and fingerprint is one for this flight. Nothing: that is
+  // not known yet, as the journal may have the request_id as another request's; `rival` is woken
+  // once it is.
+  std::optional<bool> IsFor(const CallContext& context, const std::string& fingerprint,
+                            std::shared_ptr<Wakeup> rival);
   void WakeRivals();
 
   // --- the life
 
-  // The journal has the request_id with this fingerprint.
-  void OwnId();
+  // The journal has the request_id with this fingerprint, as an operation of `caller`.
+  void OwnId(std::string caller);
   // Null after a restart, until a caller brings them. Valid as long as the flight.
   const Arguments* arguments() const;
   // The latest of its callers', also of those who have left.
@@ -121,8 +125,8 @@ class Flight {
   const std::shared_ptr<const std::atomic<bool>> stopped_;
   const std::shared_ptr<CallStats> stats_ = std::make_shared<CallStats>();
 
-  mutable std::mutex mutex_;  // guards all below
-  bool owns_id_ = false;
+  mutable std::mutex mutex_;          // guards all below
+  std::optional<std::string> owner_;  // the operation's caller, once it is known
   std::vector<std::shared_ptr<Wakeup>> rivals_;
   std::optional<Arguments> arguments_;  // set once
   TimePoint deadline_ = TimePoint::min();

@@ -92,13 +92,14 @@ FlightTable::Found FlightTable::FindOrBegin(const CallContext& context,
   }
   if (const auto at = flights_.find(context.request_id); at != flights_.end()) {
     found.flight = at->second;
-    if (found.flight->identity().fingerprint != fingerprint) {
-      auto rival = std::make_shared<Wakeup>(executor);
-      if (found.flight->AwaitOwner(rival)) {
-        found.rival = std::move(rival);
-      } else {
-        found.answer = RequestIdReusedError(context.request_id);
-      }
+    auto rival = std::make_shared<Wakeup>(executor);
+    const auto is_for = found.flight->IsFor(context, fingerprint, rival);
+    if (!is_for) {
+      found.rival = std::move(rival);
+      return found;
+    }
+    if (!*is_for) {
+      found.answer = RequestIdReusedError(context.request_id);
       return found;
     }
   } else {
@@ -107,8 +108,8 @@ FlightTable::Found FlightTable::FindOrBegin(const CallContext& context,
       return found;
     }
     found.created = true;
-    found.flight = MakeFlight(
-        {context.request_id, fingerprint, context.call_id, context.caller, context.trace});
+    found.flight = MakeFlight({context.request_id, fingerprint, context.call_id, context.caller,
+                               context.identity_kind, context.sees_all_operations, context.trace});
     flights_[context.request_id] = found.flight;
   }
   if (auto outcome = found.flight->Join(arguments, context.deadline, waiter)) {

@@ -45,9 +45,9 @@ class FlightTable : public std::enable_shared_from_this<FlightTable> {
 
   // Joins the flight of the context's `request_id`, or begins it, and waits for its outcome, which
   // has a status of its own. Without one it fails: with STOPPING, OVERLOADED, or REQUEST_ID_REUSED
-  // when the flight is one with another fingerprint; with OUTCOME_UNKNOWN, DEADLINE or CANCELLED
-  // when it waits no longer. Awaited on a strand, while this lives; a cancellation ends the wait,
-  // not the flight.
+  // when the flight is one with another fingerprint, or of another caller whose operations this one
+  // may not see; with OUTCOME_UNKNOWN, DEADLINE or CANCELLED when it waits no longer. Awaited on a
+  // strand, while this lives; a cancellation ends the wait, not the flight.
   boost::asio::awaitable<absl::StatusOr<Outcome>> Execute(CallContext context,
                                                           std::string fingerprint,
                                                           Arguments arguments);

@@ -62,7 +62,7 @@ OperationLife::OperationLife(std::shared_ptr<const LeasingParts> parts,
       start_(StartOf(record_.operation().state())),
       quiet_until_(found.quiet_at),
       open_(start_ == Start::kOpen) {
-  flight_->OwnId();
+  flight_->OwnId(record_.operation().caller());
   flight_->SetSent(open_);
   if (start_ == Start::kSettled) flight_->Publish(Replayed(record_.operation()));
   if (start_ != Start::kIntended) number_.TryLock(record_.operation().phone_number());
@@ -130,10 +130,10 @@ asio::awaitable<std::optional<Outcome>> OperationLife::Begin() {
   // Together with the intent, where nobody here has the number.
   const std::string phone_number = intent.operation.phone_number();
   const bool claim = !phone_number.empty() && number_.TryLock(phone_number);
-  auto beginning = record_.Begin(std::move(intent), claim);
+  auto beginning = record_.Begin(std::move(intent), claim, flight_->identity().sees_all_operations);
   const auto begun = co_await std::move(beginning);
   if (!begun.ok()) co_return Outcome{begun.status(), {}, {}};
-  flight_->OwnId();
+  flight_->OwnId(record_.operation().caller());
   if (!begun->existed) {
     number_.SetClaimed(begun->claimed);
     co_return std::nullopt;
@@ -240,6 +240,7 @@ OperationJournal::Entry OperationLife::Intent() const {
   v1::Operation& intent = entry.operation;
   intent.set_request_id(flight_->identity().request_id);
   intent.set_caller(flight_->identity().caller);
+  intent.set_identity_kind(flight_->identity().identity_kind);
   intent.set_account(parts_->options.account);
   const Arguments& arguments = *flight_->arguments();
   intent.set_kind(KindOf(arguments));

@@ -55,15 +55,19 @@ void OperationRecord::Take(const OperationJournal::Record& found) {
 }
 
 asio::awaitable<absl::StatusOr<OperationRecord::Begun>> OperationRecord::Begin(
-    OperationJournal::Entry intent, bool claim) {
+    OperationJournal::Entry intent, bool claim, bool of_any) {
   const std::string fingerprint = intent.fingerprint;
+  const std::string caller = intent.operation.caller();
   intent.operation.set_state(v1::OPERATION_STATE_INTENDED);
   const std::string request_id = intent.operation.request_id();
   auto beginning = journal_->Begin(std::move(intent), claim);
   const auto begun = co_await std::move(beginning);
   if (!begun.ok()) co_return begun.status();
-  if (begun->existed && begun->record.entry.fingerprint != fingerprint) {
-    co_return RequestIdReusedError(request_id);
+  if (begun->existed) {
+    const OperationJournal::Entry& found = begun->record.entry;
+    if (found.fingerprint != fingerprint || !(of_any || found.operation.caller() == caller)) {
+      co_return RequestIdReusedError(request_id);
+    }
   }
   Take(begun->record);
   co_return Begun{begun->existed, begun->claimed};

@@ -62,12 +62,13 @@ class OperationRecord {
 
   // Writes down the intent, or reads what the journal has under its `request_id`: `existed`.
   // `claimed`: the number is this operation's. REQUEST_ID_REUSED when what is there has another
-  // fingerprint.
+  // fingerprint, or another caller and `of_any` is not set.
   struct Begun {
     bool existed = false;
     bool claimed = false;
   };
-  boost::asio::awaitable<absl::StatusOr<Begun>> Begin(OperationJournal::Entry intent, bool claim);
+  boost::asio::awaitable<absl::StatusOr<Begun>> Begin(OperationJournal::Entry intent, bool claim,
+                                                      bool of_any);
   // Reads it anew, for one that another process works on.
   boost::asio::awaitable<absl::Status> Read();
   // Makes it this process's, unless one that is alive has it: owner() says so then.

@@ -22,6 +22,8 @@ namespace {
 template <typename Request>
 std::string FingerprintOf(Request request) {
   request.clear_request_id();
+  // Said or not, it is the account that it is written down for.
+  request.clear_account();
   if constexpr (requires { request.clear_validate_only(); }) request.clear_validate_only();
   std::string text(request.GetTypeName());
   {
@@ -199,7 +201,8 @@ absl::Status CheckAllowed(const Arguments& arguments, const v1::Number& number, 
 absl::Status RequestIdReusedError(const std::string& request_id) {
   return MakeError(absl::StatusCode::kInvalidArgument, reason::kRequestIdReused,
                    absl::StrCat("request_id: \"", request_id,
-                                "\": names a request with other arguments already"));
+                                "\": names another request already: one with other arguments, or "
+                                "of another caller"));
 }
 
 absl::Status OutcomeUnknownError(const std::string& request_id, const std::string& cause) {

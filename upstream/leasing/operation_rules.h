@@ -18,7 +18,7 @@ using Arguments =
     std::variant<v1::CreateLeaseRequest, v1::LeaseAnyNumberRequest, v1::TerminateLeaseRequest>;
 v1::OperationKind KindOf(const Arguments& arguments);
 
-// 32 bytes that differ when any argument does, `request_id` and `validate_only` aside.
+// 32 bytes that differ when any argument does, `request_id`, `validate_only` and `account` aside.
 std::string Fingerprint(v1::CreateLeaseRequest request);
 std::string Fingerprint(v1::LeaseAnyNumberRequest request);
 std::string Fingerprint(v1::TerminateLeaseRequest request);
@@ -68,7 +68,8 @@ absl::Status CheckMatching(const v1::LeaseAnyNumberRequest& request, const v1::N
 absl::Status CheckAllowed(const Arguments& arguments, const v1::Number& number, bool overtaken,
                           const std::string& lease_id);
 
-// INVALID_ARGUMENT, REQUEST_ID_REUSED.
+// INVALID_ARGUMENT, REQUEST_ID_REUSED. The same for other arguments and for another caller: it
+// tells nothing of the request that has the name.
 absl::Status RequestIdReusedError(const std::string& request_id);
 // ABORTED, OUTCOME_UNKNOWN.
 absl::Status OutcomeUnknownError(const std::string& request_id, const std::string& cause);

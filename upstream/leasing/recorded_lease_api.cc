@@ -123,7 +123,7 @@ asio::awaitable<absl::StatusOr<v1::CreateLeaseResponse>> RecordedLeaseApi::TryCr
   const auto reader = reader_;
   v1::CreateLeaseResponse response;
   response.set_request_id(context.request_id);
-  auto checking = reader->CheckUnused(context.request_id, Fingerprint(request));
+  auto checking = reader->CheckUnused(context, Fingerprint(request));
   const absl::Status unused = co_await std::move(checking);
   if (!unused.ok()) co_return unused;
   context.max_staleness = milliseconds(0);
@@ -157,7 +157,7 @@ asio::awaitable<absl::StatusOr<v1::LeaseAnyNumberResponse>> RecordedLeaseApi::Tr
   const auto reader = reader_;
   v1::LeaseAnyNumberResponse response;
   response.set_request_id(context.request_id);
-  auto checking = reader->CheckUnused(context.request_id, Fingerprint(request));
+  auto checking = reader->CheckUnused(context, Fingerprint(request));
   const absl::Status unused = co_await std::move(checking);
   if (!unused.ok()) co_return unused;
   const auto order = ParseOrderBy(request.order_by());
@@ -197,16 +197,16 @@ asio::awaitable<absl::StatusOr<v1::TerminateLeaseResponse>> RecordedLeaseApi::Te
 }
 
 asio::awaitable<absl::StatusOr<v1::Operation>> RecordedLeaseApi::GetOperation(
-    CallContext, std::string request_id) {
+    CallContext context, std::string request_id) {
   const auto reader = reader_;
-  auto getting = reader->Get(std::move(request_id));
+  auto getting = reader->Get(std::move(context), std::move(request_id));
   co_return co_await std::move(getting);
 }
 
 asio::awaitable<absl::StatusOr<v1::ListOperationsResponse>> RecordedLeaseApi::ListOperations(
-    CallContext, v1::ListOperationsRequest request) {
+    CallContext context, v1::ListOperationsRequest request) {
   const auto reader = reader_;
-  auto listing = reader->List(std::move(request));
+  auto listing = reader->List(std::move(context), std::move(request));
   co_return co_await std::move(listing);
 }
 

@@ -59,6 +59,10 @@ class RecordedLeaseApi {
   // Awaited on a strand, with requests that have been validated. `context.request_id` is the
   // request's, or made by the caller of this for a request without one. A cancellation ends the
   // wait with CANCELLED, not the operation; if nobody waits any more, nothing more is sent.
+  //
+  // A `request_id` of another caller of the account is REQUEST_ID_REUSED, and its operation is not
+  // there to be read, unless `context.sees_all_operations`: then it is joined and read as one's
+  // own.
   boost::asio::awaitable<absl::StatusOr<v1::CreateLeaseResponse>> CreateLease(
       CallContext context, v1::CreateLeaseRequest request);
   boost::asio::awaitable<absl::StatusOr<v1::LeaseAnyNumberResponse>> LeaseAnyNumber(

@@ -58,6 +58,13 @@ absl::StatusOr<ListPosition> DecodePosition(const std::string& text) {
                    "the position in the list of operations is none that the journal gave out");
 }
 
+absl::StatusOr<ListPosition> StartOf(const OperationJournal::Query& query) {
+  auto position = DecodePosition(query.after);
+  if (!position.ok() || position->create_time < query.end_time) return position;
+  if (query.end_time == std::numeric_limits<std::int64_t>::max()) return position;
+  return ListPosition{query.end_time, ""};
+}
+
 int PageLimit(int asked) { return std::clamp(asked, 1, kMaxPage); }
 
 absl::Status JournalError(std::string_view message, std::string_view advice) {

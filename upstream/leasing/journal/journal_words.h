@@ -12,6 +12,7 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "leasegateway/v1/resources.pb.h"
+#include "upstream/leasing/journal/operation_journal.h"
 
 namespace leasegateway {
 
@@ -19,6 +20,10 @@ namespace leasegateway {
 
 // SUCCEEDED or FAILED.
 bool IsSettled(v1::OperationState state);
+
+// For how long purchases that succeeded are kept: who was charged for what in a month can be told
+// for a year after it.
+inline constexpr std::chrono::hours kPurchaseRetention{24 * 400};
 
 // Nanoseconds since 1970.
 std::int64_t ToNanos(const google::protobuf::Timestamp& time);
@@ -35,6 +40,8 @@ struct ListPosition {
 std::string EncodePosition(const ListPosition& position);
 // Empty: the start. INVALID_ARGUMENT, INVALID_PAGE_TOKEN for what EncodePosition never gave out.
 absl::StatusOr<ListPosition> DecodePosition(const std::string& text);
+// Where a list has to begin: at its `after`, or at its `end_time` if that comes first.
+absl::StatusOr<ListPosition> StartOf(const OperationJournal::Query& query);
 // Of a query: 1 to 1000 at a time; what is out of that is taken as the nearest.
 int PageLimit(int asked);
 

@@ -4,6 +4,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
@@ -129,6 +130,11 @@ class OperationJournal {
     std::string account;
     std::string phone_number;  // empty: any
     std::optional<v1::OperationState> state;
+    std::optional<std::string> caller;
+    std::optional<v1::OperationKind> kind;
+    // Of `create_time`, in ns since 1970: from the first on, before the other one.
+    std::int64_t start_time = std::numeric_limits<std::int64_t>::min();
+    std::int64_t end_time = std::numeric_limits<std::int64_t>::max();
     std::string after;
     int limit = 100;
   };

@@ -335,7 +335,7 @@ TEST(SearchThreadsTest, PagesAreAnsweredWhileListsGoIntoTheHistory) {
                               const std::lock_guard lock(mutex);
                               if (delay == milliseconds(0)) calls.push_back(std::move(call));
                             },
-                            500'000);
+                            500'000, "default");
   std::vector<std::shared_ptr<const Availability>> lists;
   for (int i = 0; i < 4; ++i) lists.push_back(Snapshot(1'000 + 1'000 * i, 500 + i));
   std::atomic<int> wrong = 0, pages = 0;

@@ -55,7 +55,7 @@ class OperationRecordTest : public testing::Test {
 };
 
 TEST_F(OperationRecordTest, GoesThroughItsStates) {
-  EXPECT_FALSE(Get(record_.Begin(Intent("x"), false))->existed);
+  EXPECT_FALSE(Get(record_.Begin(Intent("x"), false, true))->existed);
   EXPECT_EQ(written(), v1::OPERATION_STATE_INTENDED);
   EXPECT_TRUE(Get(record_.MarkSent(kNumber, Number(), kWindow)).ok());
   EXPECT_EQ(written(), v1::OPERATION_STATE_SENT);
@@ -74,7 +74,7 @@ TEST_F(OperationRecordTest, GoesThroughItsStates) {
 }
 
 TEST_F(OperationRecordTest, ChangeThatCanNotBeWrittenIsNotMade) {
-  ASSERT_TRUE(Get(record_.Begin(Intent("x"), false)).ok());
+  ASSERT_TRUE(Get(record_.Begin(Intent("x"), false, true)).ok());
   journal_->fail_updates = 1;
   EXPECT_EQ(ReasonOf(Get(record_.MarkSent(kNumber, Number(), kWindow))),
             reason::kJournalUnavailable);
@@ -83,13 +83,14 @@ TEST_F(OperationRecordTest, ChangeThatCanNotBeWrittenIsNotMade) {
 }
 
 TEST_F(OperationRecordTest, TakesOverWhatTheJournalHasOfTheSameArguments) {
-  ASSERT_TRUE(Get(record_.Begin(Intent("x"), false)).ok());
+  ASSERT_TRUE(Get(record_.Begin(Intent("x"), false, true)).ok());
   ASSERT_TRUE(Get(record_.MarkSent(kNumber, Number(), kWindow)).ok());
   OperationRecord again(journal_);
-  EXPECT_TRUE(Get(again.Begin(Intent("x"), false))->existed);
+  EXPECT_TRUE(Get(again.Begin(Intent("x"), false, true))->existed);
   EXPECT_EQ(again.operation().state(), v1::OPERATION_STATE_SENT);
   OperationRecord other(journal_);
-  EXPECT_EQ(ReasonOf(Get(other.Begin(Intent("y"), false)).status()), reason::kRequestIdReused);
+  EXPECT_EQ(ReasonOf(Get(other.Begin(Intent("y"), false, true)).status()),
+            reason::kRequestIdReused);
 }
 
 }  // namespace

@@ -1,7 +1,10 @@
 #include "upstream/leasing/journal/postgres/operation_statements.h"
 
+#include <deque>
 #include <string>
+#include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
 
 namespace leasegateway {
@@ -197,10 +200,26 @@ const std::string kClaimSql = Sql(R"sql(
     FROM operation LEFT JOIN lease_gateway.number_claim held
       ON held.account = $2::text AND held.phone_number = $5::text)sql");
 
-std::string ListSql(const std::string& filter) {
+// {n} is a filter's own parameter. A caller's name may be too long for an index.
+std::string ListSql(unsigned filters) {
+  constexpr std::pair<unsigned, const char*> kFilters[] = {
+      {kOfNumber, " AND o.phone_number = {n}::text"},
+      {kOfState, " AND o.state = {n}::bigint"},
+      {kOfCaller,
+       " AND left(o.caller, 256) COLLATE \"C\" = left({n}::text, 256) AND o.caller = {n}::text"},
+      {kOfKind, " AND o.kind = {n}::bigint"}};
+  std::string filter;
+  int parameter = 7;
+  for (const auto& [bit, sql] : kFilters) {
+    if ((filters & bit) == 0) continue;
+    filter += absl::StrReplaceAll(sql, {{"{n}", absl::StrCat("$", parameter++)}});
+  }
   const std::string text = R"sql(
     SELECT {row} FROM lease_gateway.operation o
-     WHERE o.account = $2::text {filter}
+     WHERE o.account = $2::text{filter}
+       AND o.create_time >= CASE WHEN $6::bigint = -9223372036854775808
+                                 THEN '-infinity'::timestamptz
+                                 ELSE to_timestamp($6::bigint / 1000000.0) END
        AND (o.create_time, o.request_id) < (CASE WHEN $3::bigint = 9223372036854775807
                                                  THEN 'infinity'::timestamptz
                                                  ELSE to_timestamp($3::bigint / 1000000.0) END,
@@ -209,15 +228,21 @@ std::string ListSql(const std::string& filter) {
   return Sql(absl::StrReplaceAll(text, {{"{filter}", filter}}));
 }
 
-const std::string kListSql = ListSql("");
-const std::string kListStateSql = ListSql("AND o.state = $6::bigint");
-const std::string kListNumberSql = ListSql("AND o.phone_number = $6::text");
-const std::string kListBothSql = ListSql("AND o.phone_number = $6::text AND o.state = $7::bigint");
+// Of each set of filters. One name in logs: those on the server have a hash of the text.
+struct ListStatement {
+  explicit ListStatement(unsigned filters) : sql(ListSql(filters)) {}
+  ListStatement(const ListStatement&) = delete;
+  ListStatement& operator=(const ListStatement&) = delete;
+  const std::string sql;
+  const postgres::Statement statement{"journal_list", sql.c_str()};
+};
 
-const std::string kPruneSql = Sql(R"sql(
+// `which`: the condition of an index that has them by their last change.
+std::string PruneSql(const std::string& which) {
+  const std::string text = R"sql(
   WITH old AS (
     SELECT o.account, o.request_id FROM lease_gateway.operation o
-     WHERE o.state IN (3, 4)
+     WHERE {which}
        AND o.update_time < clock_timestamp() - $1::bigint * interval '1 microsecond'
        AND (o.owner IS NULL OR NOT {alive})
      ORDER BY o.update_time LIMIT $2::bigint
@@ -227,7 +252,14 @@ const std::string kPruneSql = Sql(R"sql(
      WHERE o.account = old.account AND o.request_id = old.request_id
     RETURNING 1
   )
-  SELECT count(*) FROM gone)sql");
+  SELECT count(*) FROM gone)sql";
+  return Sql(absl::StrReplaceAll(text, {{"{which}", which}}));
+}
+
+const std::string kPruneSql = PruneSql("(o.state = 4 OR o.state = 3 AND o.kind NOT IN (1, 2))");
+// All that is as old as this has been a purchase.
+const std::string kPrunePurchasesSql =
+    PruneSql("o.state IN (3, 4) AND o.state = 3 AND o.kind IN (1, 2)");
 
 }  // namespace
 
@@ -244,12 +276,16 @@ const postgres::Statement kAdoptOperations{"journal_adopt", kAdoptSql.c_str()};
 const postgres::Statement kAdoptedOperations{"journal_adopted", kAdoptedSql.c_str()};
 const postgres::Statement kOwnOperations{"journal_own", kOwnSql.c_str()};
 const postgres::Statement kClaimNumber{"journal_claim", kClaimSql.c_str()};
-const postgres::Statement kListOperations{"journal_list", kListSql.c_str()};
-const postgres::Statement kListOperationsOfState{"journal_list_state", kListStateSql.c_str()};
-const postgres::Statement kListOperationsOfNumber{"journal_list_number", kListNumberSql.c_str()};
-const postgres::Statement kListOperationsOfNumberAndState{"journal_list_both",
-                                                          kListBothSql.c_str()};
+const postgres::Statement& ListOperations(unsigned filters) {
+  static const std::deque<ListStatement> statements = [] {
+    std::deque<ListStatement> all;
+    for (unsigned each = 0; each < 16; ++each) all.emplace_back(each);
+    return all;
+  }();
+  return statements[filters].statement;
+}
 const postgres::Statement kPruneOperations{"journal_prune", kPruneSql.c_str()};
+const postgres::Statement kPrunePurchases{"journal_prune", kPrunePurchasesSql.c_str()};
 const postgres::Statement kPruneClaims{"journal_prune_claims", R"sql(
   WITH gone AS (
     DELETE FROM lease_gateway.number_claim

@@ -50,15 +50,16 @@ extern const postgres::Statement kOwnOperations;
 // it is granted, who has it (NULL: nobody) and in how many µs it is free (NULL: not known).
 extern const postgres::Statement kClaimNumber;
 
-// $3 before which create_time in µs, and $4 request_id; $5 how many; $6 phone_number or state, $7
-// state. Rows, the newest first.
-extern const postgres::Statement kListOperations;
-extern const postgres::Statement kListOperationsOfState;
-extern const postgres::Statement kListOperationsOfNumber;
-extern const postgres::Statement kListOperationsOfNumberAndState;
+// What a list may be cut down to, in the order of their parameters.
+enum ListFilter : unsigned { kOfNumber = 1, kOfState = 2, kOfCaller = 4, kOfKind = 8 };
+// $3 before which create_time in µs, and $4 request_id; $5 how many; $6 from which create_time on
+// in µs; from $7 on a parameter for each of `filters`. Rows, the newest first.
+const postgres::Statement& ListOperations(unsigned filters);
 
-// Of all accounts, without parameters but: $1 µs of retention, $2 how many. How many are gone.
+// Of all accounts, without parameters but: $1 µs of retention, $2 how many. How many are gone. The
+// latter those of purchases that succeeded, the former other settled ones.
 extern const postgres::Statement kPruneOperations;
+extern const postgres::Statement kPrunePurchases;
 // $1 how many. Claims that are free. How many are gone.
 extern const postgres::Statement kPruneClaims;
 // No parameters. How many operations are open, and the oldest one's create_time in µs or NULL.

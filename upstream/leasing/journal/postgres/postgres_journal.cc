@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <boost/asio/this_coro.hpp>
+#include <limits>
 #include <utility>
 
 #include "absl/strings/escaping.h"
@@ -31,6 +32,12 @@ namespace {
 
 // Year 9999.
 constexpr std::int64_t kLastMicros = 253'402'300'799'000'000;
+
+// The first µs since 1970 that is not before a time in ns.
+std::int64_t MicrosFrom(std::int64_t nanos) {
+  const std::int64_t micros = nanos / 1'000 + (nanos > 0 && nanos % 1'000 > 0 ? 1 : 0);
+  return std::clamp<std::int64_t>(micros, 0, kLastMicros);
+}
 
 std::string HashOf(const std::string& text) {
   std::array<unsigned char, SHA256_DIGEST_LENGTH> digest;
@@ -234,20 +241,35 @@ asio::awaitable<void> PostgresJournal::AwaitChange(std::string account, std::str
 
 asio::awaitable<absl::StatusOr<Page>> PostgresJournal::List(Query query) {
   co_await asio::this_coro::throw_if_cancelled(false);
-  const auto position = DecodePosition(query.after);
+  const auto position = StartOf(query);
   if (!position.ok()) co_return position.status();
   const int limit = PageLimit(query.limit);
   std::int64_t before = position->create_time;
-  if (!query.after.empty()) before = std::clamp<std::int64_t>(before / 1'000, 0, kLastMicros);
-  const bool of_number = !query.phone_number.empty();
+  if (before != std::numeric_limits<std::int64_t>::max()) before = MicrosFrom(before);
+  std::int64_t start = query.start_time;
+  if (start != std::numeric_limits<std::int64_t>::min()) start = MicrosFrom(start);
   postgres::Query listing;
-  listing.statement =
-      of_number ? (query.state ? &kListOperationsOfNumberAndState : &kListOperationsOfNumber)
-                : (query.state ? &kListOperationsOfState : &kListOperations);
-  listing.parameters = {Parameter(replica_->id()), Parameter(query.account), Parameter(before),
-                        Parameter(position->request_id), Parameter(std::int64_t{limit} + 1)};
-  if (of_number) listing.parameters.emplace_back(query.phone_number);
-  if (query.state) listing.parameters.emplace_back(std::int64_t{*query.state});
+  listing.parameters = {
+      Parameter(replica_->id()),       Parameter(query.account),           Parameter(before),
+      Parameter(position->request_id), Parameter(std::int64_t{limit} + 1), Parameter(start)};
+  unsigned filters = 0;
+  if (!query.phone_number.empty()) {
+    filters |= kOfNumber;
+    listing.parameters.emplace_back(query.phone_number);
+  }
+  if (query.state) {
+    filters |= kOfState;
+    listing.parameters.emplace_back(std::int64_t{*query.state});
+  }
+  if (query.caller) {
+    filters |= kOfCaller;
+    listing.parameters.emplace_back(*query.caller);
+  }
+  if (query.kind) {
+    filters |= kOfKind;
+    listing.parameters.emplace_back(std::int64_t{*query.kind});
+  }
+  listing.statement = &ListOperations(filters);
   auto running = Run(std::move(listing), Clock::now() + options_.call_limit);
   const auto rows = co_await std::move(running);
   if (!rows.ok()) co_return FailedStatement(rows.status());

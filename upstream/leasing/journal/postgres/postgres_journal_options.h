@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <optional>
 
+#include "upstream/leasing/journal/journal_words.h"
+
 namespace leasegateway {
 
 // What the journal in PostgreSQL is told.
@@ -18,6 +20,8 @@ struct PostgresJournalOptions {
   std::chrono::milliseconds call_limit{5'000};
   // Of settled operations, since their last change; 24 h at least. Others stay until settled.
   std::chrono::hours retention{24};
+  // The same of purchases that succeeded, if it is longer: kPurchaseRetention.
+  std::chrono::hours purchase_retention = kPurchaseRetention;
   std::chrono::milliseconds prune_interval{60'000};
 };
 

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/post.hpp>
@@ -70,18 +71,21 @@ asio::awaitable<void> PostgresJournal::PruneNowAndThen(std::weak_ptr<PostgresJou
 asio::awaitable<absl::StatusOr<std::int64_t>> PostgresJournal::Prune() {
   co_await asio::this_coro::throw_if_cancelled(false);
   std::int64_t pruned = 0;
-  for (bool more = true; more;) {
-    postgres::Query query;
-    query.statement = &kPruneOperations;
-    query.parameters = {
-        Parameter(std::int64_t{std::chrono::microseconds(options_.retention).count()}),
-        Parameter(kPrunedAtATime)};
-    auto pruning = CountOf(std::move(query));
-    const auto count = co_await std::move(pruning);
-    if (!count.ok()) co_return count.status();
-    pruned += *count;
-    Count([&](Stats& stats) { stats.pruned += static_cast<std::uint64_t>(*count); });
-    more = *count == kPrunedAtATime;
+  for (const auto& [statement, retention] :
+       {std::pair(&kPruneOperations, options_.retention),
+        std::pair(&kPrunePurchases, std::max(options_.retention, options_.purchase_retention))}) {
+    for (bool more = true; more;) {
+      postgres::Query query;
+      query.statement = statement;
+      query.parameters = {Parameter(std::int64_t{std::chrono::microseconds(retention).count()}),
+                          Parameter(kPrunedAtATime)};
+      auto pruning = CountOf(std::move(query));
+      const auto count = co_await std::move(pruning);
+      if (!count.ok()) co_return count.status();
+      pruned += *count;
+      Count([&](Stats& stats) { stats.pruned += static_cast<std::uint64_t>(*count); });
+      more = *count == kPrunedAtATime;
+    }
   }
   for (bool more = true; more;) {
     postgres::Query query;

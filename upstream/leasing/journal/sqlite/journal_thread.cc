@@ -180,7 +180,9 @@ absl::Status JournalThread::Abort(int code) {
 
 absl::StatusOr<std::int64_t> JournalThread::PruneSome() {
   OperationTable::Counts gone;
-  const int code = table_.Prune(options_.now() - options_.retention, kPrunedAtATime, gone);
+  const auto now = options_.now();
+  const auto purchases = std::max(options_.retention, options_.purchase_retention);
+  const int code = table_.Prune(now - options_.retention, now - purchases, kPrunedAtATime, gone);
   if (code != SQLITE_DONE) {
     auto status = JournalFailed(file_.database(), code, "pruned");
     spdlog::warn("{}", std::string(status.message()));

@@ -24,7 +24,34 @@ namespace {
 
 constexpr std::string_view kColumns =
     "account, request_id, fingerprint, kind, state, phone_number, create_time, update_time, "
-    "operation, checksum";
+    "operation, checksum, caller";
+
+// What a list may be cut down to; the parameter is its own, with or without the others.
+struct ListFilter {
+  unsigned bit;
+  const char* sql;
+};
+constexpr ListFilter kOfNumber{1, " AND phone_number = ?6"};
+constexpr ListFilter kOfState{2, " AND state = ?7"};
+constexpr ListFilter kOfCaller{4, " AND caller = ?8"};
+constexpr ListFilter kOfKind{8, " AND kind = ?9"};
+
+std::string ListSql(unsigned filters) {
+  std::string sql =
+      absl::StrCat("SELECT ", std::string(kColumns), " FROM operation WHERE account = ?1");
+  for (const ListFilter& filter : {kOfNumber, kOfState, kOfCaller, kOfKind}) {
+    if ((filters & filter.bit) != 0) sql += filter.sql;
+  }
+  return sql +
+         " AND create_time >= ?5 AND (create_time, request_id) < (?2, ?3)"
+         " ORDER BY create_time DESC, request_id DESC LIMIT ?4";
+}
+
+// `which`: the condition of the index that has them by their last change.
+std::string PruneSql(const std::string& which) {
+  return absl::StrCat("DELETE FROM operation WHERE id IN (SELECT id FROM operation WHERE ", which,
+                      " AND update_time < ?1 ORDER BY update_time LIMIT ?2) RETURNING state");
+}
 
 // Against damage, not against malice.
 std::int64_t Checksum(std::string_view fingerprint, std::string_view operation) {
@@ -48,7 +75,7 @@ absl::StatusOr<Entry> Decode(const SqliteStatement& row) {
       operation.account() != row.Text(0) || operation.request_id() != row.Text(1) ||
       operation.kind() != row.Int(3) || operation.state() != row.Int(4) ||
       operation.phone_number() != row.Text(5) || ToNanos(operation.create_time()) != row.Int(6) ||
-      ToNanos(operation.update_time()) != row.Int(7)) {
+      ToNanos(operation.update_time()) != row.Int(7) || operation.caller() != row.Text(10)) {
     return DamagedEntryError();
   }
   return entry;
@@ -67,6 +94,7 @@ void BindEntry(SqliteStatement& statement, const Entry& entry, const std::string
   statement.Bind(8, ToNanos(operation.update_time()));
   statement.BindBlob(9, bytes);
   statement.Bind(10, Checksum(entry.fingerprint, bytes));
+  statement.BindText(11, operation.caller());
 }
 
 }  // namespace
@@ -77,35 +105,29 @@ OperationTable::OperationTable(SqliteDatabase& database, std::function<SystemTim
 
 int OperationTable::Prepare() {
   const std::string columns(kColumns);
-  const auto list = [&](const char* filter) {
-    return absl::StrCat("SELECT ", columns, " FROM operation WHERE account = ?1", filter,
-                        " AND (create_time, request_id) < (?2, ?3)"
-                        " ORDER BY create_time DESC, request_id DESC LIMIT ?4");
-  };
   const std::pair<SqliteStatement*, std::string> statements[] = {
       {&find_,
        absl::StrCat("SELECT ", columns, " FROM operation WHERE account = ?1 AND request_id = ?2")},
       {&insert_, absl::StrCat("INSERT INTO operation (", columns,
-                              ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)"
+                              ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)"
                               " ON CONFLICT (account, request_id) DO NOTHING")},
       {&update_,
        "UPDATE operation SET kind = ?4, state = ?5, phone_number = ?6, update_time = ?8,"
-       " operation = ?9, checksum = ?10 WHERE account = ?1 AND request_id = ?2"},
-      {&list_[0][0], list("")},
-      {&list_[0][1], list(" AND state = ?6")},
-      {&list_[1][0], list(" AND phone_number = ?5")},
-      {&list_[1][1], list(" AND phone_number = ?5 AND state = ?6")},
+       " operation = ?9, checksum = ?10, caller = ?11 WHERE account = ?1 AND request_id = ?2"},
       {&orphans_of_,
        "SELECT account, request_id FROM operation WHERE state NOT IN (3, 4)"
        " OR (state IN (3, 4) AND update_time >= ?1)"
        " ORDER BY create_time, request_id"},
       {&oldest_, "SELECT min(create_time) FROM operation WHERE state NOT IN (3, 4)"},
-      {&prune_,
-       "DELETE FROM operation WHERE id IN (SELECT id FROM operation WHERE state IN (3, 4)"
-       " AND update_time < ?1 ORDER BY update_time LIMIT ?2) RETURNING state"},
+      {&prune_others_, PruneSql("(state = 4 OR state = 3 AND kind NOT IN (1, 2))")},
+      {&prune_purchases_, PruneSql("state IN (3, 4) AND state = 3 AND kind IN (1, 2)")},
   };
   for (const auto& [statement, sql] : statements) {
     if (const int code = database_.Prepare(sql, *statement); code != SQLITE_OK) return code;
+  }
+  for (unsigned filters = 0; filters < list_.size(); ++filters) {
+    const int code = database_.Prepare(ListSql(filters), list_[filters]);
+    if (code != SQLITE_OK) return code;
   }
   return SQLITE_OK;
 }
@@ -139,17 +161,22 @@ absl::StatusOr<std::optional<Entry>> OperationTable::Find(const std::string& acc
 }
 
 absl::StatusOr<Page> OperationTable::List(const OperationJournal::Query& query) {
-  const auto position = DecodePosition(query.after);
+  const auto position = StartOf(query);
   if (!position.ok()) return position.status();
   const int limit = PageLimit(query.limit);
-  SqliteStatement& list = list_[query.phone_number.empty() ? 0 : 1][query.state ? 1 : 0];
+  SqliteStatement& list =
+      list_[(query.phone_number.empty() ? 0 : kOfNumber.bit) | (query.state ? kOfState.bit : 0) |
+            (query.caller ? kOfCaller.bit : 0) | (query.kind ? kOfKind.bit : 0)];
   const SqliteResetter reset(list);
   list.BindText(1, query.account);
   list.Bind(2, position->create_time);
   list.BindText(3, position->request_id);
   list.Bind(4, limit + 1);
-  if (!query.phone_number.empty()) list.BindText(5, query.phone_number);
-  if (query.state) list.Bind(6, *query.state);
+  list.Bind(5, query.start_time);
+  if (!query.phone_number.empty()) list.BindText(6, query.phone_number);
+  if (query.state) list.Bind(7, *query.state);
+  if (query.caller) list.BindText(8, *query.caller);
+  if (query.kind) list.Bind(9, *query.kind);
   Page page;
   int code = SQLITE_OK;
   while ((code = list.Step()) == SQLITE_ROW) {
@@ -283,13 +310,22 @@ int OperationTable::Replace(OperationWrite& write, Counts& change) {
   return code;
 }
 
-int OperationTable::Prune(SystemTime before, std::int64_t limit, Counts& gone) {
-  const SqliteResetter reset(prune_);
-  prune_.Bind(1, ToNanos(before));
-  prune_.Bind(2, limit);
+int OperationTable::Prune(SystemTime others, SystemTime purchases, std::int64_t limit,
+                          Counts& gone) {
+  const int code = PruneBy(prune_others_, others, limit, gone);
+  if (code != SQLITE_DONE) return code;
+  for (const auto& [state, number] : gone) limit -= number;
+  return limit > 0 ? PruneBy(prune_purchases_, purchases, limit, gone) : code;
+}
+
+int OperationTable::PruneBy(SqliteStatement& prune, SystemTime before, std::int64_t limit,
+                            Counts& gone) {
+  const SqliteResetter reset(prune);
+  prune.Bind(1, ToNanos(before));
+  prune.Bind(2, limit);
   int code = SQLITE_OK;
-  while ((code = prune_.Step()) == SQLITE_ROW) {
-    ++gone[static_cast<v1::OperationState>(prune_.Int(0))];
+  while ((code = prune.Step()) == SQLITE_ROW) {
+    ++gone[static_cast<v1::OperationState>(prune.Int(0))];
   }
   return code;
 }

@@ -65,13 +65,15 @@ class OperationTable {
   // status of `write` that says why nothing was done.
   int Apply(OperationWrite& write, Counts& change);
 
-  // Deletes resolved ones whose last change was before, `limit` at most, and counts them.
+  // Deletes purchases that succeeded and whose last change was before `purchases`, and other
+  // resolved ones whose last change was before `others`, `limit` at most, and counts them.
   // SQLITE_DONE.
-  int Prune(SystemTime before, std::int64_t limit, Counts& gone);
+  int Prune(SystemTime others, SystemTime purchases, std::int64_t limit, Counts& gone);
 
  private:
   int Insert(OperationWrite& write, Counts& change);
   int Replace(OperationWrite& write, Counts& change);
+  static int PruneBy(SqliteStatement& prune, SystemTime before, std::int64_t limit, Counts& gone);
 
   SqliteDatabase& database_;
   const std::function<SystemTime()> now_;
@@ -80,10 +82,11 @@ class OperationTable {
   SqliteStatement find_;
   SqliteStatement insert_;
   SqliteStatement update_;
-  std::array<std::array<SqliteStatement, 2>, 2> list_;  // by number or not, by state or not
+  std::array<SqliteStatement, 16> list_;  // by the bits of ListFilter
   SqliteStatement orphans_of_;
   SqliteStatement oldest_;
-  SqliteStatement prune_;
+  SqliteStatement prune_others_;
+  SqliteStatement prune_purchases_;
 };
 
 }  // namespace leasegateway

@@ -11,6 +11,7 @@
 
 #include "absl/status/status.h"
 #include "leasegateway/v1/resources.pb.h"
+#include "upstream/leasing/journal/journal_words.h"
 
 namespace leasegateway {
 
@@ -19,6 +20,8 @@ struct SqliteJournalOptions {
   std::string path;  // ":memory:" keeps nothing, for tests
   // Of resolved operations, since their last change; 24 h at least. Others stay until resolved.
   std::chrono::hours retention{24};
+  // The same of purchases that succeeded, if it is longer: kPurchaseRetention.
+  std::chrono::hours purchase_retention = kPurchaseRetention;
   std::chrono::milliseconds prune_interval{60'000};
   // From a write that failed to a try whether the file can be written again.
   std::chrono::milliseconds recheck_interval{5'000};

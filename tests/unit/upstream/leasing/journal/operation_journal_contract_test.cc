@@ -8,9 +8,12 @@
 #include <boost/asio/strand.hpp>
 #include <boost/asio/use_future.hpp>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
+#include <limits>
+#include <map>
 #include <memory>
 #include <optional>
 #include <ostream>
@@ -21,6 +24,7 @@
 #include "absl/strings/str_cat.h"
 #include "tests/support/journal_entries.h"
 #include "tests/support/postgres_journal_fixture.h"
+#include "upstream/leasing/journal/journal_words.h"
 #include "upstream/leasing/journal/operation_journal.h"
 #include "upstream/leasing/journal/sqlite/sqlite_journal.h"
 #include "upstream/upstream_error.h"
@@ -348,6 +352,84 @@ TEST_P(OperationJournalContract, ListsByNumberAndState) {
   EXPECT_THAT(ListIds(QueryOf("acme", "+1")), ElementsAre("b", "a"));
   EXPECT_THAT(ListIds(QueryOf("acme", "", v1::OPERATION_STATE_SENT)), ElementsAre("d", "b"));
   EXPECT_THAT(ListIds(QueryOf("acme", "+2", v1::OPERATION_STATE_SENT)), ElementsAre("d"));
+}
+
+TEST_P(OperationJournalContract, ListsByCallerAndKind) {
+  int number = 0;
+  for (const char* id : {"a", "b", "c", "d", "e", "f"}) {
+    auto entry = MakeEntry(id);
+    entry.operation.set_caller(number % 2 == 0 ? "orders" : "billing");
+    entry.operation.set_kind(number % 3 == 0 ? v1::OPERATION_KIND_TERMINATE
+                                             : v1::OPERATION_KIND_LEASE);
+    entry.operation.set_phone_number(number < 3 ? "+1" : "+2");
+    auto begun = Begin(entry);
+    if (number >= 4) MustUpdate(begun.record, v1::OPERATION_STATE_SUCCEEDED);
+    ++number;
+  }
+  auto query = QueryOf("acme");
+  query.caller = "orders";
+  EXPECT_THAT(ListIds(query), ElementsAre("e", "c", "a"));
+  query.kind = v1::OPERATION_KIND_LEASE;
+  EXPECT_THAT(ListIds(query), ElementsAre("e", "c"));
+  query.phone_number = "+2";
+  query.state = v1::OPERATION_STATE_SUCCEEDED;
+  EXPECT_THAT(ListIds(query), ElementsAre("e"));
+  query = QueryOf("acme");
+  query.kind = v1::OPERATION_KIND_TERMINATE;
+  EXPECT_THAT(ListIds(query), ElementsAre("d", "a"));
+  query.caller = "";
+  EXPECT_THAT(ListIds(query), IsEmpty()) << "of nobody, not of any";
+  query = QueryOf("other");
+  query.caller = "orders";
+  EXPECT_THAT(ListIds(query), IsEmpty());
+}
+
+TEST_P(OperationJournalContract, ListsByTime) {
+  std::map<std::string, std::int64_t> times;
+  for (const char* id : {"a", "b", "c", "d"}) {
+    times[id] = ToNanos(MustBegin(id).entry.operation.create_time());
+    // By the clock that tells the times; one of them has a step of 1 µs.
+    while (ToNanos(std::chrono::system_clock::now()) / 1'000 <= times[id] / 1'000) {
+    }
+  }
+  auto query = QueryOf("acme");
+  query.start_time = times["b"];
+  EXPECT_THAT(ListIds(query), ElementsAre("d", "c", "b"));
+  query.end_time = times["d"];
+  EXPECT_THAT(ListIds(query), ElementsAre("c", "b"));
+  ++query.start_time;
+  ++query.end_time;
+  EXPECT_THAT(ListIds(query), ElementsAre("d", "c")) << "to the nanosecond";
+  query.start_time = times["a"];
+  query.end_time = times["d"];
+  query.limit = 2;
+  std::string next;
+  EXPECT_THAT(ListIds(query, &next), ElementsAre("c", "b"));
+  query.after = next;
+  EXPECT_THAT(ListIds(query, &next), ElementsAre("a"));
+  EXPECT_EQ(next, "");
+  // Of no time that a journal has.
+  query = QueryOf("acme");
+  query.start_time = std::numeric_limits<std::int64_t>::max() - 1;
+  EXPECT_THAT(ListIds(query), IsEmpty());
+  query.start_time = -5;
+  query.end_time = 0;
+  EXPECT_THAT(ListIds(query), IsEmpty());
+}
+
+// The identity of a certificate may be.
+TEST_P(OperationJournalContract, CallerMayBeLong) {
+  std::string caller;
+  for (int i = 0; i < 5'000; ++i) caller += static_cast<char>('a' + i * i % 26);
+  for (const char* id : {"a", "b"}) {
+    auto entry = MakeEntry(id);
+    entry.operation.set_caller(caller + id);
+    Begin(entry);
+  }
+  auto query = QueryOf("acme");
+  query.caller = caller + "a";
+  EXPECT_THAT(ListIds(query), ElementsAre("a"));
+  EXPECT_EQ(MustFind("b").entry.operation.caller(), caller + "b");
 }
 
 TEST_P(OperationJournalContract, ForeignPositionIsRefused) {

@@ -7,10 +7,14 @@
 #include <chrono>
 #include <string>
 #include <thread>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "tests/support/two_replicas_fixture.h"
+#include "upstream/leasing/journal/postgres/operation_statements.h"
 
 namespace leasegateway {
 namespace {
@@ -395,6 +399,68 @@ TEST_F(TwoReplicasTest, PrunesWhatIsSettledAndOldAndWhatIsFree) {
   EXPECT_EQ(a_.journal->stats().open, 1);
   ASSERT_TRUE(a_.journal->stats().oldest_open);
   EXPECT_LT(*a_.journal->stats().oldest_open, std::chrono::system_clock::now() - seconds(3'600));
+}
+
+TEST_F(TwoReplicasTest, PurchasesThatSucceededAreKeptForAYearAndMore) {
+  for (const auto& [id, kind] : {std::pair("lease", v1::OPERATION_KIND_LEASE),
+                                 std::pair("any", v1::OPERATION_KIND_LEASE_ANY),
+                                 std::pair("end", v1::OPERATION_KIND_TERMINATE)}) {
+    auto record = MustBegin(a_, id, "+1");
+    record.entry.operation.set_kind(kind);
+    ASSERT_TRUE(Update(a_, record, v1::OPERATION_STATE_SUCCEEDED).ok());
+  }
+  const auto grow_older = [this](int hours) {
+    database_.Sql(absl::StrCat("UPDATE lease_gateway.operation SET create_time = create_time - ",
+                               hours, " * interval '1 h', update_time = update_time - ", hours,
+                               " * interval '1 h'"));
+  };
+  grow_older(25);
+  EXPECT_EQ(*Get(a_.journal->Prune()), 1);
+  EXPECT_EQ(RowOf("end", "state"), "none");
+  grow_older(24 * 400 - 26);
+  EXPECT_EQ(*Get(a_.journal->Prune()), 0);
+  PostgresJournal::Options options;
+  options.retention = std::chrono::hours(24 * 500);
+  JournalReplica longer{database_, 3, options};
+  grow_older(2);
+  EXPECT_EQ(*Get(longer.journal->Prune()), 0);
+  EXPECT_EQ(*Get(a_.journal->Prune()), 2);
+}
+
+// A year's purchases of 20 callers, and other settled ones of a day.
+TEST_F(TwoReplicasTest, ListsAndPruningLookAtNoMoreThanTheyHaveTo) {
+  database_.Sql(
+      "INSERT INTO lease_gateway.operation (account, request_id, fingerprint, kind, state,"
+      " phone_number, lease_id, caller, revision, attempt, create_time, update_time, operation)"
+      " SELECT 'acme', 'id-' || n, decode(repeat('00', 32), 'hex'), CASE WHEN n > 29900 THEN 3"
+      " ELSE 1 END, CASE WHEN n > 29950 THEN 4 ELSE 3 END, '+' || n % 10000, '', 'c' || n % 20, 1,"
+      " n, now() - (30000 - n) * interval '17 min', now() - (30000 - n) * interval '17 min', ''"
+      " FROM generate_series(1, 30000) n; ANALYZE lease_gateway.operation");
+  const auto plan = [this](const postgres::Statement& statement, const std::string& parameters) {
+    return absl::StrJoin(
+        database_.Sql(absl::StrCat("SET plan_cache_mode = force_generic_plan; PREPARE it AS ",
+                                   statement.sql, "; EXPLAIN EXECUTE it(", parameters, ")")),
+        "\n");
+  };
+  const std::string month =
+      "1, 'acme', (extract(epoch FROM now() - interval '30 d') * 1000000)::bigint, '', 100,"
+      " (extract(epoch FROM now() - interval '60 d') * 1000000)::bigint";
+  for (const auto& [filters, rest, index] :
+       {std::tuple(0U, "", "operation_list "), std::tuple(kOfState + 0U, ", 3", "operation_list"),
+        std::tuple(kOfCaller + 0U, ", 'c7'", "operation_list_caller"),
+        std::tuple(kOfKind + 0U, ", 3", "operation_list_kind"),
+        std::tuple(kOfState | kOfCaller, ", 3, 'c7'", "operation_list_caller"),
+        std::tuple(kOfState | kOfKind, ", 3, 1", "operation_list")}) {
+    const std::string text = plan(ListOperations(filters), absl::StrCat(month, rest));
+    SCOPED_TRACE(text);
+    EXPECT_THAT(text, testing::HasSubstr(absl::StrCat("using ", index)));
+    EXPECT_THAT(text, testing::ContainsRegex("Index Cond: .*create_time >= .*create_time.* < "));
+    EXPECT_THAT(text, testing::Not(testing::HasSubstr("Sort")));
+  }
+  EXPECT_THAT(plan(kPruneOperations, "86400000000, 200"),
+              testing::HasSubstr("using operation_passing"));
+  EXPECT_THAT(plan(kPrunePurchases, "34560000000000, 200"),
+              testing::HasSubstr("using operation_settled"));
 }
 
 // Its transaction was still under way when its operation ended.

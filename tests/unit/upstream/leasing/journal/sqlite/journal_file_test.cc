@@ -204,8 +204,8 @@ TEST_F(SqliteJournalTest, EmptyDatabaseOfVersionZeroIsMigrated) {
   Open();
   MustBegin("a");
   Close();
-  // Fails unless the version is 1.
-  Sql("CREATE TEMP TABLE version (v INTEGER CHECK (v = 1));"
+  // Fails unless the version is 2.
+  Sql("CREATE TEMP TABLE version (v INTEGER CHECK (v = 2));"
       "INSERT INTO version SELECT user_version FROM pragma_user_version");
 }
 
@@ -227,7 +227,23 @@ TEST_F(SqliteJournalTest, NewerVersionIsRefused) {
   const auto status = TryOpen();
   ExpectUnavailable(status, path_);
   ExpectUnavailable(status, "version 7");
-  ExpectUnavailable(status, "up to 1");
+  ExpectUnavailable(status, "up to 2");
+}
+
+TEST_F(SqliteJournalTest, FileOfVersionOneIsMigratedWithItsCallers) {
+  Open();
+  for (const char* id : {"a", "b"}) MustBegin(id);
+  ASSERT_TRUE(Update(WithState(MakeEntry("b").operation, v1::OPERATION_STATE_SENT)).ok());
+  Close();
+  Sql("DROP INDEX operation_list_caller; DROP INDEX operation_list_kind;"
+      "DROP INDEX operation_passing; ALTER TABLE operation DROP COLUMN caller;"
+      "PRAGMA user_version = 1");
+  Open();
+  auto query = QueryOf("acme");
+  query.caller = "caller of b";
+  EXPECT_THAT(ListIds(query), testing::ElementsAre("b"));
+  EXPECT_EQ((*Find("b"))->entry.operation.state(), v1::OPERATION_STATE_SENT);
+  MustBegin("c");
 }
 
 TEST_F(SqliteJournalTest, SecondOpenerIsRefused) {

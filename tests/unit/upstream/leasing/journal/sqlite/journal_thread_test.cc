@@ -241,10 +241,13 @@ TEST_F(SqliteJournalTest, RemovedFileRefusesWrites) {
 TEST_F(SqliteJournalTest, PruningKeepsTheYoungAndTheUnresolved) {
   Open();
   for (int i = 0; i < 450; ++i) {
-    ASSERT_TRUE(
-        Update(WithState(MustBegin(absl::StrCat("old-", i)),
-                         i % 2 == 0 ? v1::OPERATION_STATE_SUCCEEDED : v1::OPERATION_STATE_FAILED))
-            .ok());
+    auto operation = MustBegin(absl::StrCat("old-", i));
+    operation.set_state(v1::OPERATION_STATE_FAILED);
+    if (i % 2 == 0) {
+      operation.set_kind(v1::OPERATION_KIND_TERMINATE);
+      operation.set_state(v1::OPERATION_STATE_SUCCEEDED);
+    }
+    ASSERT_TRUE(Update(operation).ok());
   }
   const auto resolved_late = MustBegin("late");
   MustBegin("intended");
@@ -260,6 +263,29 @@ TEST_F(SqliteJournalTest, PruningKeepsTheYoungAndTheUnresolved) {
   EXPECT_EQ(stats.entries.at(v1::OPERATION_STATE_SUCCEEDED), 1);
   EXPECT_EQ(stats.entries.at(v1::OPERATION_STATE_FAILED), 0);
   EXPECT_THAT(ListIds(QueryOf("acme")), ElementsAre("unknown", "sent", "late", "intended"));
+}
+
+TEST_F(SqliteJournalTest, PurchasesThatSucceededAreKeptForAYearAndMore) {
+  for (const auto& [retention, kept] :
+       {std::pair(hours(24), hours(24 * 400)), std::pair(hours(24 * 500), hours(24 * 500))}) {
+    fs::remove(path_);
+    auto options = MakeOptions();
+    options.retention = retention;
+    Open(options);
+    for (const auto kind : {v1::OPERATION_KIND_LEASE, v1::OPERATION_KIND_LEASE_ANY}) {
+      auto operation = MustBegin(absl::StrCat("id-", int{kind}));
+      operation.set_kind(kind);
+      operation.set_state(v1::OPERATION_STATE_SUCCEEDED);
+      ASSERT_TRUE(Update(operation).ok());
+    }
+    Advance(kept);
+    EXPECT_EQ(*callers_->Get(journal_->Prune()), 0);
+    EXPECT_THAT(ListIds(QueryOf("acme")), ElementsAre("id-2", "id-1"));
+    Advance(std::chrono::nanoseconds(1));
+    EXPECT_EQ(*callers_->Get(journal_->Prune()), 2);
+    EXPECT_EQ(journal_->stats().entries.at(v1::OPERATION_STATE_SUCCEEDED), 0);
+    Close();
+  }
 }
 
 TEST_F(SqliteJournalTest, PrunesByItself) {
