@@ -17,47 +17,47 @@ constexpr std::pair<const char*, v1::OperationState> kOperationStates[] = {
 
 }  // namespace
 
-std::vector<MetricDeclaration> LeasingDeclarations() {
+std::vector<AccountMetricDeclaration> LeasingDeclarations() {
   return {
       {"lease_gateway_journal_open_operations",
        kMetricGauge,
        "1",
        {},
        "Purchases and terminations that this process works on",
-       [](const MetricSnapshot& s, MetricSamples& out) {
-         if (s.leasing) out.Add({}, static_cast<double>(s.leasing->open));
+       [](const AccountSnapshot& s, MetricSamples& out) {
+         out.Add({}, static_cast<double>(s.leasing.open));
        }},
       {"lease_gateway_oldest_open_operation_seconds",
        kMetricGauge,
        "seconds",
        {},
        "Time since this process began with the oldest of them; 0: there is none",
-       [](const MetricSnapshot& s, MetricSamples& out) {
-         if (s.leasing) out.Add({}, s.leasing->oldest ? Seconds(*s.leasing->oldest) : 0.0);
+       [](const AccountSnapshot& s, MetricSamples& out) {
+         out.Add({}, s.leasing.oldest ? Seconds(*s.leasing.oldest) : 0.0);
        }},
       {"lease_gateway_operations_adopted_total",
        kMetricCounter,
        "1",
        {},
        "Operations that this process went on with, as theirs had ended",
-       [](const MetricSnapshot& s, MetricSamples& out) {
-         if (s.leasing) out.Add({}, static_cast<double>(s.leasing->adopted));
+       [](const AccountSnapshot& s, MetricSamples& out) {
+         out.Add({}, static_cast<double>(s.leasing.adopted));
        }},
       {"lease_gateway_operations_ownership_lost_total",
        kMetricCounter,
        "1",
        {},
        "Operations that another replica took over while this process worked on them",
-       [](const MetricSnapshot& s, MetricSamples& out) {
-         if (s.leasing) out.Add({}, static_cast<double>(s.leasing->ownership_lost));
+       [](const AccountSnapshot& s, MetricSamples& out) {
+         out.Add({}, static_cast<double>(s.leasing.ownership_lost));
        }},
       {"lease_gateway_operations_joined_total",
        kMetricCounter,
        "1",
        {},
        "Operations that another replica worked on while callers waited here",
-       [](const MetricSnapshot& s, MetricSamples& out) {
-         if (s.leasing) out.Add({}, static_cast<double>(s.leasing->joined));
+       [](const AccountSnapshot& s, MetricSamples& out) {
+         out.Add({}, static_cast<double>(s.leasing.joined));
        }},
   };
 }

@@ -81,14 +81,17 @@ std::vector<MetricDeclaration> CallDeclarations() {
        [](const MetricSnapshot& s, MetricSamples& out) {
          if (s.calls_under_way) out.Add({}, static_cast<double>(s.calls_under_way->refused));
        }},
+  };
+}
+
+std::vector<AccountMetricDeclaration> WatchDeclarations() {
+  return {
       {"lease_gateway_watchers",
        kMetricGauge,
        "1",
        {},
        "Calls of WatchAvailability under way",
-       [](const MetricSnapshot& s, MetricSamples& out) {
-         if (s.cache) out.Add({}, s.watchers);
-       }},
+       [](const AccountSnapshot& s, MetricSamples& out) { out.Add({}, s.watchers); }},
   };
 }
 
@@ -147,16 +150,43 @@ std::vector<MetricDeclaration> ProcessDeclarations() {
   };
 }
 
+MetricDeclaration Declaration(MetricDeclaration declared) { return declared; }
+
+// It is read off the snapshot of each account, whose name becomes the first label.
+MetricDeclaration Declaration(AccountMetricDeclaration declared) {
+  declared.labels.insert(declared.labels.begin(), "account");
+  return {std::move(declared.name),
+          std::move(declared.type),
+          std::move(declared.unit),
+          std::move(declared.labels),
+          std::move(declared.help),
+          [collect = std::move(declared.collect)](const MetricSnapshot& s, MetricSamples& out) {
+            for (const AccountSnapshot& account : s.accounts) {
+              out.SetAccount(account.account);
+              collect(account, out);
+            }
+          }};
+}
+
 }  // namespace
 
 const std::vector<MetricDeclaration>& MetricDeclarations() {
   static const auto* const declarations = [] {
     auto* const all = new std::vector<MetricDeclaration>;
-    for (const auto& group : {CallDeclarations, ConnectionDeclarations, UpstreamDeclarations,
-                              CacheDeclarations, SharedListDeclarations, LeasingDeclarations,
-                              JournalDeclarations, DatabaseDeclarations, ProcessDeclarations}) {
-      for (MetricDeclaration& declared : group()) all->push_back(std::move(declared));
-    }
+    const auto add = [all](auto group) {
+      for (auto& declared : group) all->push_back(Declaration(std::move(declared)));
+    };
+    add(CallDeclarations());
+    add(WatchDeclarations());
+    add(ConnectionDeclarations());
+    add(UpstreamDeclarations());
+    add(CacheResultDeclarations());
+    add(CacheDeclarations());
+    add(SharedListDeclarations());
+    add(LeasingDeclarations());
+    add(JournalDeclarations());
+    add(DatabaseDeclarations());
+    add(ProcessDeclarations());
     return all;
   }();
   return *declarations;

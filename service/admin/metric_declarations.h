@@ -9,7 +9,7 @@ namespace leasegateway {
 
 // All metrics of the process, each once, in the order in which they are listed. A new one is an
 // entry of a table of its subject (metric_groups.h), and where it reads something new, a member of
-// MetricSources and MetricSnapshot.
+// MetricSources and MetricSnapshot, or of AccountSources and AccountSnapshot.
 const std::vector<MetricDeclaration>& MetricDeclarations();
 
 }  // namespace leasegateway

@@ -8,13 +8,16 @@
 namespace leasegateway {
 
 // The tables that MetricDeclarations() puts together, by subject.
-std::vector<MetricDeclaration> ConnectionDeclarations();  // callers' connections
-std::vector<MetricDeclaration> UpstreamDeclarations();    // calls of the provider
-std::vector<MetricDeclaration> CacheDeclarations();       // memory
-std::vector<MetricDeclaration> SharedListDeclarations();  // that replicas share; else no samples
-std::vector<MetricDeclaration> LeasingDeclarations();     // operations
+std::vector<MetricDeclaration> ConnectionDeclarations();   // callers' connections
+std::vector<MetricDeclaration> CacheResultDeclarations();  // whether memory answered
 std::vector<MetricDeclaration> JournalDeclarations();   // the file; where there is none no samples
 std::vector<MetricDeclaration> DatabaseDeclarations();  // likewise
+
+// Those of each account.
+std::vector<AccountMetricDeclaration> UpstreamDeclarations();    // calls of the provider
+std::vector<AccountMetricDeclaration> CacheDeclarations();       // memory
+std::vector<AccountMetricDeclaration> SharedListDeclarations();  // of replicas; else no samples
+std::vector<AccountMetricDeclaration> LeasingDeclarations();     // operations
 
 }  // namespace leasegateway
 

@@ -20,9 +20,12 @@ void MetricSamples::Add(const std::vector<std::string>& values,
 
 prometheus::ClientMetric& MetricSamples::New(const std::vector<std::string>& values) {
   prometheus::ClientMetric& metric = metrics_.emplace_back();
-  for (std::size_t i = 0; i < labels_.size() && i < values.size(); ++i) {
-    metric.label.push_back({labels_[i], values[i]});
-  }
+  const auto label = [&](const std::string& value) {
+    const std::size_t next = metric.label.size();
+    if (next < labels_.size()) metric.label.push_back({labels_[next], value});
+  };
+  if (account_) label(*account_);
+  for (const std::string& value : values) label(value);
   return metric;
 }
 

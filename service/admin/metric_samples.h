@@ -5,6 +5,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -22,7 +23,10 @@ class MetricSamples {
  public:
   explicit MetricSamples(const std::vector<std::string>& labels) : labels_(labels) {}
 
-  // `values` are those of the declared labels, in their order.
+  // From now on samples are of this account: its name is the value of the first label.
+  void SetAccount(std::string account) { account_ = std::move(account); }
+
+  // `values` are those of the declared labels, in their order; without that of the account.
   void Add(const std::vector<std::string>& values, double value) {
     prometheus::ClientMetric& metric = New(values);
     metric.counter.value = metric.gauge.value = value;
@@ -39,6 +43,7 @@ class MetricSamples {
   prometheus::ClientMetric& New(const std::vector<std::string>& values);
 
   const std::vector<std::string>& labels_;
+  std::optional<std::string> account_;
   std::vector<prometheus::ClientMetric> metrics_;
 };
 

@@ -6,6 +6,8 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <string>
+#include <vector>
 
 #include "service/admin/admin_stats.h"
 #include "service/admin/process_stats.h"
@@ -33,16 +35,22 @@ struct DatabaseStats {
   std::uint64_t news_gaps = 0;  // in which some may have been missed
 };
 
-// What a scrape asks, each from any thread and none of them slow.
-struct MetricSources {
+// What a scrape asks of an account, none of it null.
+struct AccountSources {
+  std::string account;
   std::shared_ptr<const UpstreamStats> upstream;
   std::function<CachingLeaseApi::Stats()> cache;
   std::function<AvailabilitySearch::Stats()> search;
-  std::function<CallLimit::Stats()> calls;
+  std::function<RecordedLeaseApi::Stats()> leasing;
   std::function<int()> watchers;
+};
+
+// What a scrape asks, each from any thread and none of them slow.
+struct MetricSources {
+  std::vector<AccountSources> accounts;  // in the order in which they are listed
+  std::function<CallLimit::Stats()> calls;
   std::function<ConnectionGuard::Stats()> connections;
   std::shared_ptr<const AdminStats> admin;
-  std::function<RecordedLeaseApi::Stats()> leasing;
   // Null where purchases are written down in the other one.
   std::function<SqliteJournal::Stats()> journal;
   std::function<DatabaseStats()> database;
@@ -56,20 +64,26 @@ struct UpstreamSnapshot {
   RetryBudget::Stats budget;
 };
 
+// One look at the sources of an account.
+struct AccountSnapshot {
+  std::string account;
+  UpstreamSnapshot upstream;
+  CachingLeaseApi::Stats cache;
+  AvailabilitySearch::Stats search;
+  RecordedLeaseApi::Stats leasing;
+  int watchers = 0;
+};
+
 // One look at all sources, so that the metrics of a scrape fit together.
 struct MetricSnapshot {
   CallMetrics::Totals calls;
   std::optional<CallLimit::Stats> calls_under_way;
   ProcessStats process;
-  std::optional<UpstreamSnapshot> upstream;
-  std::optional<CachingLeaseApi::Stats> cache;
-  std::optional<AvailabilitySearch::Stats> search;
+  std::vector<AccountSnapshot> accounts;
   std::optional<SqliteJournal::Stats> journal;
   std::optional<DatabaseStats> database;
-  std::optional<RecordedLeaseApi::Stats> leasing;
   std::optional<ConnectionGuard::Stats> connections;
   std::shared_ptr<const AdminStats> admin;
-  int watchers = 0;
 };
 
 // Without sources there are only the calls and the process.

@@ -31,56 +31,63 @@ boost::asio::awaitable<void> AskForLeases(std::shared_ptr<CachingLeaseApi> api,
 }  // namespace
 
 ReadinessProbe::ReadinessProbe(std::chrono::milliseconds warm_age,
-                               boost::asio::any_io_executor executor)
-    : warm_age_(warm_age), executor_(std::move(executor)) {}
+                               boost::asio::any_io_executor executor,
+                               std::function<TimePoint()> now)
+    : warm_age_(warm_age), executor_(std::move(executor)), now_(std::move(now)) {}
 
 void ReadinessProbe::Attach(std::function<absl::Status()> purchases,
-                            std::shared_ptr<CachingLeaseApi> api,
-                            std::shared_ptr<const UpstreamStats> upstream) {
+                            std::vector<Account> accounts) {
   const std::lock_guard lock(mutex_);
   purchases_ = std::move(purchases);
-  api_ = std::move(api);
-  upstream_ = std::move(upstream);
+  accounts_.clear();
+  for (Account& account : accounts) accounts_.push_back({std::move(account), std::nullopt});
 }
 
 void ReadinessProbe::Detach() {
   const std::lock_guard lock(mutex_);
   purchases_ = nullptr;
-  api_.reset();
-  upstream_.reset();
+  accounts_.clear();
 }
 
 Readiness ReadinessProbe::Look() {
   if (phase_ == Phase::kStarting) return {false, "it starts\n"};
   if (phase_ == Phase::kDraining) return {false, "it drains: new calls go to another one\n"};
   const std::lock_guard lock(mutex_);
-  if (!api_) return {false, "it stops\n"};
-  Readiness readiness{true, ""};
+  if (accounts_.empty()) return {false, "it stops\n"};
+  Readiness readiness{false, ""};
   const absl::Status purchases = purchases_();
   if (!purchases.ok()) {
     absl::StrAppend(&readiness.words, "purchases can't be written down: ", purchases.message(),
                     "\n");
   }
-  const AttemptStats& attempts = upstream_->attempts;
-  if (attempts.is_key_refused()) {
-    const auto age = api_->stats().available_age;
+  std::vector<Looked*> refused;
+  for (Looked& looked : accounts_) {
+    const AttemptStats& attempts = looked.account.upstream->attempts;
+    if (!attempts.is_key_refused()) {
+      readiness.ready = true;
+      continue;
+    }
+    refused.push_back(&looked);
+    const auto age = looked.account.api->stats().available_age;
     const bool warm = age && *age <= warm_age_;
-    readiness.ready = readiness.ready && warm;
+    if (warm) readiness.ready = true;
+    if (accounts_.size() > 1)
+      absl::StrAppend(&readiness.words, "account ", looked.account.name, ": ");
     absl::StrAppend(&readiness.words,
                     attempts.credentials_rejected.load(std::memory_order_relaxed)
                         ? "the provider does not take the gateway's API key"
                         : "the provider forbids lists to the gateway's API key",
                     warm ? "; memory still answers" : "", "\n");
-    AskProvider(warm);
   }
+  for (Looked* const looked : refused) AskProvider(*looked, readiness.ready);
   return readiness;
 }
 
-void ReadinessProbe::AskProvider(bool is_ready) {
+void ReadinessProbe::AskProvider(Looked& looked, bool is_ready) {
   const std::chrono::seconds every(is_ready ? 60 : 5);
-  const auto now = std::chrono::steady_clock::now();
-  if (asked_ && now - *asked_ < every) return;
-  asked_ = now;
+  const TimePoint now = now_();
+  if (looked.asked && now - *looked.asked < every) return;
+  looked.asked = now;
   CallContext context;
   context.call_id = "readiness";
   context.deadline = now + std::chrono::seconds(3);
@@ -90,12 +97,13 @@ void ReadinessProbe::AskProvider(bool is_ready) {
     boost::asio::co_spawn(boost::asio::make_strand(executor_), std::move(asking),
                           boost::asio::detached);
   };
-  const AttemptStats& attempts = upstream_->attempts;
+  const auto& [name, api, upstream] = looked.account;
+  const AttemptStats& attempts = upstream->attempts;
   const bool leases_alone = !attempts.credentials_rejected.load(std::memory_order_relaxed) &&
                             !attempts.is_forbidden(UpstreamOperation::kListAvailableNumbers);
-  if (!leases_alone) ask(AskForNumbers(api_, context));
+  if (!leases_alone) ask(AskForNumbers(api, context));
   context.stats = std::make_shared<CallStats>();
-  if (attempts.is_forbidden(UpstreamOperation::kListLeases)) ask(AskForLeases(api_, context));
+  if (attempts.is_forbidden(UpstreamOperation::kListLeases)) ask(AskForLeases(api, context));
 }
 
 }  // namespace leasegateway

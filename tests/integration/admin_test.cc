@@ -161,7 +161,8 @@ TEST_F(AdminTest, ColdGatewayIsUnreadyWhileItsKeyIsRefused) {
   const HttpAnswer answer = Ask("/readyz");
   EXPECT_EQ(answer.status, 503);
   EXPECT_THAT(answer.body, HasSubstr("the provider does not take the gateway's API key"));
-  EXPECT_THAT(Ask("/metrics").body, HasSubstr("lease_gateway_upstream_credentials_rejected 1\n"));
+  EXPECT_THAT(Ask("/metrics").body,
+              HasSubstr("lease_gateway_upstream_credentials_rejected{account=\"default\"} 1\n"));
   EXPECT_EQ(Ask("/livez").status, 200);
 }
 
@@ -197,7 +198,7 @@ TEST_F(AdminTest, AScrapeFindsThatOutWhereNobodyAsksForReadiness) {
 TEST_F(AdminTest, ListThatWasForbiddenOnceIsAskedForAgain) {
   StartWithAdmin();
   FirstAvailable();
-  const std::string metric = "lease_gateway_upstream_credentials_rejected ";
+  const std::string metric = "lease_gateway_upstream_credentials_rejected{account=\"default\"} ";
   EXPECT_THAT(Ask("/metrics").body, HasSubstr(metric + "0\n"));
   Fault(R"({"route":"GET /leased","kind":"status","status":403,"count":1})");
   v1::ListLeasesResponse response;
@@ -272,7 +273,8 @@ TEST_F(AdminTest, UnreadyFromTheBeginningOfTheDrainAndThereUntilTheEnd) {
   EXPECT_THAT(answer.body, HasSubstr("it drains"));
   drain.join();
   EXPECT_EQ(Http(draining, "GET", "/livez").status, 200);
-  EXPECT_THAT(Http(draining, "GET", "/metrics").body, HasSubstr("lease_gateway_watchers 0\n"));
+  EXPECT_THAT(Http(draining, "GET", "/metrics").body,
+              HasSubstr("lease_gateway_watchers{account=\"default\"} 0\n"));
   server_.reset();
   EXPECT_EQ(Http(draining, "GET", "/livez").status, 0);
 }

@@ -94,7 +94,8 @@ TEST_P(MiddlemanTest, SaysNothingOfKeyArgumentOrNumber) {
   EXPECT_THAT(Ask("/readyz").body, Not(HasSubstr("key")));
   EXPECT_EQ(Ask("/readyz").status, 200);
   const std::string metrics = Ask("/metrics").body;
-  EXPECT_THAT(metrics, HasSubstr("lease_gateway_upstream_credentials_rejected 0\n"));
+  EXPECT_THAT(metrics,
+              HasSubstr("lease_gateway_upstream_credentials_rejected{account=\"default\"} 0\n"));
   EXPECT_THAT(metrics, Not(HasSubstr(R"(operation="get_number",outcome="intermediary"} 0)")));
 }
 
@@ -179,7 +180,8 @@ TEST_F(RoadTest, WhileTheProviderRefusesTheKeyReadsGoOnAndWritesSayIt) {
                 HasSubstr(status == 401 ? "the provider does not take the gateway's API key"
                                         : "the provider forbids lists to the gateway's API key"));
     EXPECT_THAT(ready.body, HasSubstr("memory still answers"));
-    EXPECT_THAT(Ask("/metrics").body, HasSubstr("lease_gateway_upstream_credentials_rejected 1\n"));
+    EXPECT_THAT(Ask("/metrics").body,
+                HasSubstr("lease_gateway_upstream_credentials_rejected{account=\"default\"} 1\n"));
     sandbox_->Control("DELETE", "/_sandbox/faults", "").IgnoreError();
     EXPECT_EQ(ListPastMemory().code, StatusCode::OK);
     Leases();
@@ -189,7 +191,7 @@ TEST_F(RoadTest, WhileTheProviderRefusesTheKeyReadsGoOnAndWritesSayIt) {
 
 // The list that was refused is not asked for by anybody any more, not even to refresh it.
 TEST_F(RoadTest, AlertEndsOnceTheKeyWorksAlthoughNobodyAsks) {
-  const std::string alert = "lease_gateway_upstream_credentials_rejected ";
+  const std::string alert = "lease_gateway_upstream_credentials_rejected{account=\"default\"} ";
   for (const int status : {401, 403}) {
     StartWarm();
     config_.cache_idle = milliseconds(0);

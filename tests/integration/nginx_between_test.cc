@@ -140,7 +140,7 @@ TEST_F(NginxBetweenTest, ItsPagesAreNoAnswersOfTheProvider) {
     EXPECT_TRUE(refused.code == StatusCode::UNAVAILABLE || refused.code == StatusCode::ABORTED ||
                 refused.code == StatusCode::DEADLINE_EXCEEDED)
         << refused.code << refused.reason;
-    EXPECT_EQ(Metric("lease_gateway_upstream_credentials_rejected"), 0);
+    EXPECT_EQ(Metric("lease_gateway_upstream_credentials_rejected{account=\"default\"}"), 0);
     EXPECT_THAT(Http(admin_port_, "GET", "/readyz").body, Not(HasSubstr("key")));
     // Under the same name the purchase is made once it can be.
     Answer(0);

@@ -149,7 +149,7 @@ TEST_F(ReplicasTest, WhatADeadReplicaLeftIsAdoptedThoughNobodyAsks) {
   caller.join();
   EXPECT_TRUE(
       Becomes([&] { return OperationAt(0, kRequestId).state() == v1::OPERATION_STATE_SUCCEEDED; }));
-  EXPECT_EQ(MetricOf(*server_, "lease_gateway_operations_adopted_total"), "1");
+  EXPECT_EQ(MetricOf(*server_, "lease_gateway_operations_adopted_total{account=\"default\"}"), "1");
   ExpectOnePurchase(number);
 }
 

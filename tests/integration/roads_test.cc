@@ -33,9 +33,11 @@ using std::chrono::milliseconds;
 using testing::HasSubstr;
 using testing::UnorderedElementsAre;
 
-constexpr char kResumed[] = R"(lease_gateway_upstream_handshakes_total{result="resumed"})";
-constexpr char kFull[] = R"(lease_gateway_upstream_handshakes_total{result="full"})";
-constexpr char kIdle[] = R"(lease_gateway_upstream_connections{state="idle"})";
+constexpr char kResumed[] =
+    R"(lease_gateway_upstream_handshakes_total{account="default",result="resumed"})";
+constexpr char kFull[] =
+    R"(lease_gateway_upstream_handshakes_total{account="default",result="full"})";
+constexpr char kIdle[] = R"(lease_gateway_upstream_connections{account="default",state="idle"})";
 
 class RoadsTest : public GatewayProgram {
  protected:

@@ -98,7 +98,7 @@ class ReplicasTest : public LeasingTest {
     return false;
   }
 
-  // A sample without labels, as the text has it; empty: none.
+  // A sample, named with its labels, as the text has it; empty: none.
   static std::string MetricOf(const Server& server, const std::string& name) {
     const std::string text = Http(server.admin_port(), "GET", "/metrics").body;
     const auto at = text.find("\n" + name + " ");

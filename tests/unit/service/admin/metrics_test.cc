@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <regex>
 #include <set>
@@ -11,6 +12,11 @@
 #include <thread>
 #include <vector>
 
+#include "absl/strings/match.h"
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_replace.h"
+#include "absl/strings/str_split.h"
+#include "absl/strings/strip.h"
 #include "service/admin/metric_declarations.h"
 
 namespace leasegateway {
@@ -18,7 +24,10 @@ namespace {
 
 using std::chrono::milliseconds;
 using std::chrono::nanoseconds;
+using ::testing::Contains;
+using ::testing::Each;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
 using ::testing::Not;
 
 CacheOutcome Fresh() {
@@ -28,7 +37,9 @@ CacheOutcome Fresh() {
   return outcome;
 }
 
-MetricSources Sources() {
+AccountSources Account() {
+  AccountSources account;
+  account.account = "default";
   auto upstream = std::make_shared<UpstreamStats>();
   upstream->guard = [] { return GuardedLeaseApi::Stats(); };
   upstream->pool = [] { return ConnectionPool::Counts{5, 2, 3}; };
@@ -39,9 +50,8 @@ MetricSources Sources() {
   upstream->lookups.found = 30;
   upstream->lookups.failed = 31;
   upstream->received.Add(UpstreamOperation::kListLeases, 31, 32);
-  MetricSources sources;
-  sources.upstream = upstream;
-  sources.cache = [] {
+  account.upstream = upstream;
+  account.cache = [] {
     CachingLeaseApi::Stats stats;
     stats.available_age = std::chrono::seconds(3);
     stats.available.unchanged = 33;
@@ -59,21 +69,27 @@ MetricSources Sources() {
                     .failed = 30};
     return stats;
   };
-  sources.search = [] {
+  account.search = [] {
     return AvailabilitySearch::Stats{.snapshots = 8, .bytes = 9, .evicted = 10};
   };
+  account.leasing = [] {
+    return RecordedLeaseApi::Stats{
+        .open = 4, .oldest = std::chrono::seconds(11), .adopted = 12, .ownership_lost = 13};
+  };
+  account.watchers = [] { return 7; };
+  return account;
+}
+
+MetricSources Sources() {
+  MetricSources sources;
+  sources.accounts = {Account()};
   sources.calls = [] { return CallLimit::Stats{.calls = 35, .refused = 36}; };
   sources.connections = [] { return ConnectionGuard::Stats(); };
-  sources.watchers = [] { return 7; };
   const auto admin = std::make_shared<AdminStats>();
   admin->connections = 35;
   admin->Note(AdminLoss::kUnreadAnswer, {}, {});
   sources.admin = admin;
   sources.journal = [] { return SqliteJournal::Stats(); };
-  sources.leasing = [] {
-    return RecordedLeaseApi::Stats{
-        .open = 4, .oldest = std::chrono::seconds(11), .adopted = 12, .ownership_lost = 13};
-  };
   sources.database = [] {
     return DatabaseStats{.up = true,
                          .connections = 5,
@@ -125,40 +141,130 @@ TEST(MetricsTest, EveryDeclaredMetricIsInTheText) {
   EXPECT_THAT(text, HasSubstr("lease_gateway_admin_connections 35\n"));
   EXPECT_THAT(
       text, HasSubstr("lease_gateway_admin_connections_lost_total{reason=\"unread_answer\"} 1\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_connections{state=\"used\"} 3\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"full\"} 16\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"resumed\"} 17\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_handshakes_total{result=\"failed\"} 18\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_lookups_total{result=\"found\"} 30\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_lookups_total{result=\"failed\"} 31\n"));
-  for (const char* sample : {"operation=\"list_leases\",kind=\"wire\"} 31\n",
-                             "operation=\"list_leases\",kind=\"text\"} 32\n",
-                             "operation=\"get_number\",kind=\"wire\"} 0\n"}) {
+  EXPECT_THAT(
+      text,
+      HasSubstr("lease_gateway_upstream_connections{account=\"default\",state=\"used\"} 3\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(
+          "lease_gateway_upstream_handshakes_total{account=\"default\",result=\"full\"} 16\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(
+          "lease_gateway_upstream_handshakes_total{account=\"default\",result=\"resumed\"} 17\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(
+          "lease_gateway_upstream_handshakes_total{account=\"default\",result=\"failed\"} 18\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("lease_gateway_upstream_lookups_total{account=\"default\",result=\"found\"} 30\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(
+          "lease_gateway_upstream_lookups_total{account=\"default\",result=\"failed\"} 31\n"));
+  for (const char* sample : {"account=\"default\",operation=\"list_leases\",kind=\"wire\"} 31\n",
+                             "account=\"default\",operation=\"list_leases\",kind=\"text\"} 32\n",
+                             "account=\"default\",operation=\"get_number\",kind=\"wire\"} 0\n"}) {
     EXPECT_THAT(text,
                 HasSubstr(std::string("lease_gateway_upstream_received_bytes_total{") + sample));
   }
-  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_unchanged_total{list=\"available\"} 33\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_unchanged_total{list=\"leases\"} 34\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_retry_budget 2.5\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_age_seconds{list=\"available\"} 3\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_lists 8\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_bytes 9\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_evicted_total 10\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_watchers 7\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_journal_open_operations 4\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_oldest_open_operation_seconds 11\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_operations_adopted_total 12\n"));
-  EXPECT_THAT(text, HasSubstr("lease_gateway_operations_ownership_lost_total 13\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr(
+          "lease_gateway_cache_unchanged_total{account=\"default\",list=\"available\"} 33\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("lease_gateway_cache_unchanged_total{account=\"default\",list=\"leases\"} 34\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_upstream_retry_budget{account=\"default\"} 2.5\n"));
+  EXPECT_THAT(
+      text,
+      HasSubstr("lease_gateway_cache_age_seconds{account=\"default\",list=\"available\"} 3\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_lists{account=\"default\"} 8\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_cache_history_bytes{account=\"default\"} 9\n"));
+  EXPECT_THAT(text,
+              HasSubstr("lease_gateway_cache_history_evicted_total{account=\"default\"} 10\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_watchers{account=\"default\"} 7\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_journal_open_operations{account=\"default\"} 4\n"));
+  EXPECT_THAT(text,
+              HasSubstr("lease_gateway_oldest_open_operation_seconds{account=\"default\"} 11\n"));
+  EXPECT_THAT(text, HasSubstr("lease_gateway_operations_adopted_total{account=\"default\"} 12\n"));
+  EXPECT_THAT(text,
+              HasSubstr("lease_gateway_operations_ownership_lost_total{account=\"default\"} 13\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_database_up 1\n"));
   EXPECT_THAT(text,
               HasSubstr("lease_gateway_database_transactions_total{result=\"unknown\"} 15\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_replica_heartbeat_age_seconds 0.5\n"));
   EXPECT_THAT(text, HasSubstr("lease_gateway_replicas 3\n"));
   for (const char* shared :
-       {"up 1", "sequence 21", "pending_writes 22", "writes_total 23", "refreshes_read_total 24",
-        "refreshes_made_total 25", "written_bytes_total 26", "claims_total{result=\"given\"} 27",
-        "claims_total{result=\"refused\"} 28", "restored_total 29", "failures_total 30"}) {
-    EXPECT_THAT(text, HasSubstr(std::string("lease_gateway_shared_lists_") + shared + "\n"));
+       {"up{} 1", "sequence{} 21", "pending_writes{} 22", "writes_total{} 23",
+        "refreshes_read_total{} 24", "refreshes_made_total{} 25", "written_bytes_total{} 26",
+        "claims_total{,result=\"given\"} 27", "claims_total{,result=\"refused\"} 28",
+        "restored_total{} 29", "failures_total{} 30"}) {
+    EXPECT_THAT(text, HasSubstr(absl::StrCat(
+                          "lease_gateway_shared_lists_",
+                          absl::StrReplaceAll(shared, {{"{", "{account=\"default\""}}), "\n")));
+  }
+}
+
+// The lines of this account, without its label.
+std::vector<std::string> LinesOf(const std::string& text, const std::string& account) {
+  const std::string label = absl::StrCat("{account=\"", account, "\"");
+  std::vector<std::string> lines;
+  for (const auto line : absl::StrSplit(text, '\n')) {
+    if (absl::StrContains(line, label)) lines.push_back(absl::StrReplaceAll(line, {{label, "{"}}));
+  }
+  return lines;
+}
+
+TEST(MetricsTest, EachAccountHasSamplesOfItsOwn) {
+  Metrics metrics(std::make_shared<CallMetrics>());
+  MetricSources sources = Sources();
+  sources.accounts = {Account(), Account()};
+  sources.accounts[0].account = "sales";
+  sources.accounts[1].account = "support";
+  metrics.Attach(sources);
+  const std::string text = metrics.Text();
+  EXPECT_EQ(LinesOf(text, "sales"), LinesOf(text, "support")) << "all the same but the name";
+  EXPECT_GT(LinesOf(text, "sales").size(), 100U);
+  EXPECT_THAT(LinesOf(text, "default"), IsEmpty());
+
+  sources.accounts[1].watchers = [] { return 70; };
+  sources.accounts[1].leasing = [] { return RecordedLeaseApi::Stats{.open = 40}; };
+  sources.accounts[1].search = [] { return AvailabilitySearch::Stats{.snapshots = 80}; };
+  sources.accounts[1].cache = [] { return CachingLeaseApi::Stats{.bytes = 90}; };
+  const auto upstream = std::make_shared<UpstreamStats>(*sources.accounts[0].upstream);
+  upstream->pool = [] { return ConnectionPool::Counts{50, 20, 30}; };
+  upstream->budget = [] { return RetryBudget::Stats{25, 1, 0}; };
+  upstream->guard = [] { return GuardedLeaseApi::Stats{.rate = 12}; };
+  upstream->lookups.found = 300;
+  sources.accounts[1].upstream = upstream;
+  metrics.Attach(sources);
+  const std::vector<std::string> sales = LinesOf(metrics.Text(), "sales");
+  const std::vector<std::string> support = LinesOf(metrics.Text(), "support");
+  EXPECT_EQ(sales, LinesOf(text, "sales"));
+  for (const char* line :
+       {"watchers{} 70", "journal_open_operations{} 40", "cache_history_lists{} 80",
+        "cache_bytes{} 90", "upstream_connections{,state=\"used\"} 30",
+        "upstream_retry_budget{} 25", "upstream_rate_limit{} 12",
+        "upstream_lookups_total{,result=\"found\"} 300"}) {
+    EXPECT_THAT(support, Contains(absl::StrCat("lease_gateway_", line)));
+  }
+  EXPECT_THAT(support, Each(Not(HasSubstr("shared_lists"))));
+}
+
+TEST(MetricsTest, MetricsOfAccountsAndNoOthersHaveTheLabelInFront) {
+  const std::set<std::string> of_the_process = {"cache_requests_total", "cache_collapsed_total"};
+  const std::regex of_accounts(
+      "lease_gateway_(upstream|cache|shared_lists|operations)_.*|lease_gateway_watchers|"
+      "lease_gateway_(journal_open_operations|oldest_open_operation_seconds)");
+  for (const MetricDeclaration& metric : MetricDeclarations()) {
+    const bool expected =
+        std::regex_match(metric.name, of_accounts) &&
+        !of_the_process.contains(std::string(absl::StripPrefix(metric.name, "lease_gateway_")));
+    EXPECT_EQ(!metric.labels.empty() && metric.labels.front() == "account", expected)
+        << metric.name;
+    EXPECT_LE(std::count(metric.labels.begin(), metric.labels.end(), "account"), 1) << metric.name;
   }
 }
 
@@ -265,7 +371,7 @@ TEST(MetricsTest, WithoutSourcesThereAreTheCallsAndTheProcess) {
   metrics.Attach(Sources());
   metrics.Detach();
   const std::string text = metrics.Text();
-  EXPECT_THAT(text, Not(HasSubstr("\nlease_gateway_watchers 7")));
+  EXPECT_THAT(text, Not(HasSubstr("\nlease_gateway_watchers")));
   EXPECT_THAT(text, HasSubstr("\nprocess_resident_memory_bytes "));
   std::smatch threads;
   ASSERT_TRUE(std::regex_search(text, threads, std::regex("\nprocess_threads ([0-9]+)")));

@@ -25,8 +25,17 @@ class ReadinessProbeTest : public CachingLeaseApiTest {
   void Serve() {
     api_ = std::move(cache_);
     probe_.SetPhase(ReadinessProbe::Phase::kServing);
-    probe_.Attach([this] { return purchases_; }, api_, stats_);
+    probe_.Attach([this] { return purchases_; }, {{"default", api_, stats_}});
     script_.calls.clear();
+  }
+  // It looks at two accounts. The second has nothing in memory.
+  void ServeTwo() {
+    api_ = std::move(cache_);
+    Make({});
+    second_api_ = std::move(cache_);
+    probe_.SetPhase(ReadinessProbe::Phase::kServing);
+    probe_.Attach([this] { return purchases_; },
+                  {{"sales", api_, stats_}, {"support", second_api_, second_stats_}});
   }
   void Forbid(std::vector<UpstreamOperation> lists) {
     std::uint32_t bits = 0;
@@ -43,10 +52,12 @@ class ReadinessProbeTest : public CachingLeaseApiTest {
     return script_.calls;
   }
 
-  ReadinessProbe probe_{kStaleIfError, asio_.get_executor()};
+  ReadinessProbe probe_{kStaleIfError, asio_.get_executor(), [this] { return now_; }};
   absl::Status purchases_;
   std::shared_ptr<UpstreamStats> stats_ = std::make_shared<UpstreamStats>();
+  std::shared_ptr<UpstreamStats> second_stats_ = std::make_shared<UpstreamStats>();
   std::shared_ptr<CachingLeaseApi> api_;
+  std::shared_ptr<CachingLeaseApi> second_api_;
 };
 
 TEST_F(ReadinessProbeTest, IsReadyWhileItServes) {
@@ -111,6 +122,84 @@ TEST_F(ReadinessProbeTest, LookAsksForBothListsWhenBothWereRefused) {
   Serve();
   Forbid({UpstreamOperation::kListLeases, UpstreamOperation::kListAvailableNumbers});
   EXPECT_THAT(AskedByALook(), UnorderedElementsAre("ListAvailableNumbers", "ListLeases"));
+}
+
+TEST_F(ReadinessProbeTest, LookAsksOnceAMinuteWhileMemoryAnswersAndEveryFiveSecondsOnceItDoesNot) {
+  ASSERT_TRUE(StartAvailable()->status().ok());
+  Serve();
+  script_.available = Outage();
+  stats_->attempts.credentials_rejected = true;
+  EXPECT_THAT(AskedByALook(), ElementsAre("ListAvailableNumbers"));
+  Pass(milliseconds(59'999));
+  EXPECT_THAT(AskedByALook(), IsEmpty());
+  Pass(milliseconds(1));
+  EXPECT_THAT(AskedByALook(), ElementsAre("ListAvailableNumbers"));
+  Pass(kStaleIfError);
+  EXPECT_THAT(AskedByALook(), ElementsAre("ListAvailableNumbers"));
+  Pass(milliseconds(4'999));
+  EXPECT_THAT(AskedByALook(), IsEmpty());
+  Pass(milliseconds(1));
+  EXPECT_THAT(AskedByALook(), ElementsAre("ListAvailableNumbers"));
+}
+
+TEST_F(ReadinessProbeTest, RefusedKeyOfOneAccountLeavesItReadyForTheOthers) {
+  ServeTwo();
+  EXPECT_TRUE(probe_.Look().ready);
+  EXPECT_EQ(probe_.Look().words, "");
+  stats_->attempts.credentials_rejected = true;
+  EXPECT_TRUE(probe_.Look().ready);
+  EXPECT_EQ(probe_.Look().words,
+            "account sales: the provider does not take the gateway's API key\n");
+  stats_->attempts.credentials_rejected = false;
+  second_stats_->attempts.credentials_rejected = true;
+  EXPECT_TRUE(probe_.Look().ready);
+  EXPECT_EQ(probe_.Look().words,
+            "account support: the provider does not take the gateway's API key\n");
+}
+
+TEST_F(ReadinessProbeTest, RefusedKeysOfAllAccountsLeaveItReadyForAsLongAsTheMemoryOfOneAnswers) {
+  ASSERT_TRUE(StartAvailable()->status().ok());
+  ServeTwo();
+  second_stats_->attempts.credentials_rejected = true;
+  Forbid({UpstreamOperation::kListLeases});
+  EXPECT_TRUE(probe_.Look().ready);
+  EXPECT_EQ(probe_.Look().words,
+            "account sales: the provider forbids lists to the gateway's API key; memory still "
+            "answers\n"
+            "account support: the provider does not take the gateway's API key\n");
+  Pass(kStaleIfError + milliseconds(1));
+  EXPECT_FALSE(probe_.Look().ready);
+  EXPECT_EQ(probe_.Look().words,
+            "account sales: the provider forbids lists to the gateway's API key\n"
+            "account support: the provider does not take the gateway's API key\n");
+}
+
+TEST_F(ReadinessProbeTest, LookAsksForTheListsOfEachAccountByItself) {
+  ASSERT_TRUE(StartAvailable()->status().ok());
+  ServeTwo();
+  script_.available = Outage();
+  Forbid({UpstreamOperation::kListLeases});
+  EXPECT_THAT(AskedByALook(), ElementsAre("ListLeases"));
+  Pass(milliseconds(30'000));
+  second_stats_->attempts.credentials_rejected = true;
+  EXPECT_THAT(AskedByALook(), ElementsAre("ListAvailableNumbers"));
+  EXPECT_THAT(AskedByALook(), IsEmpty()) << "the first was asked 30 s ago";
+  Pass(milliseconds(30'000));
+  EXPECT_THAT(AskedByALook(), ElementsAre("ListLeases"));
+  Pass(milliseconds(30'000));
+  EXPECT_THAT(AskedByALook(), ElementsAre("ListAvailableNumbers"));
+}
+
+// Its callers come all the same, and see for themselves.
+TEST_F(ReadinessProbeTest, ColdAccountIsAskedForOnceAMinuteWhileAnotherOneWorks) {
+  ServeTwo();
+  script_.available = Outage();
+  second_stats_->attempts.credentials_rejected = true;
+  EXPECT_THAT(AskedByALook(), ElementsAre("ListAvailableNumbers"));
+  Pass(milliseconds(59'999));
+  EXPECT_THAT(AskedByALook(), IsEmpty());
+  stats_->attempts.credentials_rejected = true;
+  EXPECT_THAT(AskedByALook(), ElementsAre("ListAvailableNumbers", "ListAvailableNumbers"));
 }
 
 }  // namespace
