@@ -59,5 +59,46 @@ TEST(LeasectlErrors, KnownOutcomeSaysWhatToDoInstead) {
   }
 }
 
+TEST(LeasectlErrors, WhatACallerMayNotDoSaysWhereToLook) {
+  for (const auto& [code, reason, hint, exit_code] :
+       {std::tuple{grpc::StatusCode::UNAUTHENTICATED, "IDENTITY_INVALID", "--token-file", kDenied},
+        std::tuple{grpc::StatusCode::PERMISSION_DENIED, "NOT_ALLOWED", "--account", kDenied},
+        std::tuple{grpc::StatusCode::INVALID_ARGUMENT, "INVALID_ACCOUNT", "--account", kRefused},
+        std::tuple{grpc::StatusCode::RESOURCE_EXHAUSTED, "QUOTA_EXCEEDED", "slow down",
+                   kUnavailable},
+        std::tuple{grpc::StatusCode::FAILED_PRECONDITION, "SPEND_LIMIT_EXCEEDED",
+                   "nothing was bought", kRefused}}) {
+    const Failure failure = Explain(Error(code, reason), Purchase());
+    EXPECT_EQ(failure.exit_code, exit_code) << failure.text;
+    EXPECT_THAT(failure.text, HasSubstr("hint: "));
+    EXPECT_THAT(failure.text, HasSubstr(hint));
+    EXPECT_THAT(failure.text, Not(HasSubstr("may have been done")));
+    // Nobody learns more from it who is not let in at all.
+    if (code != grpc::StatusCode::UNAUTHENTICATED) {
+      EXPECT_THAT(failure.text, HasSubstr("`leasectl whoami`"));
+    }
+  }
+}
+
+TEST(LeasectlErrors, QuotaSaysWhichAndWhenToTryAgain) {
+  google::rpc::Status status;
+  status.set_code(grpc::StatusCode::RESOURCE_EXHAUSTED);
+  google::rpc::ErrorInfo info;
+  info.set_reason("QUOTA_EXCEEDED");
+  google::rpc::QuotaFailure quota;
+  auto& violation = *quota.add_violations();
+  violation.set_subject("caller:orders");
+  violation.set_description("writes_per_second is 5");
+  google::rpc::RetryInfo retry;
+  retry.mutable_retry_delay()->set_nanos(200'000'000);
+  ASSERT_TRUE(status.add_details()->PackFrom(info));
+  ASSERT_TRUE(status.add_details()->PackFrom(quota));
+  ASSERT_TRUE(status.add_details()->PackFrom(retry));
+  const Failure failure = Explain(
+      {grpc::StatusCode::RESOURCE_EXHAUSTED, "too fast", status.SerializeAsString()}, Purchase());
+  EXPECT_THAT(failure.text, HasSubstr("  caller:orders: writes_per_second is 5\n"));
+  EXPECT_THAT(failure.text, HasSubstr("  retry after: 200ms\n"));
+}
+
 }  // namespace
 }  // namespace leasegateway
