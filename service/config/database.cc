@@ -10,7 +10,7 @@
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "service/config/error_text.h"
+#include "service/process/error_text.h"
 
 namespace leasegateway {
 namespace {

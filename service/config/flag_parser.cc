@@ -9,10 +9,10 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
-#include "service/config/error_text.h"
 #include "service/config/option_table.h"
 #include "service/config/print.h"
 #include "service/config/unknown_key.h"
+#include "service/process/error_text.h"
 
 namespace leasegateway {
 namespace {

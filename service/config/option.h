@@ -8,7 +8,7 @@
 
 #include "absl/strings/string_view.h"
 #include "service/config/config.h"
-#include "service/config/error_text.h"
+#include "service/process/error_text.h"
 
 namespace leasegateway {
 

@@ -3,8 +3,6 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
-#include <boost/url/parse.hpp>
-#include <boost/url/url_view.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -15,8 +13,9 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
 #include "absl/strings/strip.h"
-#include "service/config/error_text.h"
 #include "service/guard/networks.h"
+#include "service/process/error_text.h"
+#include "service/process/provider_url.h"
 #include "service/process/read_file.h"
 #include "service/process/tls.h"
 #include "upstream/transport/egress.h"
@@ -84,24 +83,7 @@ std::string CheckListen(absl::string_view value) {
   return broken.empty() ? "" : absl::StrCat("must be HOST:PORT: ", broken);
 }
 
-std::string CheckUrl(absl::string_view value) {
-  const std::string text(value);
-  const auto parsed = boost::urls::parse_uri(text);
-  if (!parsed) return "must be a URL as https://HOST/PATH";
-  const boost::urls::url_view& url = *parsed;
-  if (url.scheme_id() == boost::urls::scheme::http) {
-    return "must be https://: http:// would send the API key unencrypted";
-  }
-  if (url.scheme_id() != boost::urls::scheme::https) return "must start with https://";
-  if (!url.has_authority() || url.encoded_host().empty()) return "must have a host";
-  if (url.has_userinfo()) {
-    return absl::StrCat("must have no user name or password: ", kSecretsRule);
-  }
-  if (url.has_query()) return "must have no query";
-  if (url.has_fragment()) return "must have no fragment";
-  if (url.has_port() && url.port_number() == 0) return "must have a port from 1 to 65535";
-  return "";
-}
+std::string CheckUrl(absl::string_view value) { return CheckProviderUrl(value, kSecretsRule); }
 
 std::string CheckPath(absl::string_view value) {
   const bool control = std::any_of(value.begin(), value.end(),

@@ -1,4 +1,4 @@
-#include "service/config/error_text.h"
+#include "service/process/error_text.h"
 
 #include <cstddef>
 

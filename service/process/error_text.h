@@ -1,5 +1,5 @@
-#ifndef LEASE_GATEWAY_SERVICE_CONFIG_ERROR_TEXT_H_
-#define LEASE_GATEWAY_SERVICE_CONFIG_ERROR_TEXT_H_
+#ifndef LEASE_GATEWAY_SERVICE_PROCESS_ERROR_TEXT_H_
+#define LEASE_GATEWAY_SERVICE_PROCESS_ERROR_TEXT_H_
 
 #include <string>
 
@@ -30,4 +30,4 @@ std::string ErrorLine(absl::string_view place, absl::string_view shown, absl::st
 
 }  // namespace leasegateway
 
-#endif  // LEASE_GATEWAY_SERVICE_CONFIG_ERROR_TEXT_H_
+#endif  // LEASE_GATEWAY_SERVICE_PROCESS_ERROR_TEXT_H_
