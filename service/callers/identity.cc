@@ -13,11 +13,11 @@
 namespace leasegateway {
 namespace {
 
-constexpr absl::string_view kScheme = "spiffe://";
+constexpr absl::string_view kSpiffeScheme = "spiffe://";
 constexpr std::size_t kMaxTrustDomainBytes = 255;
 constexpr std::size_t kMaxLabelBytes = 63;
 
-bool IsUtf8(absl::string_view text) {
+bool IsUtf8Name(absl::string_view text) {
   using Utf8 = boost::nowide::utf::utf_traits<char>;
   for (auto at = text.begin(); at != text.end();) {
     const auto c = Utf8::decode(at, text.end());
@@ -26,10 +26,10 @@ bool IsUtf8(absl::string_view text) {
   return true;
 }
 
-std::string CheckText(absl::string_view text, std::size_t max_bytes) {
+std::string CheckNameText(absl::string_view text, std::size_t max_bytes) {
   if (text.empty()) return "must not be empty";
   if (text.size() > max_bytes) return absl::StrCat("must be at most ", max_bytes, " bytes");
-  if (!IsUtf8(text)) return "must be UTF-8";
+  if (!IsUtf8Name(text)) return "must be UTF-8";
   const bool has_control =
       std::any_of(text.begin(), text.end(), [](char c) { return absl::ascii_iscntrl(c); });
   return has_control ? "must have no control characters" : "";
@@ -47,8 +47,8 @@ std::string CheckSpiffeId(absl::string_view id) {
   if (id.size() > kMaxSpiffeIdBytes) {
     return absl::StrCat("must be at most ", kMaxSpiffeIdBytes, " bytes");
   }
-  if (!absl::StartsWith(id, kScheme)) return "must begin with spiffe://";
-  id.remove_prefix(kScheme.size());
+  if (!absl::StartsWith(id, kSpiffeScheme)) return "must begin with spiffe://";
+  id.remove_prefix(kSpiffeScheme.size());
   const std::size_t slash = id.find('/');
   const absl::string_view domain = id.substr(0, slash);
   // This leaves no user, port, query, fragment or percent-encoding either.
@@ -86,15 +86,17 @@ std::string CheckDnsName(absl::string_view name) {
   return "";
 }
 
-std::string CheckCommonName(absl::string_view name) { return CheckText(name, kMaxCommonNameBytes); }
+std::string CheckCommonName(absl::string_view name) {
+  return CheckNameText(name, kMaxCommonNameBytes);
+}
 
 std::string CheckTokenIssuer(absl::string_view text) {
   const bool has_space = absl::StrContains(text, ' ');
-  return has_space ? "must have no spaces" : CheckText(text, kMaxTokenTextBytes);
+  return has_space ? "must have no spaces" : CheckNameText(text, kMaxTokenTextBytes);
 }
 
 std::string CheckTokenSubject(absl::string_view text) {
-  return CheckText(text, kMaxTokenTextBytes);
+  return CheckNameText(text, kMaxTokenTextBytes);
 }
 
 Identity SpiffeIdentity(absl::string_view id) {

@@ -9,10 +9,10 @@
 namespace leasegateway {
 namespace {
 
-constexpr const char* kDomainRule =
+constexpr const char* kTrustDomainRule =
     "must have a trust domain of lower-case letters, digits, '.', '-' and '_', at most 255";
-constexpr const char* kPathRule = "must have a path of letters, digits, '.', '-' and '_'";
-constexpr const char* kEmptySegmentRule =
+constexpr const char* kSpiffePathRule = "must have a path of letters, digits, '.', '-' and '_'";
+constexpr const char* kSpiffeSegmentRule =
     "must have no empty segment in its path, nor '/' at its end";
 
 TEST(IdentityTest, SpiffeIds) {
@@ -26,16 +26,16 @@ TEST(IdentityTest, SpiffeIds) {
   EXPECT_EQ(CheckSpiffeId("spiffe:/prod/a"), "must begin with spiffe://");
   for (const char* id : {"spiffe://", "spiffe:///a", "spiffe://Prod/a", "spiffe://prod:8080/a",
                          "spiffe://user@prod/a", "spiffe://pr%6fd/a", "spiffe://prod?a"}) {
-    EXPECT_EQ(CheckSpiffeId(id), kDomainRule) << id;
+    EXPECT_EQ(CheckSpiffeId(id), kTrustDomainRule) << id;
   }
   for (const char* id : {"spiffe://prod/a?b", "spiffe://prod/a#b", "spiffe://prod/%41",
                          "spiffe://prod/a b", "spiffe://prod/\xc3\xa9"}) {
-    EXPECT_EQ(CheckSpiffeId(id), kPathRule) << id;
+    EXPECT_EQ(CheckSpiffeId(id), kSpiffePathRule) << id;
   }
-  EXPECT_EQ(CheckSpiffeId(std::string("spiffe://prod/a\0b", 17)), kPathRule);
-  EXPECT_EQ(CheckSpiffeId("spiffe://prod/"), kEmptySegmentRule);
-  EXPECT_EQ(CheckSpiffeId("spiffe://prod/a/"), kEmptySegmentRule);
-  EXPECT_EQ(CheckSpiffeId("spiffe://prod//a"), kEmptySegmentRule);
+  EXPECT_EQ(CheckSpiffeId(std::string("spiffe://prod/a\0b", 17)), kSpiffePathRule);
+  EXPECT_EQ(CheckSpiffeId("spiffe://prod/"), kSpiffeSegmentRule);
+  EXPECT_EQ(CheckSpiffeId("spiffe://prod/a/"), kSpiffeSegmentRule);
+  EXPECT_EQ(CheckSpiffeId("spiffe://prod//a"), kSpiffeSegmentRule);
   EXPECT_EQ(CheckSpiffeId("spiffe://prod/./a"), "must have no '.' or '..' in its path");
   EXPECT_EQ(CheckSpiffeId("spiffe://prod/a/.."), "must have no '.' or '..' in its path");
 }
@@ -43,7 +43,7 @@ TEST(IdentityTest, SpiffeIds) {
 TEST(IdentityTest, SpiffeIdsAreBounded) {
   const std::string domain(255, 'd');
   EXPECT_EQ(CheckSpiffeId("spiffe://" + domain + "/a"), "");
-  EXPECT_EQ(CheckSpiffeId("spiffe://" + domain + "d/a"), kDomainRule);
+  EXPECT_EQ(CheckSpiffeId("spiffe://" + domain + "d/a"), kTrustDomainRule);
   const std::string id = "spiffe://prod/" + std::string(kMaxSpiffeIdBytes - 14, 'a');
   EXPECT_EQ(CheckSpiffeId(id), "");
   EXPECT_EQ(CheckSpiffeId(id + "a"), "must be at most 2048 bytes");
