@@ -1,6 +1,10 @@
 #include "service/callers/token_keys.h"
 
 #include <jansson.h>
+#include <openssl/core_names.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/params.h>
 #include <rhonabwy.h>
 
 #include <algorithm>
@@ -76,12 +80,31 @@ ReadJwkResult ReadRsa(const json_t* jwk, std::string id) {
                        modulus->size())};
 }
 
+// Whether a point is on the curve P-256. The library would find out with the first signature.
+bool IsOnP256(const std::string& x, const std::string& y) {
+  std::string group = "P-256";
+  std::string point = "\x04" + x + y;  // without compression (SEC 1)
+  OSSL_PARAM numbers[] = {
+      OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group.data(), group.size()),
+      OSSL_PARAM_construct_octet_string(OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size()),
+      OSSL_PARAM_construct_end()};
+  const std::unique_ptr<EVP_PKEY_CTX, void (*)(EVP_PKEY_CTX*)> context(
+      EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr), &EVP_PKEY_CTX_free);
+  EVP_PKEY* key = nullptr;
+  const bool made = EVP_PKEY_fromdata_init(context.get()) == 1 &&
+                    EVP_PKEY_fromdata(context.get(), &key, EVP_PKEY_PUBLIC_KEY, numbers) == 1;
+  EVP_PKEY_free(key);
+  ERR_clear_error();
+  return made;
+}
+
 ReadJwkResult ReadP256(const json_t* jwk, std::string id) {
-  for (const char* member : {"x", "y"}) {
-    const auto bytes = JwkBytes(jwk, member);
-    if (!bytes || bytes->size() != 32)
-      return BrokenJwk("must have x and y of 32 bytes in base64url");
+  const auto x = JwkBytes(jwk, "x");
+  const auto y = JwkBytes(jwk, "y");
+  if (!x || !y || x->size() != 32 || y->size() != 32) {
+    return BrokenJwk("must have x and y of 32 bytes in base64url");
   }
+  if (!IsOnP256(*x, *y)) return BrokenJwk("is no point of its curve");
   return {"", TokenKey(std::move(id), TokenAlgorithm::kEs256,
                        JwkOnly(jwk, {"kty", "crv", "x", "y"}), 64)};
 }
