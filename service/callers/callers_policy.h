@@ -1,15 +1,16 @@
 #ifndef LEASE_GATEWAY_SERVICE_CALLERS_CALLERS_POLICY_H_
 #define LEASE_GATEWAY_SERVICE_CALLERS_CALLERS_POLICY_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "service/callers/identity.h"
 #include "service/callers/rights.h"
 #include "upstream/leasing/journal/spending.h"
@@ -64,6 +65,9 @@ struct CallerSetting {
   const AccountGrant* GrantOn(std::string_view account) const;  // null: it has no right there
 };
 
+// Its name when the file has no entry for it; no other entry has it.
+inline constexpr char kAnonymousCaller[] = "anonymous";
+
 // Who issues tokens.
 struct TokenIssuer {
   std::string issuer;                  // the claim `iss`
@@ -97,10 +101,15 @@ class CallersPolicy {
   std::shared_ptr<const CallerSetting> Find(const Identity& identity) const;
 
  private:
-  const Parts parts_;
-  std::unordered_map<std::string, std::shared_ptr<const CallerSetting>> exact_;  // kind and name
-  std::map<std::string, std::shared_ptr<const CallerSetting>, std::less<>> prefixes_;
-  std::shared_ptr<const CallerSetting> anonymous_;
+  using CallerPointer = std::shared_ptr<const CallerSetting>;
+
+  Parts parts_;
+  absl::flat_hash_map<std::string, std::size_t> account_indexes_;
+  // By name, of each kind.
+  std::array<absl::flat_hash_map<std::string, CallerPointer>, v1::IdentityKind_ARRAYSIZE> exact_;
+  absl::flat_hash_map<std::string, CallerPointer> prefixes_;
+  std::vector<bool> prefix_sizes_;  // that there are
+  CallerPointer anonymous_;
 };
 
 }  // namespace leasegateway
