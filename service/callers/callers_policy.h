@@ -19,11 +19,11 @@ namespace leasegateway {
 
 // An account at the provider, as the callers file has it.
 struct AccountSetting {
-  std::string name;                                // [a-z0-9]([-a-z0-9]*[a-z0-9])?, at most 63
-  std::string key_file;                            // of its API key; not needed with the sandbox
-  std::string auth_scheme;                         // empty: `upstream_auth_scheme`
-  std::string url;                                 // empty: `upstream_url`
-  std::shared_ptr<const SpendingLimits> spending;  // of all callers together; null: none
+  std::string name = {};         // [a-z0-9]([-a-z0-9]*[a-z0-9])?, at most 63
+  std::string key_file = {};     // of its API key; not needed with the sandbox
+  std::string auth_scheme = {};  // empty: `upstream_auth_scheme`
+  std::string url = {};          // empty: `upstream_url`
+  std::shared_ptr<const SpendingLimits> spending = {};  // of all callers together; null: none
 
   // But for the limits: a stack that runs can go on with the other.
   bool SameStack(const AccountSetting& other) const {
@@ -47,9 +47,9 @@ struct QuotaLimits {
 
 // What a caller has on one account.
 struct AccountGrant {
-  std::string account;
-  Rights rights;                                   // at least one
-  std::shared_ptr<const SpendingLimits> spending;  // of the caller there; null: none
+  std::string account = {};
+  Rights rights = {};                                   // at least one
+  std::shared_ptr<const SpendingLimits> spending = {};  // of the caller there; null: none
 };
 
 // An entry of `callers`: all whom its matcher fits are this one caller, with one share of each
