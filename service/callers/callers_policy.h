@@ -1,15 +1,16 @@
 #ifndef LEASE_GATEWAY_SERVICE_CALLERS_CALLERS_POLICY_H_
 #define LEASE_GATEWAY_SERVICE_CALLERS_CALLERS_POLICY_H_
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
+#include "absl/container/flat_hash_map.h"
 #include "service/callers/identity.h"
 #include "service/callers/rights.h"
 #include "upstream/leasing/journal/spending.h"
@@ -18,11 +19,11 @@ namespace leasegateway {
 
 // An account at the provider, as the callers file has it.
 struct AccountSetting {
-  std::string name;                                // [a-z0-9]([-a-z0-9]*[a-z0-9])?, at most 63
-  std::string key_file;                            // of its API key; not needed with the sandbox
-  std::string auth_scheme;                         // empty: `upstream_auth_scheme`
-  std::string url;                                 // empty: `upstream_url`
-  std::shared_ptr<const SpendingLimits> spending;  // of all callers together; null: none
+  std::string name = {};         // [a-z0-9]([-a-z0-9]*[a-z0-9])?, at most 63
+  std::string key_file = {};     // of its API key; not needed with the sandbox
+  std::string auth_scheme = {};  // empty: `upstream_auth_scheme`
+  std::string url = {};          // empty: `upstream_url`
+  std::shared_ptr<const SpendingLimits> spending = {};  // of all callers together; null: none
 
   // But for the limits: a stack that runs can go on with the other.
   bool SameStack(const AccountSetting& other) const {
@@ -46,9 +47,9 @@ struct QuotaLimits {
 
 // What a caller has on one account.
 struct AccountGrant {
-  std::string account;
-  Rights rights;                                   // at least one
-  std::shared_ptr<const SpendingLimits> spending;  // of the caller there; null: none
+  std::string account = {};
+  Rights rights = {};                                   // at least one
+  std::shared_ptr<const SpendingLimits> spending = {};  // of the caller there; null: none
 };
 
 // An entry of `callers`: all whom its matcher fits are this one caller, with one share of each
@@ -63,6 +64,9 @@ struct CallerSetting {
 
   const AccountGrant* GrantOn(std::string_view account) const;  // null: it has no right there
 };
+
+// Its name when the file has no entry for it; no other entry has it.
+inline constexpr char kAnonymousCaller[] = "anonymous";
 
 // Who issues tokens.
 struct TokenIssuer {
@@ -97,10 +101,15 @@ class CallersPolicy {
   std::shared_ptr<const CallerSetting> Find(const Identity& identity) const;
 
  private:
-  const Parts parts_;
-  std::unordered_map<std::string, std::shared_ptr<const CallerSetting>> exact_;  // kind and name
-  std::map<std::string, std::shared_ptr<const CallerSetting>, std::less<>> prefixes_;
-  std::shared_ptr<const CallerSetting> anonymous_;
+  using CallerPointer = std::shared_ptr<const CallerSetting>;
+
+  Parts parts_;
+  absl::flat_hash_map<std::string, std::size_t> account_indexes_;
+  // By name, of each kind.
+  std::array<absl::flat_hash_map<std::string, CallerPointer>, v1::IdentityKind_ARRAYSIZE> exact_;
+  absl::flat_hash_map<std::string, CallerPointer> prefixes_;
+  std::vector<bool> prefix_sizes_;  // that there are
+  CallerPointer anonymous_;
 };
 
 }  // namespace leasegateway

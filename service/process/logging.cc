@@ -23,7 +23,9 @@ namespace {
 
 constexpr std::size_t kQueueMessages = 8192;
 constexpr std::size_t kMaxValueBytes = 256;  // callers choose some values' length
+constexpr std::size_t kMaxAuditValueBytes = 1024;
 constexpr std::string_view kAccess = "access";
+constexpr std::string_view kAudit = "audit";
 
 enum class Format { kText, kJson };
 
@@ -65,7 +67,8 @@ class Formatter final : public spdlog::formatter {
   void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& out) override {
     const std::string_view payload(message.payload.data(), message.payload.size());
     const std::string_view name(message.logger_name.data(), message.logger_name.size());
-    const std::string_view level = LevelName(message.level);
+    const bool is_audit = name == kAudit;
+    const std::string_view level = is_audit ? kAudit : LevelName(message.level);
     std::string line;
     line.reserve(payload.size() + 80);
     if (format_ == Format::kText) {
@@ -73,10 +76,10 @@ class Formatter final : public spdlog::formatter {
       line.append(6 - std::min<std::size_t>(level.size(), 5), ' ');
       AppendText(payload, /*quotes=*/false, line);
     } else {
-      line.append("{\"time\":\"").append(Timestamp(message.time));
-      line.append("\",\"level\":\"").append(level).append("\",");
-      if (name == kAccess) {
-        line += payload;  // members, escaped by LogAccess()
+      line.append("{\"time\":\"").append(Timestamp(message.time)).append("\",");
+      if (!is_audit) line.append("\"level\":\"").append(level).append("\",");
+      if (is_audit || name == kAccess) {
+        line += payload;  // members, escaped by who logs them
       } else {
         line += "\"message\":";
         AppendJsonString(payload, line);
@@ -95,19 +98,19 @@ class Formatter final : public spdlog::formatter {
   const Format format_;
 };
 
-// The members of a line of the access log, in either format.
+// The members of a line of the access log or of the audit's, in either format, after `start`. Cuts
+// longer values.
 class Members {
  public:
-  explicit Members(Format format) : format_(format) {
-    text_ = format == Format::kText ? "access" : "\"type\":\"access\"";
-  }
+  Members(Format format, std::string start, std::size_t max_value_bytes)
+      : format_(format), max_value_bytes_(max_value_bytes), text_(std::move(start)) {}
 
   void Add(std::string_view key, std::string_view value) {
     if (value.empty()) return;
     std::string cut;
-    if (value.size() > kMaxValueBytes) {
-      std::size_t end = kMaxValueBytes;  // not within a character
-      while (end > kMaxValueBytes - 3 && (value[end] & 0xC0) == 0x80) --end;
+    if (value.size() > max_value_bytes_) {
+      std::size_t end = max_value_bytes_;  // not within a character
+      while (end > max_value_bytes_ - 3 && (value[end] & 0xC0) == 0x80) --end;
       cut.append(value.substr(0, end)).append("...");
       value = cut;
     }
@@ -145,6 +148,7 @@ class Members {
   }
 
   const Format format_;
+  const std::size_t max_value_bytes_;
   std::string text_;
 };
 
@@ -153,6 +157,7 @@ struct State {
   Format format = Format::kText;
   std::shared_ptr<spdlog::logger> main;
   std::shared_ptr<spdlog::logger> access;
+  std::shared_ptr<spdlog::logger> audit;  // its level stays
 };
 
 // Never destroyed: threads may log until the process is gone.
@@ -168,8 +173,10 @@ void Install(State& state, const spdlog::sink_ptr& sink, spdlog::level::level_en
   sink->set_formatter(std::make_unique<Formatter>(state.format));
   state.main = std::make_shared<Logger>("main", sink, arguments...);
   state.access = std::make_shared<Logger>(std::string(kAccess), sink, arguments...);
+  state.audit = std::make_shared<Logger>(std::string(kAudit), sink, arguments...);
   state.main->set_level(level);
   state.access->set_level(level);
+  state.audit->set_level(spdlog::level::trace);
   spdlog::set_default_logger(state.main);
 }
 
@@ -245,7 +252,8 @@ void LogAccess(const AccessRecord& record) {
     format = state.format;
   }
   if (logger == nullptr || !logger->should_log(spdlog::level::info)) return;
-  Members members(format);
+  Members members(format, format == Format::kText ? "access" : "\"type\":\"access\"",
+                  kMaxValueBytes);
   if (format == Format::kJson) members.Add("message", "call finished");
   members.Add("method", record.method);
   members.Add("code", record.code);
@@ -268,6 +276,26 @@ void LogAccess(const AccessRecord& record) {
   members.Add("span_id", record.span_id);
   // As a view, not a format string: values may hold braces.
   logger->log(spdlog::level::info,
+              spdlog::string_view_t(members.text().data(), members.text().size()));
+}
+
+void LogAudit(std::string_view event,
+              std::initializer_list<std::pair<std::string_view, std::string_view>> fields) {
+  std::shared_ptr<spdlog::logger> logger;
+  Format format;
+  {
+    State& state = GetState();
+    const std::lock_guard lock(state.mutex);
+    logger = state.audit;
+    format = state.format;
+  }
+  if (logger == nullptr) return;
+  Members members(format,
+                  format == Format::kText ? std::string(event) : R"("type":"audit","audit":true)",
+                  kMaxAuditValueBytes);
+  if (format == Format::kJson) members.Add("event", event);
+  for (const auto& [key, value] : fields) members.Add(key, value);
+  logger->log(spdlog::level::critical,
               spdlog::string_view_t(members.text().data(), members.text().size()));
 }
 

@@ -2,9 +2,11 @@
 #define LEASE_GATEWAY_SERVICE_PROCESS_LOGGING_H_
 
 #include <chrono>
+#include <initializer_list>
 #include <iosfwd>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace leasegateway {
 
@@ -42,6 +44,16 @@ void ShutdownLogging();
 
 // One line at level info. Does nothing before InitLogging().
 void LogAccess(const AccessRecord& record);
+
+// What somebody who looks after the callers has to be able to look up: a refusal, a reload, a
+// change of limits or holds. One line of its own form, whatever the level; values are cut at 1,024
+// bytes, and none is a secret. Fields without a value are left out. Does nothing before
+// InitLogging().
+//   text: 2026-01-01T00:00:00.000Z audit event key=value
+//   json: {"time":"2026-01-01T00:00:00.000Z","type":"audit","audit":true,"event":"event",
+//          "key":"value"}, in one line
+void LogAudit(std::string_view event,
+              std::initializer_list<std::pair<std::string_view, std::string_view>> fields);
 
 // One level more or less, until trace and off; the new level is logged. Not for signal handlers.
 void MoreVerbose();

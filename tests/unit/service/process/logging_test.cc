@@ -212,6 +212,48 @@ TEST_F(LoggingTest, LongValuesAreCutBetweenCharacters) {
   EXPECT_EQ(Json().at("request_id").as_string(), std::string(255, 'x') + "...");
 }
 
+TEST_F(LoggingTest, AuditAsText) {
+  InitLoggingTo(out_, "info", "text");
+  LogAudit("limit_changed", {{"caller", "orders"}, {"limit", "a b"}, {"nothing", ""}});
+  EXPECT_THAT(Line(), MatchesRegex(std::string(kTime) +
+                                   " audit limit_changed caller=orders limit=\"a b\""));
+}
+
+TEST_F(LoggingTest, AuditAsJson) {
+  InitLoggingTo(out_, "info", "json");
+  LogAudit("limit_changed", {{"caller", "orders"}, {"limit", "a \"b\""}, {"nothing", ""}});
+  EXPECT_THAT(Line(),
+              MatchesRegex("\\{\"time\":\"" + std::string(kTime) +
+                           "\",\"type\":\"audit\",\"audit\":true,\"event\":\"limit_changed\","
+                           "\"caller\":\"orders\",\"limit\":\"a ..b..\"\\}"));
+  EXPECT_EQ(boost::json::parse(Line()).at("limit").as_string(), "a \"b\"");
+}
+
+TEST_F(LoggingTest, AuditIsWrittenWhateverTheLevel) {
+  InitLoggingTo(out_, "off", "text");
+  LogAudit("one", {});
+  MoreVerbose();
+  LessVerbose();
+  LogAudit("two", {});
+  EXPECT_THAT(Lines(), ::testing::ElementsAre(EndsWith(" audit one"), EndsWith(" audit two")));
+}
+
+TEST_F(LoggingTest, CallersCannotInjectLinesOrFieldsInTheAudit) {
+  InitLoggingTo(out_, "info", "text");
+  LogAudit("refused", {{"caller", "a\n2026-01-01T00:00:00.000Z audit refused caller=b {}"}});
+  EXPECT_THAT(Line(),
+              EndsWith("Z audit refused "
+                       "caller=\"a\\n2026-01-01T00:00:00.000Z audit refused caller=b {}\""));
+}
+
+TEST_F(LoggingTest, LongValuesOfTheAuditAreCutLater) {
+  InitLoggingTo(out_, "info", "json");
+  LogAudit("a", {{"fits", std::string(1024, 'x')}, {"long", std::string(1025, 'x')}});
+  const boost::json::object json = Json();
+  EXPECT_EQ(json.at("fits").as_string(), std::string(1024, 'x'));
+  EXPECT_EQ(json.at("long").as_string(), std::string(1024, 'x') + "...");
+}
+
 TEST_F(LoggingTest, LevelsAreSteppedAndLogged) {
   InitLoggingTo(out_, "info", "text");
   MoreVerbose();
@@ -253,7 +295,9 @@ TEST_F(LoggingTest, UseAfterShutdownIsSafe) {
   ::testing::internal::CaptureStderr();
   spdlog::error("late");
   LogAccess(Record());
-  EXPECT_THAT(::testing::internal::GetCapturedStderr(), HasSubstr(" error late\n"));
+  LogAudit("late_event", {});
+  EXPECT_THAT(::testing::internal::GetCapturedStderr(),
+              AllOf(HasSubstr(" error late\n"), HasSubstr(" audit late_event\n")));
   EXPECT_EQ(out_.str(), "");
 }
 
