@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <boost/asio/this_coro.hpp>
-#include <list>
 #include <mutex>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "upstream/resilience/fair_line.h"
 #include "upstream/upstream_error.h"
 #include "upstream/wakeup.h"
 
@@ -17,14 +17,14 @@ using std::chrono::milliseconds;
 
 struct AdmissionQueue::State {
   struct Waiter;
-  using Line = std::list<std::shared_ptr<Waiter>>;
+  using Line = FairLine<std::shared_ptr<Waiter>>;
   struct Waiter {
     enum class Result { kWaiting, kGranted, kLeft };
     std::shared_ptr<Wakeup> wakeup;
     TimePoint deadline;
     bool background = false;
     Result result = Result::kWaiting;
-    Line::iterator at;  // while waiting
+    Line::Place place;  // while waiting
   };
 
   State(const Options& queue_options, CallEnvironment call_environment)
@@ -39,8 +39,9 @@ struct AdmissionQueue::State {
   }
 
   // Of a call that would join now.
-  Duration EstimatedWait(bool is_background) const {
-    const auto ahead = callers.size() + (is_background ? background.size() : 0) + 1;
+  Duration EstimatedWait(bool is_background, const std::string& share) const {
+    const auto ahead =
+        is_background ? callers.size() + background.size() + 1 : callers.Turns(share);
     return service_time * static_cast<Duration::rep>(ahead) / options.max_in_flight;
   }
 
@@ -54,9 +55,23 @@ struct AdmissionQueue::State {
     return status;
   }
 
+  Line& LineOf(bool is_background) { return is_background ? background : callers; }
+
+  // Makes room in a full line for a call that joins: who waits least rightly is sent away. False:
+  // nobody is.
+  bool MakeRoom(bool is_background, const std::string& share) {
+    if (is_background) return false;
+    const auto* const last = background.empty() ? callers.LastOfLongest(share) : background.last();
+    if (last == nullptr) return false;
+    const auto leaving = *last;
+    Leave(leaving, Waiter::Result::kLeft);
+    Wakeup::Wake(leaving->wakeup);
+    return true;
+  }
+
   void Leave(const std::shared_ptr<Waiter>& waiter, Waiter::Result result) {
     waiter->result = result;
-    (waiter->background ? background : callers).erase(waiter->at);
+    LineOf(waiter->background).Leave(waiter->place, result == Waiter::Result::kGranted);
   }
 
   // A place came free. Goes to the first whose deadline has not passed.
@@ -107,7 +122,8 @@ AdmissionQueue::Counts AdmissionQueue::counts() const {
 }
 
 asio::awaitable<absl::StatusOr<AdmissionQueue::Place>> AdmissionQueue::Enter(TimePoint deadline,
-                                                                             bool background) {
+                                                                             bool background,
+                                                                             std::string share) {
   using Waiter = State::Waiter;
   co_await asio::this_coro::throw_if_cancelled(false);
   const auto state = state_;
@@ -121,23 +137,20 @@ asio::awaitable<absl::StatusOr<AdmissionQueue::Place>> AdmissionQueue::Enter(Tim
       ++state->in_flight;
       co_return Place(state);
     }
-    const Duration estimated = state->EstimatedWait(background);
+    const Duration estimated = state->EstimatedWait(background, share);
     if (estimated > state->LongestWait() || begun + estimated >= deadline) {
       co_return state->Overloaded(estimated);
     }
-    if (state->Waiting() >= state->options.max_waiting) {
-      if (background || state->background.empty()) co_return state->Overloaded(estimated);
-      const auto last = state->background.back();
-      state->Leave(last, Waiter::Result::kLeft);
-      Wakeup::Wake(last->wakeup);
+    if (state->Waiting() >= state->options.max_waiting && !state->MakeRoom(background, share)) {
+      co_return state->Overloaded(estimated);
     }
     // Twice the estimate's limit: the mean is none for half of the calls.
     give_up = std::min(deadline, begun + 2 * state->LongestWait());
     waiter->wakeup = std::make_shared<Wakeup>(executor);
     waiter->deadline = deadline;
     waiter->background = background;
-    auto& line = background ? state->background : state->callers;
-    waiter->at = line.insert(line.end(), waiter);
+    // Nobody waits for a background call, so it has no share either.
+    waiter->place = state->LineOf(background).Join(background ? std::string() : share, waiter);
   }
   auto waiting = state->environment.wait(waiter->wakeup, give_up);
   co_await std::move(waiting);
@@ -148,7 +161,7 @@ asio::awaitable<absl::StatusOr<AdmissionQueue::Place>> AdmissionQueue::Enter(Tim
     const std::lock_guard lock(state->mutex);
     if (waiter->result == Waiter::Result::kGranted) co_return Place(state);
     if (waiter->result == Waiter::Result::kWaiting) state->Leave(waiter, Waiter::Result::kLeft);
-    status = state->Overloaded(state->EstimatedWait(background));
+    status = state->Overloaded(state->EstimatedWait(background, share));
   }
   if (cancelled != asio::cancellation_type::none) {
     status = CancelledError("waiting for a connection to the provider");

@@ -4,16 +4,19 @@
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <memory>
+#include <string>
 
 #include "absl/status/statusor.h"
 #include "upstream/call_environment.h"
 
 namespace leasegateway {
 
-// At most `max_in_flight` calls at a time. Others wait: callers first come, first served,
-// background calls behind all of them. A call that would wait longer than a call usually takes, or
-// past its deadline, is refused at once, so that under any load those that are accepted are about
-// as fast as without. Thread-safe: one mutex, held for a few instructions at a time.
+// At most `max_in_flight` calls at a time. Others wait: callers in turns, share by share, and first
+// come, first served within one; background calls behind all of them. Where as many wait as may,
+// the last of the share with the most waiting makes room for one of a share with fewer. A call that
+// would wait longer than a call usually takes, or past its deadline, is refused at once, so that
+// under any load those that are accepted are about as fast as without. Thread-safe: one mutex, held
+// for a few instructions at a time.
 class AdmissionQueue {
   struct State;
 
@@ -48,7 +51,8 @@ class AdmissionQueue {
 
   // Must be awaited on a strand. RESOURCE_EXHAUSTED with OVERLOADED and RetryInfo,
   // DEADLINE_EXCEEDED, CANCELLED; all with `request_sent` "false".
-  boost::asio::awaitable<absl::StatusOr<Place>> Enter(TimePoint deadline, bool background);
+  boost::asio::awaitable<absl::StatusOr<Place>> Enter(TimePoint deadline, bool background,
+                                                      std::string share = {});
 
   // The moving mean; 0 before the first call was served.
   Duration service_time() const;

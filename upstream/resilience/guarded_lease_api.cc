@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "upstream/cancellation.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -16,8 +15,6 @@ namespace asio = boost::asio;
 using std::chrono::milliseconds;
 using Outcome = CircuitBreaker::Outcome;
 
-// The longest wait for a token of the rate limiter.
-constexpr auto kMaxTokenWait = milliseconds(1'000);
 constexpr auto kMinPatience = milliseconds(100);
 // While nobody knows how long an operation takes.
 constexpr auto kPatienceAtFirst = milliseconds(1'000);
@@ -112,19 +109,19 @@ struct GuardedLeaseApi::State {
   State(const GuardOptions& options, CallEnvironment call_environment)
       : environment(std::move(call_environment)),
         breaker(options.breaker),
-        limiter(options.rate),
+        rate(options.rate, environment),
         share(options.share),
         admission(options.admission, environment) {}
 
   // As many share the rate as now.
   void ShareRate(CallEnvironment::TimePoint now) {
-    if (share.processes) limiter.ShareAmong(now, share.processes());
+    if (share.processes) rate.limiter().ShareAmong(now, share.processes());
   }
 
   const CallEnvironment environment;
   CircuitBreaker breaker;
   UsualTimes usual;  // once admitted
-  RateLimiter limiter;
+  RateQueue rate;
   const RateShare share;
   std::shared_ptr<void> listening;  // for what others tell of the rate; null: to nobody
   AdmissionQueue admission;
@@ -140,7 +137,7 @@ GuardedLeaseApi::GuardedLeaseApi(std::unique_ptr<LeaseApi> inner, const GuardOpt
   state_->listening = state_->share.listen(
       [listener = std::weak_ptr<State>(state_)](RateShare::RetryAfter retry_after) {
         const auto state = listener.lock();
-        if (state) state->limiter.Refused(state->environment.now(), retry_after);
+        if (state) state->rate.limiter().Refused(state->environment.now(), retry_after);
       });
 }
 
@@ -156,7 +153,7 @@ std::function<GuardedLeaseApi::Stats()> GuardedLeaseApi::StatsReader() const {
     stats.queue = state->admission.counts();
     stats.service_time = state->admission.service_time();
     state->ShareRate(now);
-    stats.rate = state->limiter.rate(now);
+    stats.rate = state->rate.limiter().rate(now);
     stats.circuit_open = state->circuit_open;
     stats.rate_limited = state->rate_limited;
     stats.overloaded = state->overloaded;
@@ -180,43 +177,32 @@ asio::awaitable<absl::StatusOr<AnyReply>> GuardedLeaseApi::Call(CallContext cont
   }
 
   state->ShareRate(start);
-  // A refresh takes only a token that nobody waits for.
-  const auto longest_wait =
-      context.background ? RateLimiter::Duration(0)
-                         : std::min<RateLimiter::Duration>(kMaxTokenWait, context.deadline - start);
-  const auto token = state->limiter.Take(start, longest_wait);
-  if (!token.granted) {
-    ++state->rate_limited;
-    co_return Refusal(absl::StatusCode::kResourceExhausted, reason::kUpstreamRateLimited,
-                      "the gateway keeps under the provider's rate limit", token.wait);
-  }
-  if (token.wait > token.wait.zero()) {
-    const auto wakeup = std::make_shared<Wakeup>(co_await asio::this_coro::executor);
-    auto waiting = environment.wait(wakeup, start + token.wait);
-    co_await std::move(waiting);
-    if (co_await Cancelled()) {
-      state->limiter.GiveBack();
-      co_return Unsent(CancelledError("waiting for the provider's rate limit"));
+  if (!state->rate.TakeNow(start)) {
+    auto taking = state->rate.Take(context.deadline, context.background, context.share);
+    absl::Status taken = co_await std::move(taking);
+    if (!taken.ok()) {
+      if (taken.code() == absl::StatusCode::kResourceExhausted) ++state->rate_limited;
+      co_return taken;
     }
   }
 
-  auto entering = state->admission.Enter(context.deadline, context.background);
+  auto entering = state->admission.Enter(context.deadline, context.background, context.share);
   auto place = co_await std::move(entering);
   if (!place.ok()) {
     if (place.status().code() == absl::StatusCode::kResourceExhausted) ++state->overloaded;
-    state->limiter.GiveBack();
+    state->rate.limiter().GiveBack();
     co_return place.status();
   }
   const auto began = environment.now();
   const auto permit = state->breaker.Ask(id, PhoneNumberOf(operation), began);
   if (permit.refusal) {
     ++state->circuit_open;
-    state->limiter.GiveBack();
+    state->rate.limiter().GiveBack();
     co_return CircuitOpen(*permit.refusal, id);
   }
   Attempt attempt(state->breaker, permit);
   const auto deadline = context.deadline;
-  state->limiter.Sent(began);
+  state->rate.limiter().Sent(began);
   auto calling = inner->Call(std::move(context), std::move(operation));
   auto reply = co_await std::move(calling);
   const auto ended = environment.now();
@@ -230,7 +216,7 @@ asio::awaitable<absl::StatusOr<AnyReply>> GuardedLeaseApi::Call(CallContext cont
   if (outcome != Outcome::kUnknown) place->Served(ended - began);
   if (!reply.ok() && IsTooFast(reply.status())) {
     const auto retry_after = RetryAfterOf(reply.status());
-    const bool is_new = state->limiter.Refused(ended, retry_after);
+    const bool is_new = state->rate.limiter().Refused(ended, retry_after);
     if (is_new && state->share.tell) state->share.tell(retry_after);
   }
   co_return reply;

@@ -13,6 +13,7 @@
 #include "upstream/resilience/admission_queue.h"
 #include "upstream/resilience/circuit_breaker.h"
 #include "upstream/resilience/rate_limiter.h"
+#include "upstream/resilience/rate_queue.h"
 #include "upstream/upstream_stats.h"
 
 namespace leasegateway {

@@ -49,21 +49,29 @@ void RateLimiter::Refill(TimePoint now) {
   refilled_ = now;
 }
 
-RateLimiter::Token RateLimiter::Take(TimePoint now, Duration patience) {
-  const std::lock_guard lock(mutex_);
+RateLimiter::Duration RateLimiter::WaitOfOne(TimePoint now) {
   Refill(now);
-  Token token;
-  if (rate_ == 0) {
-    token.granted = true;
-    return token;
-  }
-  if (refilled_ > now) token.wait = refilled_ - now;
+  if (rate_ == 0) return Duration(0);
+  Duration wait{0};
+  if (refilled_ > now) wait = refilled_ - now;
   if (tokens_ < 1) {
-    token.wait +=
+    wait +=
         std::chrono::duration_cast<Duration>(std::chrono::duration<double>((1 - tokens_) / rate_));
   }
+  return wait;
+}
+
+RateLimiter::Duration RateLimiter::Wait(TimePoint now) {
+  const std::lock_guard lock(mutex_);
+  return WaitOfOne(now);
+}
+
+RateLimiter::Token RateLimiter::Take(TimePoint now, Duration patience) {
+  const std::lock_guard lock(mutex_);
+  Token token;
+  token.wait = WaitOfOne(now);
   token.granted = token.wait <= patience;
-  if (token.granted) tokens_ -= 1;
+  if (token.granted && rate_ != 0) tokens_ -= 1;
   return token;
 }
 

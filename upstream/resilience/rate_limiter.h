@@ -31,6 +31,8 @@ class RateLimiter {
   };
   // Takes a token, perhaps one of the future. Not granted when the wait is longer than `patience`.
   Token Take(TimePoint now, Duration patience);
+  // How long a call that comes now would have to wait.
+  Duration Wait(TimePoint now);
   // Of a call that was granted a token and is not sent.
   void GiveBack();
   void Sent(TimePoint now);
@@ -44,6 +46,7 @@ class RateLimiter {
 
  private:
   void Refill(TimePoint now);
+  Duration WaitOfOne(TimePoint now);
   double ObservedRate(TimePoint now) const;
   double Configured() const { return all_ / processes_; }  // this process's part; 0: no limit
   double MinRate() const;

@@ -4,7 +4,9 @@
 
 #include <atomic>
 #include <list>
+#include <string>
 #include <thread>
+#include <vector>
 
 #include "tests/support/fake_calls.h"
 
@@ -23,8 +25,8 @@ struct Call {
 };
 
 asio::awaitable<void> Take(AdmissionQueue& queue, Call& call, CallEnvironment::TimePoint deadline,
-                           bool background) {
-  auto place = co_await queue.Enter(deadline, background);
+                           bool background, std::string share) {
+  auto place = co_await queue.Enter(deadline, background, std::move(share));
   call.status = place.status();
   if (place.ok()) call.place.emplace(*std::move(place));
 }
@@ -37,12 +39,17 @@ class AdmissionQueueTest : public testing::Test {
     options.max_waiting = waiting;
     queue_.emplace(options, time_.environment());
   }
-  Call& Start(milliseconds timeout = seconds(60), bool background = false) {
+  Call& Start(milliseconds timeout = seconds(60), bool background = false,
+              const std::string& share = "") {
     Call& call = calls_.emplace_back();
-    asio::co_spawn(asio::make_strand(io_), Take(*queue_, call, time_.now() + timeout, background),
+    asio::co_spawn(asio::make_strand(io_),
+                   Take(*queue_, call, time_.now() + timeout, background, share),
                    asio::bind_cancellation_slot(call.cancellation.slot(), asio::detached));
     FakeTime::Run(io_);
     return call;
+  }
+  Call& StartOf(const std::string& share, milliseconds timeout = seconds(60)) {
+    return Start(timeout, false, share);
   }
   Call& StartBackground() { return Start(seconds(60), true); }
   void End(Call& call) {
@@ -201,10 +208,72 @@ TEST_F(AdmissionQueueTest, PlaceGrantedToACancelledWaiterIsNotLost) {
   EXPECT_EQ(queue_->counts().in_flight, 0);
 }
 
-asio::awaitable<void> Churn(AdmissionQueue& queue, int turns, std::atomic<int>& ended) {
+TEST_F(AdmissionQueueTest, SharesTakeTurns) {
+  Make(1, 1'000);
+  Call* place = &StartOf("a");
+  std::vector<Call*> greedy;
+  for (int i = 0; i < 100; ++i) greedy.push_back(&StartOf("a"));
+  Call& modest = StartOf("b");
+  Call& other = StartOf("c");
+  for (Call* next : {greedy[0], &modest, &other, greedy[1], greedy[2]}) {
+    End(*place);
+    EXPECT_TRUE(next->place);
+    place = next;
+  }
+  End(*place);
+  time_.Advance(seconds(10), io_);
+}
+
+// What a call of a share has to wait is what decides, not how many wait.
+TEST_F(AdmissionQueueTest, LineOfOneShareDoesNotTurnAnotherAway) {
+  Make(4, 1'000);
+  Serve(milliseconds(400));
+  for (int i = 0; i < 20; ++i) StartOf("a");
+  EXPECT_EQ(queue_->counts().waiting, 4);
+  EXPECT_EQ(ReasonOf(StartOf("a").status), reason::kOverloaded);
+  EXPECT_TRUE(Waits(StartOf("b")));
+  EXPECT_EQ(ReasonOf(StartOf("c", milliseconds(300)).status), reason::kOverloaded);
+  EXPECT_TRUE(Waits(StartOf("c", milliseconds(301))));
+  time_.Advance(seconds(10), io_);
+}
+
+TEST_F(AdmissionQueueTest, FullQueueSendsTheLastOfTheLongestShareAway) {
+  Make(1, 4);
+  Call& first = StartOf("a");
+  std::vector<Call*> greedy;
+  for (int i = 0; i < 4; ++i) greedy.push_back(&StartOf("a"));
+  EXPECT_EQ(ReasonOf(StartOf("a").status), reason::kOverloaded);
+  Call& modest = StartOf("b");
+  EXPECT_TRUE(Waits(modest));
+  EXPECT_EQ(ReasonOf(greedy[3]->status), reason::kOverloaded);
+  EXPECT_TRUE(RetryDelayOf(greedy[3]->status));
+  EXPECT_TRUE(Waits(*greedy[2]));
+  EXPECT_TRUE(Waits(StartOf("b")));
+  EXPECT_EQ(ReasonOf(greedy[2]->status), reason::kOverloaded);
+  EXPECT_EQ(ReasonOf(StartOf("b").status), reason::kOverloaded) << "each has two";
+  EXPECT_EQ(queue_->counts().waiting, 4);
+  End(first);
+  time_.Advance(seconds(10), io_);
+}
+
+TEST_F(AdmissionQueueTest, BackgroundYieldsToEveryShare) {
+  Make(1, 2);
+  Call& first = StartOf("a");
+  Call& refresh = Start(seconds(60), true, "b");
+  Call& second = StartOf("a");
+  EXPECT_TRUE(Waits(refresh) && Waits(second));
+  EXPECT_TRUE(Waits(StartOf("a")));
+  EXPECT_EQ(ReasonOf(refresh.status), reason::kOverloaded);
+  End(first);
+  EXPECT_TRUE(second.place);
+  time_.Advance(seconds(10), io_);
+}
+
+asio::awaitable<void> Churn(AdmissionQueue& queue, int turns, std::atomic<int>& ended,
+                            std::string share) {
   for (int i = 0; i < turns; ++i) {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
-    auto place = co_await queue.Enter(deadline, i % 3 == 0);
+    auto place = co_await queue.Enter(deadline, i % 3 == 0, share);
     if (place.ok()) place->Served(milliseconds(1));
     ++ended;
   }
@@ -220,7 +289,8 @@ TEST(AdmissionQueue, ManyCallsOnTwoThreads) {
   AdmissionQueue queue(options, MakeCallEnvironment());
   std::atomic<int> ended{0};
   for (int i = 0; i < kCalls; ++i) {
-    asio::co_spawn(asio::make_strand(io), Churn(queue, kTurns, ended), asio::detached);
+    asio::co_spawn(asio::make_strand(io), Churn(queue, kTurns, ended, std::to_string(i % 5)),
+                   asio::detached);
   }
   std::thread other([&] { io.run(); });
   io.run();

@@ -378,6 +378,40 @@ TEST_F(GuardedLeaseApiTest, RetryAfterOfA429HoldsCallsBack) {
   EXPECT_TRUE(Run().ok());
 }
 
+TEST_F(GuardedLeaseApiTest, SharesTakeTurnsForTheRate) {
+  GuardOptions options;
+  options.rate = 10;
+  Make(options);
+  CallContext greedy = Context();
+  greedy.share = "a";
+  for (int i = 0; i < 100; ++i) Start(greedy);
+  EXPECT_EQ(api_->StatsReader()().rate_limited, 89u);  // one was sent at once, ten wait
+  CallContext modest = Context();
+  modest.share = "b";
+  FakeCall& call = Start(modest);
+  time_.Advance(milliseconds(211), io_);
+  EXPECT_TRUE(call.status && call.status->ok());
+  EXPECT_EQ(script_.calls.size(), 3u);
+  time_.Advance(seconds(3), io_);
+}
+
+TEST_F(GuardedLeaseApiTest, SharesTakeTurnsForConnections) {
+  GuardOptions options;
+  options.admission.max_in_flight = 2;
+  Make(options);
+  CallContext greedy = Context();
+  greedy.share = "a";
+  for (int i = 0; i < 100; ++i) Start(greedy);
+  CallContext modest = Context();
+  modest.share = "b";
+  FakeCall& call = Start(modest);
+  EXPECT_FALSE(call.status);
+  time_.Advance(2 * answer_time_, io_);
+  EXPECT_TRUE(call.status && call.status->ok());
+  EXPECT_EQ(script_.calls.size(), 6u);
+  time_.Advance(seconds(3), io_);
+}
+
 // Who limits the rate on the way will go on doing so.
 TEST_F(GuardedLeaseApiTest, RetryAfterOfAMiddlemans429HoldsCallsBackToo) {
   for (const bool is_write : {false, true}) {

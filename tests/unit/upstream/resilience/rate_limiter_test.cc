@@ -59,6 +59,16 @@ TEST_F(RateLimiterTest, PatientCallsGetTokensOfTheFuture) {
   EXPECT_EQ(limiter.Take(now_, seconds(1)).wait, milliseconds(300));  // refusals cost nothing
 }
 
+TEST_F(RateLimiterTest, WaitIsThatOfTheNext) {
+  RateLimiter limiter(10);
+  EXPECT_EQ(limiter.Wait(now_), seconds(0));
+  limiter.Take(now_, seconds(0));
+  EXPECT_EQ(limiter.Wait(now_), milliseconds(100));
+  EXPECT_EQ(limiter.Wait(now_), milliseconds(100));  // asking costs nothing
+  limiter.Refused(now_, seconds(1));
+  EXPECT_EQ(limiter.Wait(now_), milliseconds(1'200));
+}
+
 TEST_F(RateLimiterTest, TokenGivenBackServesAnother) {
   RateLimiter limiter(10);
   limiter.Take(now_, seconds(0));
