@@ -124,7 +124,7 @@ std::vector<MetricDeclaration> JournalDeclarations() {
        kMetricCounter,
        "1",
        {},
-       "Settled operations that were deleted, as they were older than journal_retention",
+       "Settled operations that were deleted, as they were kept long enough",
        [](const MetricSnapshot& s, MetricSamples& out) {
          if (s.journal) out.Add({}, static_cast<double>(s.journal->pruned));
        }},

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <string>
 
+#include "service/rpc/token.h"
 #include "tests/support/watch_fixture.h"
 
 namespace leasegateway {
@@ -100,8 +101,11 @@ TEST_F(WatchTest, BadTokensAreRefused) {
   const std::string token = TokenOfAWatch();
   v1::AvailabilityFilter filter;
   filter.add_countries("US");
-  for (const auto& request : {Request("garbage"), Request("!"), Request(token + "AAAA"),
-                              Request(token.substr(4)), Request(token, filter)}) {
+  auto of_another_account = *DecodeToken(token, 3);
+  of_another_account[2] = Fingerprint({}, "", "other");
+  for (const auto& request :
+       {Request("garbage"), Request("!"), Request(token + "AAAA"), Request(token.substr(4)),
+        Request(token, filter), Request(EncodeToken(of_another_account))}) {
     SCOPED_TRACE(request.ShortDebugString());
     Watch watch(*stub_, request);
     const Failure failure = Explain(watch.End());

@@ -180,8 +180,8 @@ TEST_F(SearchTest, FilterAndOrderWorkTogetherWithPages) {
 
 // Of one log, at two replicas.
 TEST_F(SearchTest, TokenOfAnEntryIsGoodAtAnotherReplica) {
-  const auto make = [this](const std::string& key) {
-    return AvailabilitySearch([this] { return now_; }, [](auto, auto) {}, 64 << 20,
+  const auto make = [this](const std::string& key, const std::string& account = "default") {
+    return AvailabilitySearch([this] { return now_; }, [](auto, auto) {}, 64 << 20, account,
                               [key] { return key; });
   };
   auto one = make("secret");
@@ -212,6 +212,9 @@ TEST_F(SearchTest, TokenOfAnEntryIsGoodAtAnotherReplica) {
   EXPECT_EQ(ReasonOf(make("another").Prepare(Request(4, token)).status()),
             reason::kInvalidPageToken);
   EXPECT_EQ(ReasonOf(make("").Prepare(Request(4, token)).status()), reason::kPageTokenExpired);
+  // Of another account, though its log had the same key.
+  ExpectRefused(make("secret", "other").Prepare(Request(4, token)).status(),
+                reason::kInvalidPageToken);
 }
 
 }  // namespace

@@ -15,11 +15,11 @@ TEST(FingerprintTest, IsTheSameEverywhere) {
   v1::AvailabilityFilter filter;
   filter.add_countries("US");
   filter.set_min_reputation(0.8);
-  EXPECT_EQ(Fingerprint({}, ""), 0xaf5570f5a1810b7aU);
-  EXPECT_EQ(Fingerprint(filter, "phone_number"), Fingerprint(filter, "phone_number"));
+  EXPECT_EQ(Fingerprint({}, "", "default"), 0xaf5570f5a1810b7aU);
+  EXPECT_EQ(Fingerprint(filter, "phone_number", "a"), Fingerprint(filter, "phone_number", "a"));
 }
 
-TEST(FingerprintTest, DiffersWithFilterAndOrder) {
+TEST(FingerprintTest, DiffersWithFilterOrderAndAccount) {
   std::set<std::uint64_t> seen;
   std::vector<v1::AvailabilityFilter> filters(7);
   filters[1].add_countries("US");
@@ -30,13 +30,16 @@ TEST(FingerprintTest, DiffersWithFilterAndOrder) {
   filters[6].set_intl_sms(false);
   for (const auto& filter : filters) {
     for (const char* order : {"", "phone_number", "phone_number desc", "create_time"}) {
-      EXPECT_TRUE(seen.insert(Fingerprint(filter, order)).second) << order;
+      for (const char* account : {"default", "a", "b", ""}) {
+        EXPECT_TRUE(seen.insert(Fingerprint(filter, order, account)).second) << order << account;
+      }
     }
   }
   // What is the filter's end can't pass for the beginning of the order.
   v1::AvailabilityFilter filter;
   filter.set_number_suffix("7");
-  EXPECT_NE(Fingerprint(filter, ""), Fingerprint({}, filter.SerializeAsString()));
+  EXPECT_NE(Fingerprint(filter, "", "a"), Fingerprint({}, filter.SerializeAsString(), "a"));
+  EXPECT_NE(Fingerprint({}, "ab", "c"), Fingerprint({}, "a", "bc"));
 }
 
 TEST(TokenTest, RoundTrip) {

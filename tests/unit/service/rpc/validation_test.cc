@@ -6,8 +6,10 @@
 #include <limits>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "service/rpc/formats.h"
+#include "service/rpc/violations.h"
 #include "tests/support/bad_request.h"
 #include "upstream/upstream_error.h"
 
@@ -303,6 +305,129 @@ TEST(Validation, MaxStaleness) {
   v1::BatchGetNumbersRequest batch;
   batch.add_phone_numbers(kNumber);
   CheckMaxStaleness(batch);
+}
+
+// Every request has it, so this names each: whose check forgets it doesn't pass.
+template <typename Request>
+void CheckAccountOf(Request request) {
+  SCOPED_TRACE(request.GetTypeName());
+  for (const std::string& good : {std::string(), std::string("a"), std::string("0-a"),
+                                  std::string("sales-emea-2"), std::string(63, 'x')}) {
+    request.set_account(good);
+    EXPECT_TRUE(Validate(request).ok()) << good;
+  }
+  for (const std::string& bad :
+       {std::string("Sales"), std::string("-a"), std::string("a-"), std::string("a_b"),
+        std::string("a.b"), std::string("a b"), std::string(64, 'x'), std::string("\xc3\xa9"),
+        std::string(1, '\0')}) {
+    request.set_account(bad);
+    const std::string text = OneViolation(Validate(request), reason::kInvalidAccount, "account");
+    EXPECT_TRUE(text.starts_with(QuoteValue(bad) + " is no name of an account")) << text;
+    EXPECT_EQ(Validate(request), CheckAccount(bad));
+  }
+}
+
+TEST(Validation, AccountsAreNamesOfLabels) {
+  CheckAccountOf(v1::ListAvailableNumbersRequest());
+  CheckAccountOf(v1::WatchAvailabilityRequest());
+  v1::GetNumberRequest number;
+  number.set_phone_number(kNumber);
+  CheckAccountOf(number);
+  v1::BatchGetNumbersRequest batch;
+  batch.add_phone_numbers(kNumber);
+  CheckAccountOf(batch);
+  v1::CreateLeaseRequest lease;
+  lease.set_phone_number(kNumber);
+  CheckAccountOf(lease);
+  v1::LeaseAnyNumberRequest any;
+  any.mutable_filter()->mutable_max_monthly_rate()->set_currency_code("USD");
+  any.mutable_filter()->mutable_max_upfront_fee()->set_currency_code("USD");
+  CheckAccountOf(any);
+  CheckAccountOf(v1::ListLeasesRequest());
+  v1::GetLeaseRequest get_lease;
+  get_lease.set_phone_number(kNumber);
+  CheckAccountOf(get_lease);
+  v1::TerminateLeaseRequest terminate;
+  terminate.set_phone_number(kNumber);
+  CheckAccountOf(terminate);
+  v1::GetOperationRequest operation;
+  operation.set_request_id(kUuid);
+  CheckAccountOf(operation);
+  CheckAccountOf(v1::ListOperationsRequest());
+  v1::ConfigureFailoverRequest failover;
+  failover.set_phone_number(kNumber);
+  failover.mutable_failover();
+  CheckAccountOf(failover);
+  v1::GetCallForwardingRequest forwarding;
+  forwarding.set_phone_number(kNumber);
+  CheckAccountOf(forwarding);
+  v1::EnableCallForwardingRequest enable;
+  enable.set_phone_number(kNumber);
+  enable.set_forward_to(kOther);
+  CheckAccountOf(enable);
+  v1::DisableCallForwardingRequest disable;
+  disable.set_phone_number(kNumber);
+  CheckAccountOf(disable);
+  CheckAccountOf(v1::WhoAmIRequest());
+}
+
+TEST(Validation, OperationsByCallerAndKind) {
+  v1::ListOperationsRequest request;
+  for (const std::string& good :
+       {std::string("orders"), std::string("spiffe://prod/ns/shop/sa/orders"),
+        std::string("ipv4:127.0.0.1:1"), std::string(256, 'x'), std::string("caf\xc3\xa9 1")}) {
+    request.set_caller(good);
+    EXPECT_TRUE(Validate(request).ok()) << good;
+  }
+  for (const std::string& bad :
+       {std::string(257, 'x'), std::string("a\n"), std::string(1, '\0'), std::string("\x7f")}) {
+    request.set_caller(bad);
+    const std::string text = OneViolation(Validate(request), reason::kInvalidRequest, "caller");
+    EXPECT_EQ(text, QuoteValue(bad) + " must be at most 256 bytes of printable text");
+  }
+  request.clear_caller();
+  for (const auto kind : {v1::OPERATION_KIND_UNSPECIFIED, v1::OPERATION_KIND_TERMINATE}) {
+    request.set_kind(kind);
+    EXPECT_TRUE(Validate(request).ok());
+  }
+  request.set_kind(static_cast<v1::OperationKind>(77));
+  EXPECT_EQ(OneViolation(Validate(request), reason::kInvalidRequest, "kind"),
+            "77 is no kind to look for");
+}
+
+TEST(Validation, OperationsByTime) {
+  v1::ListOperationsRequest request;
+  auto& start = *request.mutable_start_time();
+  start.set_seconds(5);
+  EXPECT_TRUE(Validate(request).ok());
+  auto& end = *request.mutable_end_time();
+  end.set_seconds(5);
+  EXPECT_EQ(OneViolation(Validate(request), reason::kInvalidRequest, "end_time"),
+            "5 s and 0 ns must be after start_time, 5 s and 0 ns");
+  end.set_nanos(1);
+  EXPECT_TRUE(Validate(request).ok());
+  start.set_nanos(2);
+  OneViolation(Validate(request), reason::kInvalidRequest, "end_time");
+  request.clear_start_time();
+  EXPECT_TRUE(Validate(request).ok());
+  for (const std::int64_t good : {-62'135'596'800LL, 253'402'300'799LL}) {
+    end.set_seconds(good);
+    EXPECT_TRUE(Validate(request).ok()) << good;
+  }
+  for (const auto& [seconds, nanos] :
+       {std::pair(-62'135'596'801LL, 0), std::pair(253'402'300'800LL, 0), std::pair(0LL, -1),
+        std::pair(0LL, 1'000'000'000)}) {
+    request.mutable_end_time()->set_seconds(seconds);
+    request.mutable_end_time()->set_nanos(nanos);
+    const std::string text = OneViolation(Validate(request), reason::kInvalidRequest, "end_time");
+    EXPECT_TRUE(text.starts_with(std::to_string(seconds) + " s and " + std::to_string(nanos) +
+                                 " ns is no google.protobuf.Timestamp"))
+        << text;
+    *request.mutable_start_time() = request.end_time();
+    request.clear_end_time();
+    OneViolation(Validate(request), reason::kInvalidRequest, "start_time");
+    request.clear_start_time();
+  }
 }
 
 TEST(Validation, Batches) {

@@ -102,7 +102,7 @@ TEST_F(FlightTableTest, RivalWaitsUntilTheIdIsOwned) {
   const auto first = Execute("a", "x", seconds(300));
   const auto rival = Execute("a", "y", seconds(300));
   EXPECT_FALSE(rival->ended());
-  lives_[0]->OwnId();
+  lives_[0]->OwnId("");
   FakeTime::Run(io_);
   EXPECT_EQ(rival->reason(), "REQUEST_ID_REUSED");
   EXPECT_FALSE(first->ended());

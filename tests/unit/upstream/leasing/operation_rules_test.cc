@@ -48,6 +48,19 @@ TEST(OperationRules, NotSentIsWhatNeverLeft) {
   }
 }
 
+TEST(OperationRules, FingerprintIsOfWhatIsAskedForAndNotOfItsName) {
+  v1::CreateLeaseRequest request;
+  request.set_phone_number("+12");
+  const std::string fingerprint = Fingerprint(request);
+  // The account is said or it is the caller's only one.
+  request.set_account("sales");
+  request.set_request_id("x");
+  request.set_validate_only(true);
+  EXPECT_EQ(Fingerprint(request), fingerprint);
+  request.set_phone_number("+13");
+  EXPECT_NE(Fingerprint(request), fingerprint);
+}
+
 TEST(OperationRules, FailuresThatMayPassAreNotFinal) {
   for (const int status : {401, 403, 429, 500}) EXPECT_FALSE(IsFinal(Http(status, true)));
   EXPECT_FALSE(IsFinal(Unreachable()));

@@ -424,7 +424,7 @@ TEST_P(OperationJournalContract, CallerMayBeLong) {
   for (const char* id : {"a", "b"}) {
     auto entry = MakeEntry(id);
     entry.operation.set_caller(caller + id);
-    Begin(entry);
+    MustUpdate(Begin(entry).record, v1::OPERATION_STATE_SENT);
   }
   auto query = QueryOf("acme");
   query.caller = caller + "a";
