@@ -111,7 +111,8 @@ FlightTable::Found FlightTable::FindOrBegin(const CallContext& context,
         {context.request_id, fingerprint, context.call_id, context.caller, context.trace});
     flights_[context.request_id] = found.flight;
   }
-  if (auto outcome = found.flight->Join(arguments, context.deadline, waiter)) {
+  if (auto outcome = found.flight->Join(arguments, context.deadline, waiter,
+                                        {context.caller, context.spending})) {
     found.answer = *std::move(outcome);
   }
   return found;
