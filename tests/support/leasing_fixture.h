@@ -30,6 +30,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "tests/support/fake_calls.h"
+#include "tests/support/memory_spending.h"
 #include "tests/support/typed_lease_api.h"
 #include "upstream/leasing/operation_rules.h"
 #include "upstream/leasing/recorded_lease_api.h"
@@ -90,6 +91,7 @@ class MemoryJournal final : public OperationJournal {
       co_return MakeError(absl::StatusCode::kFailedPrecondition, reason::kJournalUnavailable,
                           "disk full");
     }
+    if (auto status = spending.Follow(change); !status.ok()) co_return status;
     states.push_back(change.operation.state());
     entries.at(KeyOf(change.operation)).operation = std::move(change.operation);
     co_return Updated();
@@ -125,6 +127,20 @@ class MemoryJournal final : public OperationJournal {
     queries.push_back(std::move(query));
     co_return page;
   }
+  boost::asio::awaitable<absl::StatusOr<SpendingCounts>> Spent(SpendingQuery query) override {
+    if (!failure.ok()) co_return failure;
+    co_return MemorySpending::Sum(spending.rows, query);
+  }
+  boost::asio::awaitable<absl::StatusOr<std::vector<HeldLease>>> HeldWithout(
+      std::string, std::vector<std::string> lease_ids, TimePoint as_of, int) override {
+    held_as_of = as_of;
+    co_return spending.HeldWithout(lease_ids);
+  }
+  boost::asio::awaitable<absl::Status> EndedElsewhere(std::string,
+                                                      std::vector<std::string> lease_ids) override {
+    for (const auto& id : lease_ids) spending.End(id);
+    co_return absl::OkStatus();
+  }
   // All, as at a start.
   boost::asio::awaitable<absl::StatusOr<std::vector<Record>>> Adopt(std::string, int,
                                                                     bool) override {
@@ -153,6 +169,8 @@ class MemoryJournal final : public OperationJournal {
   std::function<TimePoint()> now = std::chrono::steady_clock::now;  // of the settle times
   std::map<std::string, Entry> entries;
   std::vector<std::string> order;
+  MemorySpending spending;
+  TimePoint held_as_of = TimePoint::min();
   std::vector<v1::OperationState> states;  // of the updates
   std::vector<Query> queries;              // of the lists
   std::string next;                        // of the lists

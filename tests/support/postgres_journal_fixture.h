@@ -56,13 +56,16 @@ class LossyDatabase final : public postgres::Database {
     before_[name] = std::move(call);
   }
   boost::asio::awaitable<absl::StatusOr<postgres::Rows>> RunLate() {
-    postgres::Query query;
+    std::vector<postgres::Query> queries;
     {
       const std::lock_guard lock(mutex_);
-      query = std::move(late_.front());
+      queries = std::move(late_.front());
       late_.pop_front();
     }
-    return database_->RunShared(std::move(query), postgres::Soon());
+    auto running = database_->Run(std::move(queries), postgres::Soon());
+    auto rows = co_await std::move(running);
+    if (!rows.ok()) co_return rows.status();
+    co_return std::move(rows->back());
   }
   std::size_t late() const {
     const std::lock_guard lock(mutex_);
@@ -75,7 +78,19 @@ class LossyDatabase final : public postgres::Database {
 
   boost::asio::awaitable<absl::StatusOr<std::vector<postgres::Rows>>> Run(
       std::vector<postgres::Query> queries, TimePoint deadline) override {
-    return database_->Run(std::move(queries), deadline);
+    const auto [loss, before] = Count(queries.back());
+    if (before) before();
+    if (loss == Loss::kAway) co_return absl::UnavailableError("away");
+    if (loss == Loss::kRequest) co_return absl::UnknownError("lost");
+    if (loss == Loss::kLate) {
+      const std::lock_guard lock(mutex_);
+      late_.push_back(std::move(queries));
+      co_return absl::UnknownError("late");
+    }
+    auto running = database_->Run(std::move(queries), deadline);
+    auto rows = co_await std::move(running);
+    if (loss == Loss::kAnswer && rows.ok()) co_return absl::UnknownError("lost");
+    co_return rows;
   }
   boost::asio::awaitable<absl::StatusOr<postgres::Rows>> RunShared(postgres::Query query,
                                                                    TimePoint deadline) override {
@@ -85,7 +100,7 @@ class LossyDatabase final : public postgres::Database {
     if (loss == Loss::kRequest) co_return absl::UnknownError("lost");
     if (loss == Loss::kLate) {
       const std::lock_guard lock(mutex_);
-      late_.push_back(std::move(query));
+      late_.push_back({std::move(query)});
       co_return absl::UnknownError("late");
     }
     auto running = database_->RunShared(std::move(query), deadline);
@@ -114,7 +129,7 @@ class LossyDatabase final : public postgres::Database {
   int statements_ = 0;
   std::map<std::string, std::deque<Loss>> losses_;
   std::map<std::string, std::function<void()>> before_;
-  std::deque<postgres::Query> late_;
+  std::deque<std::vector<postgres::Query>> late_;
 };
 
 // Tells at once, to those who subscribed here.

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "tests/support/fake_calls.h"
+#include "tests/support/memory_spending.h"
 #include "upstream/leasing/journal/operation_journal.h"
 #include "upstream/leasing/operation_rules.h"
 #include "upstream/upstream_error.h"
@@ -39,6 +40,7 @@ struct SharedRecords {
   std::map<std::string, Row> rows;
   std::map<std::string, Claim> claims;  // by number
   std::set<int> alive;
+  MemorySpending spending;
   // What AwaitChange of any of them waits for.
   std::vector<std::shared_ptr<Wakeup>> waiting;
 
@@ -121,6 +123,7 @@ class SharedJournal final : public OperationJournal {
     if (row.owner != replica_ || row.revision != change.revision) {
       co_return OwnershipLostError(change.operation.request_id());
     }
+    if (auto status = records_->spending.Follow(change); !status.ok()) co_return status;
     row.entry.operation = change.operation;
     row.written = began;
     ++row.revision;
@@ -172,6 +175,20 @@ class SharedJournal final : public OperationJournal {
   }
 
   boost::asio::awaitable<absl::StatusOr<Page>> List(Query) override { co_return Page(); }
+
+  boost::asio::awaitable<absl::StatusOr<SpendingCounts>> Spent(SpendingQuery query) override {
+    if (!failure.ok()) co_return failure;
+    co_return MemorySpending::Sum(records_->spending.rows, query);
+  }
+  boost::asio::awaitable<absl::StatusOr<std::vector<HeldLease>>> HeldWithout(
+      std::string, std::vector<std::string> lease_ids, TimePoint, int) override {
+    co_return records_->spending.HeldWithout(lease_ids);
+  }
+  boost::asio::awaitable<absl::Status> EndedElsewhere(std::string,
+                                                      std::vector<std::string> lease_ids) override {
+    for (const auto& id : lease_ids) records_->spending.End(id);
+    co_return absl::OkStatus();
+  }
 
   absl::Status failure;  // of all but AwaitChange
   int fail_updates = 0;

@@ -38,10 +38,13 @@ Flight::Flight(const asio::any_io_executor& executor, CallEnvironment environmen
 // --- callers ------------------------------------------------------------------------------------
 
 std::optional<Outcome> Flight::Join(Arguments arguments, TimePoint deadline,
-                                    std::shared_ptr<Wakeup> waiter) {
+                                    std::shared_ptr<Wakeup> waiter, Buyer buyer) {
   const std::lock_guard lock(mutex_);
   if (done_) return outcome_;
-  if (!arguments_) arguments_ = std::move(arguments);
+  if (!arguments_) {
+    arguments_ = std::move(arguments);
+    buyer_ = std::move(buyer);
+  }
   deadline_ = std::max(deadline_, deadline);
   if (nap_) Wakeup::Wake(nap_);
   waiters_.push_back(std::move(waiter));
@@ -92,6 +95,11 @@ void Flight::OwnId(std::string caller) {
 const Arguments* Flight::arguments() const {
   const std::lock_guard lock(mutex_);
   return arguments_ ? &*arguments_ : nullptr;
+}
+
+Flight::Buyer Flight::buyer() const {
+  const std::lock_guard lock(mutex_);
+  return buyer_;
 }
 
 Flight::TimePoint Flight::deadline() const {

@@ -52,6 +52,12 @@ class Flight {
     std::shared_ptr<const TraceContext> trace;
   };
 
+  // Who brings the arguments, and what it may spend; null: it is not limited.
+  struct Buyer {
+    std::string caller;
+    std::shared_ptr<const SpendingRules> spending;
+  };
+
   // Without callers, until Join. `stopped`, which all flights of a process share, becomes true when
   // the gateway stops, before any of them gives up a number that another one waits for.
   Flight(const boost::asio::any_io_executor& executor, CallEnvironment environment,
@@ -68,9 +74,10 @@ class Flight {
   // --- callers
 
   // Takes a caller in, who is woken when there is an outcome. When there is one already, it is
-  // returned and nobody is woken. The first one's arguments count; all have the same.
+  // returned and nobody is woken. The first one's arguments count, and its limits; all have the
+  // same arguments.
   std::optional<Outcome> Join(Arguments arguments, TimePoint deadline,
-                              std::shared_ptr<Wakeup> waiter);
+                              std::shared_ptr<Wakeup> waiter, Buyer buyer = {});
   // The outcome. While there is none the caller leaves, and hears what is known by now: ABORTED,
   // OUTCOME_UNKNOWN, when the provider may have got a request, else CANCELLED or DEADLINE.
   absl::StatusOr<Outcome> Leave(const std::shared_ptr<Wakeup>& waiter, bool cancelled);
@@ -87,6 +94,8 @@ class Flight {
   void OwnId(std::string caller);
   // Null after a restart, until a caller brings them. Valid as long as the flight.
   const Arguments* arguments() const;
+  // Nobody, as long as there are no arguments.
+  Buyer buyer() const;
   // The latest of its callers', also of those who have left.
   TimePoint deadline() const;
   // Until when callers wait; nothing: nobody does.
@@ -129,6 +138,7 @@ class Flight {
   std::optional<std::string> owner_;  // the operation's caller, once it is known
   std::vector<std::shared_ptr<Wakeup>> rivals_;
   std::optional<Arguments> arguments_;  // set once
+  Buyer buyer_;                         // likewise
   TimePoint deadline_ = TimePoint::min();
   std::vector<std::shared_ptr<Wakeup>> waiters_;
   std::shared_ptr<Wakeup> nap_;

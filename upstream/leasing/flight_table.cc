@@ -112,7 +112,8 @@ FlightTable::Found FlightTable::FindOrBegin(const CallContext& context,
                                context.identity_kind, context.sees_all_operations, context.trace});
     flights_[context.request_id] = found.flight;
   }
-  if (auto outcome = found.flight->Join(arguments, context.deadline, waiter)) {
+  if (auto outcome = found.flight->Join(arguments, context.deadline, waiter,
+                                        {context.caller, context.spending})) {
     found.answer = *std::move(outcome);
   }
   return found;

@@ -55,6 +55,14 @@ struct OwnershipCounts {
   std::atomic<std::uint64_t> joined{0};   // whose callers waited for another process
 };
 
+// What limits of spending have come to. Since the start; lock-free.
+struct SpendingState {
+  std::atomic<std::uint64_t> refused{0};   // purchases
+  std::atomic<std::uint64_t> overruns{0};  // purchases that cost more than was asked for
+  // When it may be looked next whether leases have ended elsewhere, by the environment's clock.
+  std::atomic<std::chrono::steady_clock::rep> look_at{std::chrono::steady_clock::duration::min().count()};
+};
+
 // What all operations work with. Nothing of it changes; its parts are thread-safe.
 struct LeasingParts {
   const std::shared_ptr<LeaseApi> api;  // whose memory sees the outcome of each request
@@ -63,6 +71,7 @@ struct LeasingParts {
   const LeasingOptions options;
   const CallEnvironment environment;
   const std::shared_ptr<OwnershipCounts> counts = std::make_shared<OwnershipCounts>();
+  const std::shared_ptr<SpendingState> spending = std::make_shared<SpendingState>();
 };
 
 }  // namespace leasegateway

@@ -11,6 +11,7 @@
 
 #include "upstream/availability/availability.h"
 #include "upstream/availability/order_by.h"
+#include "upstream/leasing/ended_leases.h"
 #include "upstream/leasing/operation_rules.h"
 #include "upstream/leasing/reconciliation.h"
 #include "upstream/upstream_error.h"
@@ -292,7 +293,7 @@ asio::awaitable<Settled> OperationLife::LeaseAny() {
     for (const bool wait : {false, true}) {
       for (const std::uint32_t row : page.rows) {
         const std::string phone_number = (*numbers)->NumberAt(row).phone_number();
-        if (tried.contains(phone_number)) continue;
+        if (tried.contains(phone_number) || IsTooDear((*numbers)->NumberAt(row))) continue;
         if (static_cast<int>(tried.size()) >= parts_->options.max_candidates) co_return last;
         if (wait) {
           auto taking = Take(phone_number);
@@ -308,12 +309,15 @@ asio::awaitable<Settled> OperationLife::LeaseAny() {
         auto trying = Try(phone_number);
         Settled settled = co_await std::move(trying);
         if (settled.stopped || settled.status.ok()) co_return settled;
-        if (!IsGone(settled.status)) co_return settled;
+        const bool too_dear = IsForItsPrice(settled.status);
+        if (!IsGone(settled.status) && !too_dear) co_return settled;
         auto leaving = Leave();
         const absl::Status left = co_await std::move(leaving);
         if (!left.ok()) co_return NotSent(NotSentError(left));
         // A refusal says more than that there is nothing.
-        if (ReasonOf(settled.status) == reason::kUpstreamRejected) last = std::move(settled);
+        if (too_dear || ReasonOf(settled.status) == reason::kUpstreamRejected) {
+          last = std::move(settled);
+        }
       }
     }
   }
@@ -349,12 +353,40 @@ asio::awaitable<Settled> OperationLife::Try(std::string phone_number) {
                                             number_.is_overtaken(), record_.operation().lease_id());
   if (!allowed.ok()) co_return NotSent(allowed);
 
-  auto marking = record_.MarkSent(phone_number, look->value, requests_.Window());
+  auto marking = MarkSent(phone_number, look->value);
   const absl::Status written = co_await std::move(marking);
   if (!written.ok()) co_return NotSent(NotSentError(written));
   if (!flight_->MaySend()) co_return NotSent(flight_->WhyNotSent());
   auto settling = Reconcile(true);
   co_return co_await std::move(settling);
+}
+
+asio::awaitable<absl::Status> OperationLife::MarkSent(std::string phone_number,
+                                                       v1::Number number) {
+  auto marking =
+      record_.MarkSent(phone_number, number, requests_.Window(), requests_.Spending());
+  absl::Status written = co_await std::move(marking);
+  if (IsForLiveLeases(written)) {
+    auto finding = FindEndedLeases(parts_, requests_.MakeContext());
+    if (co_await std::move(finding)) {
+      auto again =
+          record_.MarkSent(phone_number, number, requests_.Window(), requests_.Spending());
+      written = co_await std::move(again);
+    }
+  }
+  if (ReasonOf(written) != reason::kSpendLimitExceeded) co_return written;
+  ++parts_->spending->refused;
+  SpendingPrice price = PriceOf(number.pricing(), record_.operation().billing_method());
+  too_dear_.push_back(std::move(price));
+  co_return written;
+}
+
+bool OperationLife::IsTooDear(const v1::Number& number) const {
+  const SpendingPrice price = PriceOf(number.pricing(), record_.operation().billing_method());
+  return std::any_of(too_dear_.begin(), too_dear_.end(), [&](const SpendingPrice& refused) {
+    return price.currency == refused.currency && price.upfront_fee >= refused.upfront_fee &&
+           price.monthly_rate >= refused.monthly_rate;
+  });
 }
 
 asio::awaitable<Settled> OperationLife::Reconcile(bool send) {
@@ -379,6 +411,7 @@ asio::awaitable<void> OperationLife::Finish(Settled settled) {
     spdlog::info("operation {}: settled for {}: {}", request_id, done.phone_number(),
                  settled.status.ok() ? "done" : std::string(settled.status.message()));
   }
+  if (settled.status.ok()) NoteOverrun(done);
   const auto quiet = std::chrono::ceil<milliseconds>(std::max(settled.quiet_until, now) - now);
   Outcome outcome{settled.status, done, std::move(settled.metadata)};
   for (;;) {
@@ -397,6 +430,21 @@ asio::awaitable<void> OperationLife::Finish(Settled settled) {
     auto resting = Flight::Nap(flight_, kJournalPause);
     co_await std::move(resting);
   }
+}
+
+void OperationLife::NoteOverrun(const v1::Operation& done) const {
+  if (done.kind() == v1::OPERATION_KIND_TERMINATE) return;
+  const SpendingPrice asked = PriceOf(record_.operation());
+  const SpendingPrice charged = PriceOf(done);
+  if (!IsOverrun(asked, charged)) return;
+  ++parts_->spending->overruns;
+  spdlog::error(
+      "operation {}: the provider charged caller {} for {} {} and {} a month, asked for were {} and "
+      "{}; it is counted as charged, also beyond limits",
+      done.request_id(), done.caller(), done.phone_number(),
+      ShowMoney(charged.upfront_fee, charged.currency),
+      ShowMoney(charged.monthly_rate, charged.currency),
+      ShowMoney(asked.upfront_fee, asked.currency), ShowMoney(asked.monthly_rate, asked.currency));
 }
 
 absl::Status OperationLife::StoppingUnknown() const {

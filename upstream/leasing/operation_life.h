@@ -5,11 +5,13 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "absl/status/status.h"
 #include "leasegateway/v1/lease_service.pb.h"
 #include "leasegateway/v1/resources.pb.h"
 #include "upstream/leasing/flight.h"
+#include "upstream/leasing/journal/spending_rules.h"
 #include "upstream/leasing/leasing_parts.h"
 #include "upstream/leasing/number_hold.h"
 #include "upstream/leasing/number_locks.h"
@@ -85,6 +87,11 @@ class OperationLife {
   // Looks at the number, writes down that a request goes out, sends it, and finds out what became
   // of it. It has the number.
   boost::asio::awaitable<Settled> Try(std::string phone_number);
+  // Writes down that a request goes out for the number as it was seen. Where limits of live leases
+  // stand in the way, it is tried once more when some have turned out to have ended elsewhere.
+  boost::asio::awaitable<absl::Status> MarkSent(std::string phone_number, v1::Number number);
+  // A number at least as dear as one that would have passed a limit.
+  bool IsTooDear(const v1::Number& number) const;
   // Of the number on record, which it has.
   boost::asio::awaitable<Settled> Reconcile(bool send);
 
@@ -94,6 +101,8 @@ class OperationLife {
   // told when the operation turns out to be another process's.
   boost::asio::awaitable<void> Finish(Settled settled);
   absl::Status StoppingUnknown() const;
+  // Whether the provider charged more for a purchase than was asked for.
+  void NoteOverrun(const v1::Operation& done) const;
 
   // Waits for the number. Not OK: time is over, the gateway stops, or the journal fails.
   boost::asio::awaitable<absl::Status> Take(std::string phone_number);
@@ -111,6 +120,7 @@ class OperationLife {
   const Start start_;
   const TimePoint quiet_until_;  // of kSettled
 
+  std::vector<SpendingPrice> too_dear_;  // that would have passed a limit
   bool open_ = false;       // a request of an earlier time may be on its way
   bool joined_ = false;     // another process has worked on it meanwhile
   absl::Status not_begun_;  // it is this process's, but that it begins anew could not be written

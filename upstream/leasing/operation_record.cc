@@ -111,9 +111,12 @@ asio::awaitable<absl::Status> OperationRecord::MarkIntended() {
 
 asio::awaitable<absl::Status> OperationRecord::MarkSent(const std::string& phone_number,
                                                         const v1::Number& number,
-                                                        milliseconds window) {
+                                                        milliseconds window,
+                                                        std::shared_ptr<const SpendingRules>
+                                                            spending) {
   OperationJournal::Change change;
   change.may_send_for = window;
+  change.spending = std::move(spending);
   v1::Operation& sent = change.operation;
   sent = operation_;
   sent.set_state(v1::OPERATION_STATE_SENT);
@@ -125,12 +128,16 @@ asio::awaitable<absl::Status> OperationRecord::MarkSent(const std::string& phone
     }
   } else if (number.has_pricing()) {
     *sent.mutable_price() = number.pricing();
+  } else {
+    sent.clear_price();  // of another number
   }
   return Write(std::move(change));
 }
 
-asio::awaitable<absl::Status> OperationRecord::Grant(milliseconds window) {
+asio::awaitable<absl::Status> OperationRecord::Grant(
+    milliseconds window, std::shared_ptr<const SpendingRules> spending) {
   OperationJournal::Change change;
+  change.spending = std::move(spending);
   change.operation = operation_;
   change.may_send_for = window;
   return Write(std::move(change));

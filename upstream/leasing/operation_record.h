@@ -81,12 +81,14 @@ class OperationRecord {
   // restart. What it has claimed is free then.
   boost::asio::awaitable<absl::Status> MarkIntended();
   // Before the first byte, which goes out within `window` or never. `number` is the one at
-  // `phone_number` as it is before: with its price, and the lease that is to be ended.
-  boost::asio::awaitable<absl::Status> MarkSent(const std::string& phone_number,
-                                                const v1::Number& number,
-                                                std::chrono::milliseconds window);
+  // `phone_number` as it is before: with its price, and the lease that is to be ended. A purchase
+  // takes what it may cost out of `spending`: SPEND_LIMIT_EXCEEDED.
+  boost::asio::awaitable<absl::Status> MarkSent(
+      const std::string& phone_number, const v1::Number& number, std::chrono::milliseconds window,
+      std::shared_ptr<const SpendingRules> spending = nullptr);
   // The same for one more request, where the time of the one before is over.
-  boost::asio::awaitable<absl::Status> Grant(std::chrono::milliseconds window);
+  boost::asio::awaitable<absl::Status> Grant(
+      std::chrono::milliseconds window, std::shared_ptr<const SpendingRules> spending = nullptr);
   // An answer was lost.
   boost::asio::awaitable<absl::Status> MarkUnknown();
 

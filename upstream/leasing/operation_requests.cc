@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "upstream/leasing/journal/spending.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -79,6 +80,15 @@ CallContext OperationRequests::MakeContext() const {
   context.background = !until.has_value();
   context.deadline = until.value_or(parts_->environment.now() + kLookTimeout);
   return context;
+}
+
+std::shared_ptr<const SpendingRules> OperationRequests::Spending() const {
+  const Flight::Buyer buyer = flight_->buyer();
+  if (!buyer.spending || buyer.caller == record_.operation().caller()) return buyer.spending;
+  // It is another caller's purchase, whose own limits nobody has brought here.
+  auto rules = std::make_shared<SpendingRules>();
+  rules->account = buyer.spending->account;
+  return rules;
 }
 
 milliseconds OperationRequests::Window() const {

@@ -97,7 +97,7 @@ asio::awaitable<Settled> Reconciliation::Run(bool send) {
 
 asio::awaitable<bool> Reconciliation::MayGoOut() {
   if (parts_->environment.now() < record_.send_before()) co_return true;
-  auto granting = record_.Grant(requests_.Window());
+  auto granting = record_.Grant(requests_.Window(), requests_.Spending());
   const absl::Status granted = co_await std::move(granting);
   co_return granted.ok();
 }

@@ -36,6 +36,13 @@ absl::StatusOr<Response> Leased(absl::StatusOr<Outcome> outcome, Response respon
   return response;
 }
 
+// Whether a purchase of the number keeps the caller's limits as they are now.
+asio::awaitable<absl::Status> MayBuy(std::shared_ptr<const LeasingParts> parts, CallContext context,
+                                     v1::Number number, v1::BillingMethod method) {
+  return CheckSpending(parts->journal, context.spending, {parts->options.account, context.caller},
+                       PriceOf(number.pricing(), method));
+}
+
 asio::awaitable<absl::StatusOr<std::shared_ptr<const Availability>>> AvailabilityOf(
     std::shared_ptr<CachingLeaseApi> api, CallContext context) {
   auto finding = api->FindAvailability(std::move(context));
@@ -127,13 +134,15 @@ asio::awaitable<absl::StatusOr<v1::CreateLeaseResponse>> RecordedLeaseApi::TryCr
   const absl::Status unused = co_await std::move(checking);
   if (!unused.ok()) co_return unused;
   context.max_staleness = milliseconds(0);
-  auto looking =
-      parts->api->Perform(std::move(context), operation::GetNumber{request.phone_number()});
+  auto looking = parts->api->Perform(context, operation::GetNumber{request.phone_number()});
   const auto look = co_await std::move(looking);
   if (!look.ok()) co_return look.status();
   absl::Status status = CheckLeasable(look->value);
   if (status.ok()) status = CheckPrice(request.expected_price(), look->value);
   if (!status.ok()) co_return status;
+  auto allowing = MayBuy(parts, context, look->value, request.billing_method());
+  const absl::Status allowed = co_await std::move(allowing);
+  if (!allowed.ok()) co_return allowed;
   Describe(look->value, request.billing_method(), response.mutable_lease());
   *response.mutable_metadata() = look->metadata;
   co_return response;
@@ -168,6 +177,8 @@ asio::awaitable<absl::StatusOr<v1::LeaseAnyNumberResponse>> RecordedLeaseApi::Tr
   const auto page = (*numbers)->Search(request.filter(), *order, 0,
                                        static_cast<std::size_t>(parts->options.max_candidates));
   context.max_staleness = milliseconds(0);
+  absl::Status last = MakeError(absl::StatusCode::kNotFound, reason::kNoMatchingNumber,
+                                "no number that can be leased matches the filter");
   for (const std::uint32_t row : page.rows) {
     auto looking = parts->api->Perform(
         context, operation::GetNumber{(*numbers)->NumberAt(row).phone_number()});
@@ -176,12 +187,18 @@ asio::awaitable<absl::StatusOr<v1::LeaseAnyNumberResponse>> RecordedLeaseApi::Tr
     if (look.ok()) status = CheckMatching(request, look->value);
     if (!status.ok() && IsGone(status)) continue;
     if (!status.ok()) co_return status;
+    auto allowing = MayBuy(parts, context, look->value, request.billing_method());
+    const absl::Status allowed = co_await std::move(allowing);
+    if (IsForItsPrice(allowed)) {
+      last = allowed;
+      continue;
+    }
+    if (!allowed.ok()) co_return allowed;
     Describe(look->value, request.billing_method(), response.mutable_lease());
     *response.mutable_metadata() = look->metadata;
     co_return response;
   }
-  co_return MakeError(absl::StatusCode::kNotFound, reason::kNoMatchingNumber,
-                      "no number that can be leased matches the filter");
+  co_return last;
 }
 
 asio::awaitable<absl::StatusOr<v1::TerminateLeaseResponse>> RecordedLeaseApi::TerminateLease(
@@ -217,6 +234,8 @@ RecordedLeaseApi::Stats RecordedLeaseApi::stats() const {
   stats.adopted = parts_->counts->adopted;
   stats.ownership_lost = parts_->counts->lost;
   stats.joined = parts_->counts->joined;
+  stats.refused_by_spending = parts_->spending->refused;
+  stats.overruns = parts_->spending->overruns;
   return stats;
 }
 

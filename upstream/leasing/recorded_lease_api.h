@@ -81,6 +81,8 @@ class RecordedLeaseApi {
     std::uint64_t adopted = 0;         // left by other processes, or earlier ones
     std::uint64_t ownership_lost = 0;  // taken over by another process
     std::uint64_t joined = 0;          // that another process worked on while callers waited here
+    std::uint64_t refused_by_spending = 0;  // purchases
+    std::uint64_t overruns = 0;             // purchases that cost more than was asked for
   };
   Stats stats() const;
 

@@ -163,7 +163,7 @@ Connection::Settings Connector::SettingsFor(const Endpoint& endpoint,
   if (!plain_start_) {
     absl::StrAppend(
         &start_options, start_options.empty() ? "" : " ",
-        "-c statement_timeout=", options_.statement_timeout.count(),
+        "-c default_transaction_isolation=read\\ committed -c statement_timeout=", options_.statement_timeout.count(),
         " -c idle_in_transaction_session_timeout=", options_.idle_in_transaction_timeout.count());
   }
   if (!start_options.empty()) settings.emplace_back("options", start_options);

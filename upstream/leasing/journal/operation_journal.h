@@ -5,12 +5,15 @@
 #include <chrono>
 #include <cstdint>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "absl/status/statusor.h"
 #include "leasegateway/v1/resources.pb.h"
+#include "upstream/leasing/journal/spending.h"
+#include "upstream/leasing/journal/spending_rules.h"
 
 namespace leasegateway {
 
@@ -86,6 +89,9 @@ class OperationJournal {
     // More than 0: from now on a request may go out, whose first byte is on its way within that
     // time or never. It is over, whatever becomes of it, after the journal's `request_limit` more.
     std::chrono::milliseconds may_send_for{0};
+    // Of a purchase with `may_send_for`: what it has to keep within at the operation's `price`.
+    // Null: it is counted, not limited.
+    std::shared_ptr<const SpendingRules> spending;
     // The number can be claimed by others, at once or once this has passed.
     bool release = false;
     std::chrono::milliseconds release_after{0};
@@ -100,6 +106,12 @@ class OperationJournal {
   // becomes SUCCEEDED or FAILED has no owner any more. NOT_FOUND when there is none; ABORTED,
   // OWNERSHIP_LOST, when it isn't this process's any more, or was written since `revision` by other
   // than a lost write of this process.
+  //
+  // What is spent changes with it, or neither does: a purchase that may go out takes a reservation
+  // of its price, in the place of one that it has; FAILED and INTENDED give that back, SUCCEEDED
+  // makes it what was charged, and a termination that SUCCEEDED ends what its lease takes. While
+  // the outcome is open the reservation stays. FAILED_PRECONDITION, SPEND_LIMIT_EXCEEDED, when the
+  // purchase would not keep a limit, and then nothing has changed.
   virtual boost::asio::awaitable<absl::StatusOr<Updated>> Update(Change change) = 0;
 
   // Claims a number for an operation of this process's: one operation at a time has it, until it is
@@ -143,7 +155,25 @@ class OperationJournal {
     std::string next;  // empty: there are no more
   };
   virtual boost::asio::awaitable<absl::StatusOr<Page>> List(Query query) = 0;
+
+  // What is used now. Days are UTC, by the journal's clock; a purchase that is under way at midnight
+  // counts on both days. Operations that were settled before this was counted are not in it.
+  virtual boost::asio::awaitable<absl::StatusOr<SpendingCounts>> Spent(SpendingQuery query) = 0;
+
+  // Leases of the account that count as live, were bought before `as_of` and are not among
+  // `lease_ids`, the oldest first, `limit` at most: they may have ended outside the gateway.
+  virtual boost::asio::awaitable<absl::StatusOr<std::vector<HeldLease>>> HeldWithout(
+      std::string account, std::vector<std::string> lease_ids, TimePoint as_of, int limit) = 0;
+  // They have.
+  virtual boost::asio::awaitable<absl::Status> EndedElsewhere(
+      std::string account, std::vector<std::string> lease_ids) = 0;
 };
+
+// Whether a purchase at that price would keep the limits now. Takes nothing, so that it may be
+// refused all the same. SPEND_LIMIT_EXCEEDED; JOURNAL_UNAVAILABLE.
+boost::asio::awaitable<absl::Status> CheckSpending(std::shared_ptr<OperationJournal> journal,
+                                                   std::shared_ptr<const SpendingRules> rules,
+                                                   Spender spender, SpendingPrice price);
 
 }  // namespace leasegateway
 

@@ -1,11 +1,13 @@
 #include "upstream/leasing/journal/postgres/operation_statements.h"
 
 #include <deque>
+#include <map>
 #include <string>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_replace.h"
+#include "upstream/leasing/journal/postgres/spending_statements.h"
 
 namespace leasegateway {
 
@@ -74,12 +76,24 @@ const std::string kReadSql = Sql(R"sql(
   SELECT {row} FROM lease_gateway.operation o
    WHERE o.account = $2::text AND o.request_id = $3::text)sql");
 
+constexpr char kReleasePart[] = R"sql(, gone AS (
+    DELETE FROM lease_gateway.number_claim
+     WHERE account = $2::text AND request_id = $3::text AND free_at IS NULL
+       AND EXISTS (SELECT FROM changed)
+  ))sql";
+constexpr char kReleaseLaterPart[] = R"sql(, freed AS (
+    UPDATE lease_gateway.number_claim
+       SET free_at = clock_timestamp() + $15::bigint * interval '1 microsecond'
+     WHERE account = $2::text AND request_id = $3::text AND free_at IS NULL
+       AND EXISTS (SELECT FROM changed)
+  ))sql";
+
 // What has come to its end has no owner, and nothing of its last owner's is on its way any more; a
 // former owner's request may still be. What happens to claims is in a statement of its own only
 // where something does: the server takes as long to get a part of a statement ready as to run it.
-std::string UpdateSql(const std::string& claims) {
+std::string UpdateSql(ClaimStep claim_step, SpendingStep step, bool within) {
   const std::string text = R"sql(
-  WITH changed AS (
+  WITH {before}changed AS (
     UPDATE lease_gateway.operation
        SET kind = $7::bigint, state = $8::bigint, phone_number = $9::text, lease_id = $10::text,
            caller = $11::text, operation = $12::bytea, revision = $5::bigint,
@@ -90,36 +104,36 @@ std::string UpdateSql(const std::string& claims) {
                              THEN clock_timestamp() + $13::bigint * interval '1 microsecond'
                              ELSE send_until END,
            sender = CASE WHEN $13::bigint > 0 THEN $1::bigint ELSE sender END,
+           counted = $8::bigint IN (2, 5),
            update_time = greatest(clock_timestamp(), update_time)
      WHERE account = $2::text AND request_id = $3::text AND revision = $4::bigint
-       AND (owner = $1::bigint OR $14::bigint = 1 AND owner IS NULL)
+       AND (owner = $1::bigint OR $14::bigint = 1 AND owner IS NULL){condition}
     RETURNING 1
-  ){claims}
-  SELECT count(*) FROM changed)sql";
-  return absl::StrReplaceAll(text, {{"{claims}", claims}});
+  ){claims}{spending}
+  SELECT (SELECT count(*) FROM changed){columns})sql";
+  const bool is_later = claim_step == ClaimStep::kReleaseLater;
+  const int first = is_later ? 16 : 15;
+  const SpendingCondition condition =
+      within ? SpendingWithin(first, first + 3) : SpendingCondition();
+  return absl::StrReplaceAll(text, {{"{before}", condition.before},
+                                    {"{condition}", condition.condition},
+                                    {"{claims}", is_later                          ? kReleaseLaterPart
+                                                 : claim_step == ClaimStep::kKeep ? ""
+                                                                                  : kReleasePart},
+                                    {"{spending}", SpendingPart(step, first)},
+                                    {"{columns}", condition.columns}});
 }
 
-const std::string kUpdateSql = UpdateSql("");
-const std::string kUpdateAndReleaseSql = UpdateSql(R"sql(, gone AS (
-    DELETE FROM lease_gateway.number_claim
-     WHERE account = $2::text AND request_id = $3::text AND free_at IS NULL
-       AND EXISTS (SELECT FROM changed)
-  ))sql");
-const std::string kUpdateAndReleaseLaterSql = UpdateSql(R"sql(, freed AS (
-    UPDATE lease_gateway.number_claim
-       SET free_at = clock_timestamp() + $15::bigint * interval '1 microsecond'
-     WHERE account = $2::text AND request_id = $3::text AND free_at IS NULL
-       AND EXISTS (SELECT FROM changed)
-  ))sql");
-
-const std::string kRestoreSql = Sql(R"sql(
-  WITH restored AS (
+std::string RestoreSql(SpendingStep step) {
+  const std::string text = R"sql(
+  WITH changed AS (
     INSERT INTO lease_gateway.operation
            (account, request_id, fingerprint, kind, state, phone_number, lease_id, caller,
-            operation, owner, revision, attempt, send_until, sender, create_time, update_time)
+            operation, owner, revision, attempt, counted, send_until, sender, create_time,
+            update_time)
     SELECT $2::text, $3::text, $4::bytea, $7::bigint, $8::bigint, $9::text, $10::text, $11::text,
            $12::bytea, CASE WHEN $8::bigint NOT IN (3, 4) THEN $1::bigint END, $5::bigint,
-           $6::bigint,
+           $6::bigint, $8::bigint IN (2, 5),
            CASE WHEN $8::bigint NOT IN (3, 4)
                 THEN clock_timestamp() + $15::bigint * interval '1 microsecond' END, $1::bigint,
            to_timestamp($13::bigint / 1000000.0), clock_timestamp()
@@ -128,10 +142,12 @@ const std::string kRestoreSql = Sql(R"sql(
   ), held AS (
     INSERT INTO lease_gateway.number_claim (account, phone_number, request_id, revision, attempt)
     SELECT account, phone_number, request_id, revision, $14::bigint
-      FROM restored WHERE owner IS NOT NULL AND phone_number <> ''
+      FROM changed WHERE owner IS NOT NULL AND phone_number <> ''
     ON CONFLICT (account, phone_number) DO NOTHING
-  )
-  SELECT count(*) FROM restored)sql");
+  ){spending}
+  SELECT count(*) FROM changed)sql";
+  return absl::StrReplaceAll(text, {{"{spending}", SpendingPart(step, 16)}});
+}
 
 const std::string kTakeSql = Sql(R"sql(
   UPDATE lease_gateway.operation o
@@ -265,12 +281,6 @@ const std::string kPrunePurchasesSql =
 
 const postgres::Statement kBeginOperation{"journal_begin", kBeginSql.c_str()};
 const postgres::Statement kReadOperation{"journal_read", kReadSql.c_str()};
-// One name in logs, three on the server: those have a hash of the text.
-const postgres::Statement kUpdateOperation{"journal_update", kUpdateSql.c_str()};
-const postgres::Statement kUpdateAndRelease{"journal_update", kUpdateAndReleaseSql.c_str()};
-const postgres::Statement kUpdateAndReleaseLater{"journal_update",
-                                                 kUpdateAndReleaseLaterSql.c_str()};
-const postgres::Statement kRestoreOperation{"journal_restore", kRestoreSql.c_str()};
 const postgres::Statement kTakeOperation{"journal_take", kTakeSql.c_str()};
 const postgres::Statement kAdoptOperations{"journal_adopt", kAdoptSql.c_str()};
 const postgres::Statement kAdoptedOperations{"journal_adopted", kAdoptedSql.c_str()};
@@ -305,5 +315,49 @@ const postgres::Statement kPruneClaims{"journal_prune_claims", R"sql(
 const postgres::Statement kCountOpenOperations{"journal_open", R"sql(
   SELECT count(*), round(extract(epoch FROM min(create_time)) * 1000000)::bigint
     FROM lease_gateway.operation WHERE state NOT IN (3, 4))sql"};
+
+namespace {
+
+constexpr SpendingStep kSteps[] = {SpendingStep::kNone, SpendingStep::kReserve,
+                                   SpendingStep::kGiveBack, SpendingStep::kSettle,
+                                   SpendingStep::kEnd};
+
+// One statement for each way of writing: one name in logs, as many on the server, where names have
+// a hash of the text. Made once; never freed, for connections keep what points here.
+struct WriteStatements {
+  WriteStatements() {
+    for (const SpendingStep step : kSteps) {
+      for (const ClaimStep claims :
+           {ClaimStep::kKeep, ClaimStep::kRelease, ClaimStep::kReleaseLater}) {
+        updates[{claims, step}] = Make("journal_update", UpdateSql(claims, step, false));
+      }
+      restores[step] = Make("journal_restore", RestoreSql(step));
+    }
+    within = Make("journal_update", UpdateSql(ClaimStep::kKeep, SpendingStep::kReserve, true));
+  }
+  postgres::Statement Make(const char* name, std::string sql) {
+    return {name, texts.emplace_back(std::move(sql)).c_str()};
+  }
+
+  std::deque<std::string> texts;
+  std::map<std::pair<ClaimStep, SpendingStep>, postgres::Statement> updates;
+  std::map<SpendingStep, postgres::Statement> restores;
+  postgres::Statement within;
+};
+
+const WriteStatements& Writes() {
+  static const auto* const statements = new WriteStatements;
+  return *statements;
+}
+
+}  // namespace
+
+const postgres::Statement& UpdateOperation(ClaimStep claims, SpendingStep step, bool within) {
+  return within ? Writes().within : Writes().updates.at({claims, step});
+}
+
+const postgres::Statement& RestoreOperation(SpendingStep step) {
+  return Writes().restores.at(step);
+}
 
 }  // namespace leasegateway

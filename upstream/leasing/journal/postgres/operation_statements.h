@@ -1,6 +1,7 @@
 #ifndef LEASE_GATEWAY_UPSTREAM_LEASING_JOURNAL_POSTGRES_OPERATION_STATEMENTS_H_
 #define LEASE_GATEWAY_UPSTREAM_LEASING_JOURNAL_POSTGRES_OPERATION_STATEMENTS_H_
 
+#include "upstream/leasing/journal/spending_rules.h"
 #include "upstream/postgres/database.h"
 
 namespace leasegateway {
@@ -24,15 +25,16 @@ extern const postgres::Statement kReadOperation;
 // $4 the revision that is there, $5 the one that comes, $6 attempt, $7 kind, $8 state,
 // $9 phone_number, $10 lease_id, $11 caller, $12 operation, $13 for how many µs a request may be on
 // its way, 0: as before, $14 whether it is nobody's instead of ours. How many rows were changed.
-extern const postgres::Statement kUpdateOperation;
-// The same, and its claims are released: now, or after $15 µs.
-extern const postgres::Statement kUpdateAndRelease;
-extern const postgres::Statement kUpdateAndReleaseLater;
+// Its claims are kept, or released now, or after $15 µs. What it spends follows, as `step` says,
+// whose parameters come next; `within`: only if limits of sums are kept, whose parameters come after
+// those, and whose answer comes after the number.
+enum class ClaimStep { kKeep, kRelease, kReleaseLater };
+const postgres::Statement& UpdateOperation(ClaimStep claims, SpendingStep step, bool within);
 
 // $4 fingerprint, $5 the revision that comes, … $12 as of kUpdateOperation, $13 create_time in µs,
-// $14 attempt of the claim, $15 for how many µs a request may be on its way. How many rows were
-// inserted.
-extern const postgres::Statement kRestoreOperation;
+// $14 attempt of the claim, $15 for how many µs a request may be on its way; then those of `step`.
+// How many rows were inserted.
+const postgres::Statement& RestoreOperation(SpendingStep step);
 
 // $4 the revision that is there, $5 attempt. The row, if it is ours now: it was ours or nobody's,
 // or its owner has died.

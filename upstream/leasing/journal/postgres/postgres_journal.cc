@@ -77,8 +77,11 @@ postgres::Query PostgresJournal::ForOne(const postgres::Statement& statement,
 
 asio::awaitable<absl::StatusOr<Rows>> PostgresJournal::Run(postgres::Query query,
                                                            TimePoint deadline) {
-  return database_->RunShared(std::move(query),
-                              std::min(deadline, Clock::now() + options_.call_limit * 2 / 5));
+  return database_->RunShared(std::move(query), CallDeadline(deadline));
+}
+
+TimePoint PostgresJournal::CallDeadline(TimePoint deadline) const {
+  return std::min(deadline, Clock::now() + options_.call_limit * 2 / 5);
 }
 
 asio::awaitable<absl::StatusOr<std::optional<OperationRow>>> PostgresJournal::ReadRow(

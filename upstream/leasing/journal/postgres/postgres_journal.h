@@ -101,6 +101,12 @@ class PostgresJournal final : public OperationJournal {
   // 1 to 1000 at a time; a limit out of that is taken as the nearest.
   boost::asio::awaitable<absl::StatusOr<Page>> List(Query query) override;
 
+  boost::asio::awaitable<absl::StatusOr<SpendingCounts>> Spent(SpendingQuery query) override;
+  boost::asio::awaitable<absl::StatusOr<std::vector<HeldLease>>> HeldWithout(
+      std::string account, std::vector<std::string> lease_ids, TimePoint as_of, int limit) override;
+  boost::asio::awaitable<absl::Status> EndedElsewhere(std::string account,
+                                                      std::vector<std::string> lease_ids) override;
+
   // Deletes what is older than the retention and claims that are free, now instead of when the
   // interval is over, and counts what is open. Returns how many operations were deleted.
   boost::asio::awaitable<absl::StatusOr<std::int64_t>> Prune();
@@ -123,17 +129,26 @@ class PostgresJournal final : public OperationJournal {
     bool answer_lost = false;   // of one try at least
     // The server had lost what it told, perhaps also what may still be on its way.
     bool was_forgotten = false;
+    bool within = false;  // only if limits of sums are kept
   };
   enum class Found { kWritten, kNotWritten };
 
   postgres::Query Begins(const Entry& entry, std::int64_t attempt, std::int64_t claim) const;
   postgres::Query UpdateFor(const Write& write) const;
+  // `forgotten`: the server has lost what was written before.
+  static SpendingStep StepFor(const Write& write, bool forgotten);
+  // The statement of UpdateFor, where limits of sums have to be kept after their locks.
+  boost::asio::awaitable<absl::StatusOr<postgres::Rows>> RunUpdate(const Write* write,
+                                                                   TimePoint deadline);
+  // OK: it is not for a limit that the write changed nothing.
+  static absl::Status RefusalOf(const Write& write, const postgres::Rows& rows);
   // For how many µs a request may be on its way from now on.
   std::int64_t OnItsWay(const Write& write) const;
   postgres::Query RestoreFor(const Write& write, const OwnOperations::Origin& origin);
   postgres::Query ForOne(const postgres::Statement& statement, const std::string& account,
                          const std::string& request_id) const;
-  // A statement with a limit of its own, so that there is time for another try.
+  // Of one try, so that there is time for another one.
+  TimePoint CallDeadline(TimePoint deadline) const;
   boost::asio::awaitable<absl::StatusOr<postgres::Rows>> Run(postgres::Query query,
                                                              TimePoint deadline);
   // Nothing when there is no such row.
@@ -173,6 +188,7 @@ class PostgresJournal final : public OperationJournal {
   static boost::asio::awaitable<void> PruneNowAndThen(std::weak_ptr<PostgresJournal> weak,
                                                       std::shared_ptr<PruneTimer> timer,
                                                       std::chrono::milliseconds interval);
+  boost::asio::awaitable<absl::Status> PruneSpending();
   // Of a statement that selects one number.
   boost::asio::awaitable<absl::StatusOr<std::int64_t>> CountOf(postgres::Query query);
   template <typename Change>

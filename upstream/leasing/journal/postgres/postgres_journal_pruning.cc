@@ -14,6 +14,7 @@
 #include "upstream/leasing/journal/journal_words.h"
 #include "upstream/leasing/journal/postgres/operation_statements.h"
 #include "upstream/leasing/journal/postgres/postgres_journal.h"
+#include "upstream/leasing/journal/postgres/spending_statements.h"
 
 // How a PostgresJournal forgets what is old.
 
@@ -96,6 +97,8 @@ asio::awaitable<absl::StatusOr<std::int64_t>> PostgresJournal::Prune() {
     if (!count.ok()) co_return count.status();
     more = *count == kPrunedAtATime;
   }
+  auto pruning = PruneSpending();
+  if (const absl::Status status = co_await std::move(pruning); !status.ok()) co_return status;
   postgres::Query query;
   query.statement = &kCountOpenOperations;
   auto counting = Run(std::move(query), Clock::now() + options_.call_limit);
@@ -107,6 +110,19 @@ asio::awaitable<absl::StatusOr<std::int64_t>> PostgresJournal::Prune() {
     if (!open->IsNull(0, 1)) stats.oldest_open = FromNanos(open->Int(0, 1) * 1'000);
   });
   co_return pruned;
+}
+
+asio::awaitable<absl::Status> PostgresJournal::PruneSpending() {
+  for (bool more = true; more;) {
+    postgres::Query query;
+    query.statement = &kPruneSpending;
+    query.parameters = {Parameter(kPrunedAtATime)};
+    auto pruning = CountOf(std::move(query));
+    const auto count = co_await std::move(pruning);
+    if (!count.ok()) co_return count.status();
+    more = *count == kPrunedAtATime;
+  }
+  co_return absl::OkStatus();
 }
 
 asio::awaitable<absl::StatusOr<std::int64_t>> PostgresJournal::CountOf(postgres::Query query) {

@@ -3,11 +3,13 @@
 #include <boost/asio/this_coro.hpp>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "upstream/leasing/journal/journal_words.h"
 #include "upstream/leasing/journal/postgres/lost_answers.h"
 #include "upstream/leasing/journal/postgres/operation_statements.h"
 #include "upstream/leasing/journal/postgres/postgres_journal.h"
+#include "upstream/leasing/journal/postgres/spending_statements.h"
 #include "upstream/upstream_error.h"
 
 // How a PostgresJournal writes operations that it owns, and finds out what became of a write.
@@ -25,10 +27,12 @@ postgres::Query PostgresJournal::UpdateFor(const Write& write) const {
   const auto& operation = write.change.operation;
   const bool releases = write.change.release || IsSettled(operation.state());
   const std::int64_t later = microseconds(write.change.release_after).count();
-  const postgres::Statement& statement = !releases   ? kUpdateOperation
-                                         : later > 0 ? kUpdateAndReleaseLater
-                                                     : kUpdateAndRelease;
-  postgres::Query query = ForOne(statement, operation.account(), operation.request_id());
+  const ClaimStep claims = !releases   ? ClaimStep::kKeep
+                           : later > 0 ? ClaimStep::kReleaseLater
+                                       : ClaimStep::kRelease;
+  const SpendingStep step = StepFor(write, write.was_forgotten);
+  postgres::Query query = ForOne(UpdateOperation(claims, step, write.within), operation.account(),
+                                 operation.request_id());
   query.parameters.emplace_back(write.follows);
   query.parameters.emplace_back(write.revision);
   query.parameters.emplace_back(write.attempt);
@@ -37,7 +41,46 @@ postgres::Query PostgresJournal::UpdateFor(const Write& write) const {
   query.parameters.emplace_back(may_send || write.was_forgotten ? OnItsWay(write) : 0);
   query.parameters.emplace_back(std::int64_t{write.from_nobody});
   if (releases && later > 0) query.parameters.emplace_back(later);
+  AddSpending(operation, step, query);
+  if (write.within) AddLimits(*write.change.spending, PriceOf(operation), query);
   return query;
+}
+
+SpendingStep PostgresJournal::StepFor(const Write& write, bool forgotten) {
+  const v1::Operation& operation = write.change.operation;
+  const auto state = operation.state();
+  const bool may_send = write.change.may_send_for > write.change.may_send_for.zero();
+  // What is lost with it was reserved.
+  const bool is_open =
+      state == v1::OPERATION_STATE_SENT || state == v1::OPERATION_STATE_UNKNOWN;
+  return StepOf(operation, may_send || (forgotten && is_open));
+}
+
+asio::awaitable<absl::StatusOr<postgres::Rows>> PostgresJournal::RunUpdate(const Write* write,
+                                                                           TimePoint deadline) {
+  if (!write->within) {
+    auto running = Run(UpdateFor(*write), deadline);
+    co_return co_await std::move(running);
+  }
+  const v1::Operation& operation = write->change.operation;
+  std::vector<postgres::Query> queries;
+  queries.push_back(LockLimits(*write->change.spending, {operation.account(), operation.caller()},
+                               PriceOf(operation).currency));
+  queries.push_back(UpdateFor(*write));
+  auto running = database_->Run(std::move(queries), CallDeadline(deadline));
+  auto rows = co_await std::move(running);
+  if (!rows.ok()) co_return rows.status();
+  co_return std::move(rows->back());
+}
+
+absl::Status PostgresJournal::RefusalOf(const Write& write, const postgres::Rows& rows) {
+  if (!write.within) return absl::OkStatus();
+  const v1::Operation& operation = write.change.operation;
+  const SpendingPrice price = PriceOf(operation);
+  const SpendingAnswer answer = ReadAnswer(rows, 1, price.currency);
+  if (answer.within || !answer.is_current) return absl::OkStatus();
+  return CheckSpending(*write.change.spending, {operation.account(), operation.caller()}, price,
+                       answer.used);
 }
 
 std::int64_t PostgresJournal::OnItsWay(const Write& write) const {
@@ -56,12 +99,23 @@ asio::awaitable<absl::StatusOr<Updated>> PostgresJournal::Update(Change change) 
   write.revision = change.revision + 1;
   write.change = std::move(change);
   const v1::Operation& operation = write.change.operation;
+  if (const auto& rules = write.change.spending;
+      rules && StepFor(write, false) == SpendingStep::kReserve) {
+    const SpendingPrice price = PriceOf(operation);
+    auto allowed = CheckOnePurchase(*rules, {operation.account(), operation.caller()}, price);
+    if (!allowed.ok()) co_return allowed;
+    write.within = LimitsSums(*rules, price.currency);
+  }
   absl::Status failure = ContendedError();
   for (int tries = 0; tries == 0 || Clock::now() < deadline; ++tries) {
-    auto writing = Run(UpdateFor(write), deadline);
+    auto writing = RunUpdate(&write, deadline);
     const auto rows = co_await std::move(writing);
     if (rows.ok() && rows->Int(0, 0) == 1) co_return Done(write, started);
-    if (!rows.ok()) {
+    if (rows.ok()) {
+      failure = RefusalOf(write, *rows);
+      if (!failure.ok()) break;
+      failure = ContendedError();
+    } else {
       failure = FailedStatement(rows.status());
       if (!IsLostAnswer(rows.status())) break;
       write.answer_lost = true;
@@ -143,7 +197,9 @@ absl::StatusOr<PostgresJournal::Found> PostgresJournal::Judge(Write* write,
 postgres::Query PostgresJournal::RestoreFor(const Write& write,
                                             const OwnOperations::Origin& origin) {
   const auto& operation = write.change.operation;
-  postgres::Query query = ForOne(kRestoreOperation, operation.account(), operation.request_id());
+  const SpendingStep step = StepFor(write, true);
+  postgres::Query query =
+      ForOne(RestoreOperation(step), operation.account(), operation.request_id());
   query.parameters.push_back(Parameter::Bytes(origin.fingerprint));
   query.parameters.emplace_back(write.revision);
   query.parameters.emplace_back(write.attempt);
@@ -151,6 +207,7 @@ postgres::Query PostgresJournal::RestoreFor(const Write& write,
   query.parameters.emplace_back(origin.create_time);
   query.parameters.emplace_back(++claims_);
   query.parameters.emplace_back(OnItsWay(write));
+  AddSpending(operation, step, query);
   return query;
 }
 

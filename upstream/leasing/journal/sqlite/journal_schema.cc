@@ -44,6 +44,27 @@ constexpr std::array kMigrations = {
       CREATE INDEX operation_list_kind ON operation (account, kind, create_time, request_id);
       CREATE INDEX operation_passing
         ON operation (update_time) WHERE state = 4 OR state = 3 AND kind NOT IN (1, 2);
+    )sql"
+    // What purchases take of limits: a row each, from the reservation on.
+    R"sql(
+      CREATE TABLE spending (
+        id INTEGER PRIMARY KEY,
+        account TEXT NOT NULL,
+        request_id TEXT NOT NULL,
+        caller TEXT NOT NULL,
+        phone_number TEXT NOT NULL,
+        lease_id TEXT NOT NULL DEFAULT '',          -- once it is bought
+        currency TEXT NOT NULL,                     -- '': the price is not known
+        upfront INTEGER NOT NULL CHECK (upfront >= 0), -- billionths
+        monthly INTEGER NOT NULL CHECK (monthly >= 0), -- billionths
+        last_day INTEGER,    -- that it counts on, UTC, since 1970; NULL: its outcome is open
+        settle_time INTEGER, -- ns since 1970, when it was bought
+        end_time INTEGER     -- ns since 1970; NULL: its lease is live, or may be
+      ) STRICT;
+      CREATE UNIQUE INDEX spending_open ON spending (account, request_id) WHERE last_day IS NULL;
+      CREATE INDEX spending_account ON spending (account, lease_id);
+      CREATE INDEX spending_caller ON spending (caller, account);
+      CREATE INDEX spending_ended ON spending (last_day) WHERE end_time IS NOT NULL;
     )sql"};
 static_assert(kMigrations.size() == kJournalVersion);
 

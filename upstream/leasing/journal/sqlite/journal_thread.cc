@@ -38,11 +38,13 @@ JournalThread::JournalThread(SqliteJournalOptions options, std::shared_ptr<Journ
     : options_(std::move(options)),
       queue_(std::move(queue)),
       file_(options_.path),
-      table_(file_.database(), options_.now, options_.settle_limit) {}
+      table_(file_.database(), options_.now, options_.settle_limit),
+      spending_(file_.database(), options_.now) {}
 
 absl::Status JournalThread::Open() {
   if (auto status = file_.Open(options_.check_limit); !status.ok()) return status;
   if (const int code = table_.Prepare(); code != SQLITE_OK) return file_.RefuseFor(code);
+  if (const int code = spending_.Prepare(); code != SQLITE_OK) return file_.RefuseFor(code);
   const auto all_checked = table_.Check(file_.check_until());
   if (!all_checked.ok()) {
     return file_.Refuse(absl::StrCat("the file is damaged (",
@@ -152,11 +154,12 @@ absl::Status JournalThread::Transact(const std::vector<OperationWrite*>& writes)
   }
   if (code != SQLITE_OK) return Abort(code);
   for (OperationWrite* write : writes) {
-    code = table_.Apply(*write, change_);
+    bool half_done = false;
+    code = Apply(*write, half_done);
     if (code == SQLITE_DONE) continue;
     const int kind = code & 0xff;
     // These undo their own statement and nothing else.
-    if ((kind == SQLITE_CONSTRAINT || kind == SQLITE_TOOBIG) && database.InTransaction()) {
+    if (!half_done && (kind == SQLITE_CONSTRAINT || kind == SQLITE_TOOBIG) && database.InTransaction()) {
       write->status = MakeError(
           absl::StatusCode::kInternal, reason::kInternal,
           absl::StrCat("the operation can't be written down: ", std::string(database.message())));
@@ -167,6 +170,32 @@ absl::Status JournalThread::Transact(const std::vector<OperationWrite*>& writes)
   code = database.Execute("COMMIT");
   if (code != SQLITE_OK) return Abort(code);
   return absl::OkStatus();
+}
+
+int JournalThread::Apply(OperationWrite& write, bool& half_done) {
+  const v1::Operation& operation = write.entry.operation;
+  if (write.is_update && write.may_send && write.spending &&
+      StepOf(operation, true) == SpendingStep::kReserve) {
+    write.status = spending_.Check(operation, *write.spending);
+    if (!write.status.ok()) return SQLITE_DONE;
+  }
+  const int code = table_.Apply(write, change_);
+  if (code != SQLITE_DONE || !write.is_update || !write.status.ok()) return code;
+  half_done = true;
+  return spending_.Follow(operation, write.may_send);
+}
+
+absl::Status JournalThread::EndLeases(const std::string& account,
+                                      const std::vector<std::string>& lease_ids) {
+  SqliteDatabase& database = file_.database();
+  int code = database.Execute("BEGIN IMMEDIATE");
+  if (code != SQLITE_OK) return Abort(code);
+  for (const std::string& lease_id : lease_ids) {
+    code = spending_.End(account, lease_id);
+    if (code != SQLITE_DONE) return Abort(code);
+  }
+  code = database.Execute("COMMIT");
+  return code == SQLITE_OK ? absl::OkStatus() : Abort(code);
 }
 
 absl::Status JournalThread::Abort(int code) {
@@ -182,7 +211,8 @@ absl::StatusOr<std::int64_t> JournalThread::PruneSome() {
   OperationTable::Counts gone;
   const auto now = options_.now();
   const auto purchases = std::max(options_.retention, options_.purchase_retention);
-  const int code = table_.Prune(now - options_.retention, now - purchases, kPrunedAtATime, gone);
+  int code = table_.Prune(now - options_.retention, now - purchases, kPrunedAtATime, gone);
+  if (code == SQLITE_DONE) code = spending_.Prune(kPrunedAtATime);
   if (code != SQLITE_DONE) {
     auto status = JournalFailed(file_.database(), code, "pruned");
     spdlog::warn("{}", std::string(status.message()));

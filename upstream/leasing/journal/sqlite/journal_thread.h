@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include "upstream/leasing/journal/sqlite/journal_file.h"
 #include "upstream/leasing/journal/sqlite/journal_queue.h"
 #include "upstream/leasing/journal/sqlite/operation_table.h"
+#include "upstream/leasing/journal/sqlite/spending_table.h"
 #include "upstream/leasing/journal/sqlite/sqlite_journal_options.h"
 
 namespace leasegateway {
@@ -33,6 +35,10 @@ class JournalThread {
   // --- for jobs, on the thread
 
   OperationTable& table() { return table_; }
+  SpendingTable& spending() { return spending_; }
+  std::chrono::system_clock::time_point now() const { return options_.now(); }
+  // Of leases that the gateway bought and did not end. In a transaction of its own.
+  absl::Status EndLeases(const std::string& account, const std::vector<std::string>& lease_ids);
   // Deletes what is older than the retention. Returns how many there were.
   absl::StatusOr<std::int64_t> PruneAll();
 
@@ -41,6 +47,9 @@ class JournalThread {
   void WriteAll(const std::vector<std::shared_ptr<JournalQueue::Write>>& writes);
   // Without any it writes all the same, but nothing new.
   absl::Status Transact(const std::vector<OperationWrite*>& writes);
+  // An operation and what it spends. As OperationTable::Apply; `half_done`: some of it is written,
+  // and the transaction has to be undone when it fails.
+  int Apply(OperationWrite& write, bool& half_done);
   // Undoes the transaction in which the latest call failed with `code`.
   absl::Status Abort(int code);
   absl::StatusOr<std::int64_t> PruneSome();
@@ -52,6 +61,7 @@ class JournalThread {
   const std::shared_ptr<JournalQueue> queue_;
   JournalFile file_;
   OperationTable table_;  // after file_, so that it goes before it
+  SpendingTable spending_;  // likewise
   SqliteJournalStats stats_;
   OperationTable::Counts change_;  // of stats_.entries, by this transaction
   std::thread thread_;

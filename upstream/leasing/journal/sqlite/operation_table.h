@@ -7,6 +7,7 @@
 #include <deque>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "absl/status/statusor.h"
 #include "leasegateway/v1/resources.pb.h"
 #include "upstream/leasing/journal/operation_journal.h"
+#include "upstream/leasing/journal/spending.h"
 #include "upstream/leasing/journal/sqlite/sqlite_database.h"
 
 namespace leasegateway {
@@ -23,6 +25,8 @@ namespace leasegateway {
 struct OperationWrite {
   bool is_update = false;
   OperationJournal::Entry entry;  // of an update, without fingerprint
+  bool may_send = false;          // of an update: a request may go out
+  std::shared_ptr<const SpendingRules> spending;  // as of OperationJournal::Change
   absl::Status status;            // of this one alone; that of its transaction comes on top
   bool existed = false;           // `entry` is what was there
 };

@@ -2,6 +2,7 @@
 
 #include <boost/asio/this_coro.hpp>
 #include <memory>
+#include <set>
 #include <utility>
 
 #include "upstream/leasing/journal/journal_words.h"
@@ -98,6 +99,8 @@ asio::awaitable<absl::StatusOr<Updated>> SqliteJournal::Update(Change change) {
   OperationWrite write;
   write.is_update = true;
   write.entry.operation = std::move(change.operation);
+  write.may_send = change.may_send_for > change.may_send_for.zero();
+  write.spending = std::move(change.spending);
   auto writing = JournalQueue::Await(queue_, std::move(write));
   const auto written = co_await std::move(writing);
   if (!written.ok()) co_return written.status();
@@ -134,6 +137,36 @@ asio::awaitable<absl::StatusOr<Page>> SqliteJournal::List(Query query) {
   return JournalQueue::Ask<Page>(queue_, [query = std::move(query)](JournalThread& thread) {
     return thread.table().List(query);
   });
+}
+
+asio::awaitable<absl::StatusOr<SpendingCounts>> SqliteJournal::Spent(SpendingQuery query) {
+  return JournalQueue::Ask<SpendingCounts>(
+      queue_,
+      [query = std::move(query)](JournalThread& thread) { return thread.spending().Spent(query); });
+}
+
+asio::awaitable<absl::StatusOr<std::vector<HeldLease>>> SqliteJournal::HeldWithout(
+    std::string account, std::vector<std::string> lease_ids, TimePoint as_of, int limit) {
+  const auto age = TimePoint::clock::now() - as_of;
+  return JournalQueue::Ask<std::vector<HeldLease>>(
+      queue_, [account = std::move(account),
+               ids = std::set<std::string>(lease_ids.begin(), lease_ids.end()), age,
+               limit](JournalThread& thread) {
+        return thread.spending().HeldWithout(account, ids, thread.now() - age, limit);
+      });
+}
+
+asio::awaitable<absl::Status> SqliteJournal::EndedElsewhere(std::string account,
+                                                            std::vector<std::string> lease_ids) {
+  auto asking = JournalQueue::AskToTheEnd<bool>(
+      queue_, [account = std::move(account), lease_ids = std::move(lease_ids)](
+                  JournalThread& thread) -> absl::StatusOr<bool> {
+        auto status = thread.EndLeases(account, lease_ids);
+        if (!status.ok()) return status;
+        return true;
+      });
+  const auto ended = co_await std::move(asking);
+  co_return ended.status();
 }
 
 asio::awaitable<absl::StatusOr<std::int64_t>> SqliteJournal::Prune() {

@@ -74,6 +74,12 @@ class SqliteJournal final : public OperationJournal {
   // 1 to 1000 at a time; a limit out of that is taken as the nearest.
   boost::asio::awaitable<absl::StatusOr<Page>> List(Query query) override;
 
+  boost::asio::awaitable<absl::StatusOr<SpendingCounts>> Spent(SpendingQuery query) override;
+  boost::asio::awaitable<absl::StatusOr<std::vector<HeldLease>>> HeldWithout(
+      std::string account, std::vector<std::string> lease_ids, TimePoint as_of, int limit) override;
+  boost::asio::awaitable<absl::Status> EndedElsewhere(std::string account,
+                                                      std::vector<std::string> lease_ids) override;
+
   // Deletes what is older than the retention, now instead of when the interval is over. Returns how
   // many there were.
   boost::asio::awaitable<absl::StatusOr<std::int64_t>> Prune();
