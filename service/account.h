@@ -13,13 +13,13 @@
 #include "service/config/config.h"
 #include "service/rpc/account_stack.h"
 #include "service/rpc/call_runtime.h"
+#include "upstream/leasing/recorded_lease_api.h"
 
 namespace leasegateway {
 
 class AvailabilitySearch;
 class CachingLeaseApi;
 class PurchaseJournal;
-class RecordedLeaseApi;
 class WatchHub;
 struct UpstreamOptions;
 struct UpstreamStats;
@@ -53,6 +53,7 @@ class Account {
   // What ends before the memory does: watches, searches and leasing.
   void End();
 
+  RecordedLeaseApi::Stats leasing() const { return recorded_->stats(); }
   AccountStack stack();
   AccountSources sources();
   ReadinessProbe::Account readiness() const;

@@ -244,11 +244,22 @@ void Server::AttachAdmin() {
   }
   sources.connections = [this] { return port_->connections(); };
   sources.calls = [limit = runtime_->limit] { return limit->stats(); };
-  if (callers_) sources.callers = [this] { return callers_->stats(); };
+  if (callers_) sources.callers = [this] { return StatsOfCallers(); };
   if (admin_) sources.admin = admin_->stats();
   journal_->Describe(sources);
   metrics_->Attach(std::move(sources));
   readiness_->Attach([this] { return journal_->writable(); }, std::move(ready));
+}
+
+CallersStats Server::StatsOfCallers() const {
+  CallersStats stats = callers_->stats();
+  stats.not_allowed = admission_->not_allowed();
+  for (const auto& account : accounts_) {
+    const RecordedLeaseApi::Stats leasing = account->leasing();
+    stats.spend_refusals += leasing.refused_by_spending;
+    stats.spend_overruns += leasing.overruns;
+  }
+  return stats;
 }
 
 void Server::DetachAdmin() {

@@ -25,6 +25,7 @@ class ReadinessProbe;
 class ServingCertificates;
 struct AccountSetting;
 struct CallRuntime;
+struct CallersStats;
 struct UpstreamOptions;
 namespace sandbox {
 class Sandbox;
@@ -69,6 +70,7 @@ class Server {
   void Drain(std::chrono::milliseconds wait, std::chrono::milliseconds grace);
   // From now on the admin port tells of all that has been started.
   void AttachAdmin();
+  CallersStats StatsOfCallers() const;  // with a callers file
   // Before what it looks at goes away.
   void DetachAdmin();
 

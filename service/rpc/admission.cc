@@ -120,7 +120,7 @@ Admission::Verdict Admission::Admit(const grpc::ServerContextBase& context, Meth
     verdict.caller.use = std::move(known->use);
     verdict.status = AdmitKnown(method, account, &verdict);
     if (verdict.status.ok()) return verdict;
-    callers_->CountRefusal(ReasonOf(verdict.status));
+    if (ReasonOf(verdict.status) == reason::kNotAllowed) ++not_allowed_;
   } else {
     verdict.status = known.status();
   }
@@ -130,24 +130,26 @@ Admission::Verdict Admission::Admit(const grpc::ServerContextBase& context, Meth
 
 void Admission::Audit(const grpc::ServerContextBase& context, Method method,
                       std::string_view account, const Verdict& verdict) {
-  const ErrorMetadata metadata = MetadataOf(verdict.status);
-  AuditFields fields{{"method", NameOf(method)}, {"reason", ReasonOf(verdict.status)}};
-  for (const char* const key : {"why", "right", "limit"}) {
-    if (const auto found = metadata.find(key); found != metadata.end()) fields.push_back(*found);
-  }
-  if (verdict.caller.setting) {
-    fields.emplace_back("caller", verdict.caller.setting->name);
-    fields.emplace_back("identity", verdict.caller.identity.name);
-  }
-  if (!account.empty()) fields.emplace_back("account", QuoteValue(account));
-  const auto left_out = refusals_.Says(
-      absl::StrJoin(fields, " ", [](std::string* out, const AuditFields::value_type& field) {
-        absl::StrAppend(out, field.second);
-      }));
+  ErrorMetadata metadata = MetadataOf(verdict.status);
+  const std::string reason = ReasonOf(verdict.status);
+  const bool known = verdict.caller.setting != nullptr;
+  const std::string caller = known ? verdict.caller.setting->name : "";
+  const std::string shown = account.empty() ? "" : QuoteValue(account);
+  const auto left_out =
+      refusals_.Says(absl::StrJoin({std::string(NameOf(method)), reason, metadata["why"],
+                                    metadata["right"], metadata["limit"], caller, shown},
+                                   " "));
   if (!left_out) return;
-  fields.emplace_back("peer", context.peer());
-  if (*left_out > 0) fields.emplace_back("left_out_before", absl::StrCat(*left_out));
-  LogAudit("refused", fields);
+  LogAudit("refused", {{"method", NameOf(method)},
+                       {"reason", reason},
+                       {"why", metadata["why"]},
+                       {"right", metadata["right"]},
+                       {"limit", metadata["limit"]},
+                       {"caller", caller},
+                       {"identity", verdict.caller.identity.name},
+                       {"account", shown},
+                       {"peer", context.peer()},
+                       {"left_out_before", *left_out > 0 ? absl::StrCat(*left_out) : ""}});
 }
 
 Admission::Verdict Admission::AdmitAnybody(std::string_view account) const {

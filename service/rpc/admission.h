@@ -3,6 +3,8 @@
 
 #include <grpcpp/server_context.h>
 
+#include <atomic>
+#include <cstdint>
 #include <map>
 #include <string>
 #include <string_view>
@@ -35,11 +37,11 @@ class Admission {
   // NOT_ALLOWED, which is the same for an account that is not there; INVALID_ARGUMENT,
   // INVALID_ACCOUNT, for one that has to be named; RESOURCE_EXHAUSTED, QUOTA_EXCEEDED. Takes a call
   // of the caller's quota.
-  Verdict Admit(const grpc::ServerContextBase& context, Method method,
-                std::string_view account);
+  Verdict Admit(const grpc::ServerContextBase& context, Method method, std::string_view account);
 
   const std::map<std::string, AccountStack, std::less<>>& accounts() const { return accounts_; }
   const Callers* callers() const { return callers_; }
+  std::uint64_t not_allowed() const { return not_allowed_; }  // calls refused so
 
  private:
   // Writes a refusal to the log of audits; the same one again is counted, and written in a minute.
@@ -51,6 +53,7 @@ class Admission {
   const std::map<std::string, AccountStack, std::less<>> accounts_;
   Callers* const callers_;
   LogRepeats refusals_;
+  std::atomic<std::uint64_t> not_allowed_{0};
 };
 
 }  // namespace leasegateway

@@ -227,6 +227,12 @@ asio::awaitable<absl::StatusOr<v1::ListOperationsResponse>> RecordedLeaseApi::Li
   co_return co_await std::move(listing);
 }
 
+asio::awaitable<absl::StatusOr<SpendingCounts>> RecordedLeaseApi::Spent(std::string caller) {
+  const auto parts = parts_;
+  auto asking = parts->journal->Spent({parts->options.account, std::move(caller)});
+  co_return co_await std::move(asking);
+}
+
 RecordedLeaseApi::Stats RecordedLeaseApi::stats() const {
   Stats stats;
   stats.open = flights_->size();

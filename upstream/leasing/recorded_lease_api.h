@@ -18,6 +18,7 @@
 #include "upstream/leasing/adoption.h"
 #include "upstream/leasing/flight_table.h"
 #include "upstream/leasing/journal/operation_journal.h"
+#include "upstream/leasing/journal/spending_rules.h"
 #include "upstream/leasing/leasing_parts.h"
 #include "upstream/leasing/number_locks.h"
 #include "upstream/leasing/operation_reader.h"
@@ -73,6 +74,10 @@ class RecordedLeaseApi {
                                                                      std::string request_id);
   boost::asio::awaitable<absl::StatusOr<v1::ListOperationsResponse>> ListOperations(
       CallContext context, v1::ListOperationsRequest request);
+
+  // What a caller of the account has used of limits of spending, and the account.
+  // JOURNAL_UNAVAILABLE.
+  boost::asio::awaitable<absl::StatusOr<SpendingCounts>> Spent(std::string caller);
 
   struct Stats {
     std::size_t open = 0;  // operations under way here
