@@ -48,6 +48,7 @@ class Flight {
     std::string call_id;      // of the first call
     std::string caller;       // likewise
     std::shared_ptr<const TraceContext> trace;
+    std::string share = {};  // of the table's room, CallContext::share; empty: nobody's
   };
 
   // Without callers, until Join. `stopped`, which all flights of a process share, becomes true when
