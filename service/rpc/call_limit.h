@@ -19,8 +19,11 @@ class CallLimit {
 
   explicit CallLimit(int most) : most_(most) {}
 
-  // A call begins. RESOURCE_EXHAUSTED, OVERLOADED, with RetryInfo, when there are `most` already.
-  absl::Status Enter();
+  // A call begins, of a caller that has `held` under way already; 0 also where nobody knows whose
+  // they are. RESOURCE_EXHAUSTED, OVERLOADED, with RetryInfo, when there are `most`, or fewer
+  // places are free than it holds and one more. So one caller alone has half of them, two have a
+  // third each, and whoever has none finds a place.
+  absl::Status Enter(int held = 0);
   // One that has entered has ended.
   void Leave() { calls_.fetch_sub(1, std::memory_order_relaxed); }
 

@@ -103,14 +103,16 @@ FlightTable::Found FlightTable::FindOrBegin(const CallContext& context,
       return found;
     }
   } else {
-    if (flights_.size() >= limits_.max_open) {
+    if (!HasRoom(context.share)) {
       found.answer = TooManyError();
       return found;
     }
     found.created = true;
     found.flight = MakeFlight({context.request_id, fingerprint, context.call_id, context.caller,
-                               context.identity_kind, context.sees_all_operations, context.trace});
+                               context.identity_kind, context.sees_all_operations, context.trace,
+                               context.share});
     flights_[context.request_id] = found.flight;
+    if (!context.share.empty()) ++by_share_[context.share];
   }
   if (auto outcome = found.flight->Join(arguments, context.deadline, waiter,
                                         {context.caller, context.spending})) {
@@ -119,9 +121,17 @@ FlightTable::Found FlightTable::FindOrBegin(const CallContext& context,
   return found;
 }
 
+bool FlightTable::HasRoom(const std::string& share) const {
+  if (flights_.size() >= limits_.max_open) return false;
+  if (share.empty()) return true;
+  const auto found = by_share_.find(share);
+  const std::size_t own = found == by_share_.end() ? 0 : found->second;
+  return own < limits_.max_open - flights_.size();
+}
+
 absl::Status FlightTable::TooManyError() const {
   auto status = MakeError(absl::StatusCode::kResourceExhausted, reason::kOverloaded,
-                          absl::StrCat(limits_.max_open, " operations are open already"),
+                          absl::StrCat(flights_.size(), " operations are open already"),
                           {{"request_sent", "false"}});
   SetRetryDelay(status, milliseconds(1'000));
   return status;
@@ -161,7 +171,12 @@ void FlightTable::Launch(const std::shared_ptr<Flight>& flight, const Life& life
 
 void FlightTable::End(Flight& flight) {
   const std::lock_guard lock(mutex_);
-  flights_.erase(flight.identity().request_id);
+  const auto ended = flights_.find(flight.identity().request_id);
+  if (ended != flights_.end()) {
+    const auto own = by_share_.find(ended->second->identity().share);
+    if (own != by_share_.end() && --own->second == 0) by_share_.erase(own);
+    flights_.erase(ended);
+  }
   flight.WakeRivals();
   if (flights_.empty()) all_ended_.notify_all();
 }

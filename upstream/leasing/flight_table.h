@@ -34,6 +34,8 @@ class FlightTable : public std::enable_shared_from_this<FlightTable> {
   using Life = std::function<boost::asio::awaitable<void>(std::shared_ptr<Flight>)>;
 
   struct Limits {
+    // In the table. Who has a share may have as many as there is room left: alone half of them, two
+    // a third each, so that nobody fills it.
     std::size_t max_open = 10'000;
     // Callers are told a moment before their deadline what is known by then.
     std::chrono::milliseconds margin{30};
@@ -79,7 +81,8 @@ class FlightTable : public std::enable_shared_from_this<FlightTable> {
                     const boost::asio::any_io_executor& executor);
   boost::asio::awaitable<Found> Enter(CallContext context, std::string fingerprint,
                                       Arguments arguments, std::shared_ptr<Wakeup> waiter);
-  absl::Status TooManyError() const;
+  bool HasRoom(const std::string& share) const;  // with the lock held
+  absl::Status TooManyError() const;             // likewise
   void Launch(const std::shared_ptr<Flight>& flight, const Life& life);
   void End(Flight& flight);
 
@@ -92,6 +95,7 @@ class FlightTable : public std::enable_shared_from_this<FlightTable> {
 
   mutable std::mutex mutex_;  // guards all below; taken before a flight's own
   std::map<std::string, std::shared_ptr<Flight>> flights_;  // by request_id
+  std::map<std::string, std::size_t> by_share_;             // flights of each that has any
   std::condition_variable all_ended_;
 };
 

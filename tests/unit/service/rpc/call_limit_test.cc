@@ -35,6 +35,22 @@ TEST(CallLimit, WhoLeavesMakesRoom) {
   EXPECT_EQ(limit.stats().refused, 3u);
 }
 
+TEST(CallLimit, CallerHasNoMorePlacesThanItLeavesFree) {
+  CallLimit limit(12);
+  int greedy = 0;
+  while (limit.Enter(greedy).ok()) ++greedy;
+  EXPECT_EQ(greedy, 6);
+  int second = 0;
+  while (limit.Enter(second).ok()) ++second;
+  EXPECT_EQ(second, 3);
+  for (int i = 0; i < 3; ++i) EXPECT_TRUE(limit.Enter(0).ok()) << "callers that have none";
+  const absl::Status refused = limit.Enter(0);
+  EXPECT_EQ(ReasonOf(refused), reason::kOverloaded);
+  EXPECT_EQ(refused.message(), "12 calls are under way: the gateway is overloaded");
+  EXPECT_EQ(limit.Enter(6).message(),
+            "12 calls are under way, 6 of them this caller's: the gateway is overloaded");
+}
+
 TEST(CallLimit, NeverMoreThanTheMostAtOnce) {
   constexpr int kMost = 3;
   CallLimit limit(kMost);

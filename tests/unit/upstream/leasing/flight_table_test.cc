@@ -44,8 +44,10 @@ class FlightTableTest : public testing::Test {
   }
 
   std::shared_ptr<Call<Outcome>> Execute(const std::string& request_id,
-                                         const std::string& fingerprint, milliseconds timeout) {
+                                         const std::string& fingerprint, milliseconds timeout,
+                                         const std::string& share = "") {
     CallContext context;
+    context.share = share;
     context.deadline = time_.now() + timeout;
     context.request_id = request_id;
     auto call = std::make_shared<Call<Outcome>>();
@@ -95,6 +97,32 @@ TEST_F(FlightTableTest, CallerIsToldBeforeItsDeadlineWhatIsKnown) {
   EXPECT_FALSE(lives_[0]->MaySend()) << "nobody waits";
   EXPECT_EQ(ReasonOf(lives_[0]->WhyNotSent()), "CANCELLED") << "before the deadline";
   EXPECT_EQ(table_->size(), 1u);
+  End();
+}
+
+// A table of six, whose lives end when the test says so.
+TEST_F(FlightTableTest, NobodyFillsTheTable) {
+  table_ = std::make_shared<FlightTable>(
+      io_.get_executor(), time_.environment(), FlightTable::Limits{6, milliseconds(30)},
+      [this](std::shared_ptr<Flight> flight) { return Live(this, std::move(flight)); });
+  const auto begin = [this](const std::string& id, const std::string& share) {
+    return Execute(id, "x", seconds(300), share);
+  };
+  for (const char* id : {"a1", "a2", "a3"}) EXPECT_FALSE(begin(id, "a")->ended());
+  EXPECT_EQ(begin("a4", "a")->reason(), "OVERLOADED");
+  EXPECT_FALSE(begin("a3", "a")->ended()) << "it joins";
+  EXPECT_FALSE(begin("b1", "b")->ended());
+  EXPECT_FALSE(begin("b2", "b")->ended());
+  EXPECT_EQ(begin("b3", "b")->reason(), "OVERLOADED");
+  EXPECT_FALSE(begin("c1", "c")->ended());
+  EXPECT_EQ(begin("d1", "d")->reason(), "OVERLOADED");
+  EXPECT_EQ(table_->size(), 6u);
+  End();
+  EXPECT_EQ(table_->size(), 0u);
+  ended_ = false;
+  for (const char* id : {"a1", "a2", "a3"}) EXPECT_FALSE(begin(id, "a")->ended());
+  EXPECT_EQ(begin("a4", "a")->reason(), "OVERLOADED");
+  for (const char* id : {"1", "2", "3"}) EXPECT_FALSE(begin(id, "")->ended());
   End();
 }
 
