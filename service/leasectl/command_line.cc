@@ -332,8 +332,8 @@ void CommandLine::AddReport() {
   AddFormat(report, {"table", "csv", "json"});
   report->footer(absl::StrCat(
       "A purchase belongs to the month in which it was asked for. It is of --account, or of every\n"
-      "account on which the caller may see operations. The gateway knows what is not older than\n"
-      "its journal_retention.\n\n",
+      "account on which the caller may see operations. The gateway keeps purchases for 400 "
+      "days.\n\n",
       kExitCodesHelp));
 }
 

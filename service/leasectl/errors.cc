@@ -86,7 +86,6 @@ std::string HintForReason(const std::string& reason) {
     return "the gateway can't write down what it does, so it spends nothing: whoever runs it must "
            "look at its disk or database, and at its log";
   }
-  if (const std::string hint = HintForCaller(reason); !hint.empty()) return hint;
   if (reason == "NOT_LEASED") return "`leasectl leases` lists what the account leases";
   if (reason == "UPSTREAM_CREDENTIALS_REJECTED") {
     return "the provider does not accept the gateway's API key: whoever runs the gateway must set "
@@ -303,6 +302,7 @@ Failure Explain(const grpc::Status& status, const CallFacts& facts, std::string 
       failure.exit_code = kOutcomeUnknown;
     }
   }
+  if (hint.empty()) hint = HintForCaller(reason);
   if (hint.empty()) hint = HintForReason(reason);
   if (hint.empty()) hint = HintForCode(code, facts);
 

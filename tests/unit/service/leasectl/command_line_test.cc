@@ -151,6 +151,10 @@ grpc::Status Refusal(grpc::StatusCode code, const std::string& reason) {
 
 class CommandLineTest : public testing::Test {
  protected:
+  CommandLineTest() {
+    // What these tests talk to is on this machine.
+    for (const char* name : {"grpc_proxy", "https_proxy", "http_proxy"}) unsetenv(name);
+  }
   ~CommandLineTest() override { unlink(token_path_.c_str()); }
 
   int Run(std::vector<std::string> arguments) {
