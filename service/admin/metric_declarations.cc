@@ -178,6 +178,7 @@ const std::vector<MetricDeclaration>& MetricDeclarations() {
     };
     add(CallDeclarations());
     add(WatchDeclarations());
+    add(CallersDeclarations());
     add(ConnectionDeclarations());
     add(UpstreamDeclarations());
     add(CacheResultDeclarations());

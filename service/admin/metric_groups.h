@@ -8,6 +8,7 @@
 namespace leasegateway {
 
 // The tables that MetricDeclarations() puts together, by subject.
+std::vector<MetricDeclaration> CallersDeclarations();      // who calls, and who was refused
 std::vector<MetricDeclaration> ConnectionDeclarations();   // callers' connections
 std::vector<MetricDeclaration> CacheResultDeclarations();  // whether memory answered
 std::vector<MetricDeclaration> JournalDeclarations();   // the file; where there is none no samples

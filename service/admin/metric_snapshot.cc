@@ -21,6 +21,7 @@ MetricSnapshot TakeSnapshot(const CallMetrics& calls, const std::optional<Metric
     snapshot.accounts.push_back(TakeSnapshotOf(account));
   }
   if (sources->calls) snapshot.calls_under_way = sources->calls();
+  snapshot.callers = sources->callers ? sources->callers() : CallersStats();
   snapshot.admin = sources->admin;
   if (sources->connections) snapshot.connections = sources->connections();
   if (sources->journal) snapshot.journal = sources->journal();

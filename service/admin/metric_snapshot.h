@@ -11,6 +11,7 @@
 
 #include "service/admin/admin_stats.h"
 #include "service/admin/process_stats.h"
+#include "service/callers/callers_stats.h"
 #include "service/guard/connection_guard.h"
 #include "service/rpc/call_limit.h"
 #include "service/rpc/call_metrics.h"
@@ -49,6 +50,7 @@ struct AccountSources {
 struct MetricSources {
   std::vector<AccountSources> accounts;  // in the order in which they are listed
   std::function<CallLimit::Stats()> calls;
+  std::function<CallersStats()> callers;  // null: there is no callers file
   std::function<ConnectionGuard::Stats()> connections;
   std::shared_ptr<const AdminStats> admin;
   // Null where purchases are written down in the other one.
@@ -78,6 +80,7 @@ struct AccountSnapshot {
 struct MetricSnapshot {
   CallMetrics::Totals calls;
   std::optional<CallLimit::Stats> calls_under_way;
+  std::optional<CallersStats> callers;
   ProcessStats process;
   std::vector<AccountSnapshot> accounts;
   std::optional<SqliteJournal::Stats> journal;

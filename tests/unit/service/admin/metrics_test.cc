@@ -268,6 +268,48 @@ TEST(MetricsTest, MetricsOfAccountsAndNoOthersHaveTheLabelInFront) {
   }
 }
 
+TEST(MetricsTest, CallersAreCountedByFixedNames) {
+  Metrics metrics(std::make_shared<CallMetrics>());
+  MetricSources sources = Sources();
+  metrics.Attach(sources);
+  std::string text = metrics.Text();
+  for (const char* without :
+       {"callers_file_ok 1", "callers_reloads_total{result=\"refused\"} 0",
+        "identity_failures_total{why=\"expired\"} 0", "spend_overruns_total 0"}) {
+    EXPECT_THAT(text, HasSubstr(std::string("\nlease_gateway_") + without + "\n"));
+  }
+  sources.callers = [] {
+    CallersStats stats;
+    stats.file_ok = false;
+    stats.reloads = 1;
+    stats.refused_reloads = 2;
+    stats.identity_failures[IdentityFailureOf("unknown_key")] = 3;
+    stats.tokens_verified = 4;
+    stats.tokens_refused = 5;
+    stats.tokens_remembered = 6;
+    stats.not_allowed = 7;
+    stats.quota_refusals[static_cast<std::size_t>(QuotaLimit::kRows)] = 8;
+    stats.spend_refusals = 9;
+    stats.spend_overruns = 10;
+    return stats;
+  };
+  metrics.Attach(sources);
+  text = metrics.Text();
+  for (const char* sample :
+       {"callers_file_ok 0", "callers_reloads_total{result=\"ok\"} 1",
+        "callers_reloads_total{result=\"refused\"} 2",
+        "identity_failures_total{why=\"unknown_key\"} 3",
+        "identity_failures_total{why=\"other\"} 0",
+        "token_verifications_total{result=\"verified\"} 4",
+        "token_verifications_total{result=\"refused\"} 5",
+        "token_verifications_total{result=\"remembered\"} 6", "calls_not_allowed_total 7",
+        "quota_refusals_total{limit=\"rows_per_minute\"} 8",
+        "quota_refusals_total{limit=\"watchers\"} 0", "spend_refusals_total 9",
+        "spend_overruns_total 10"}) {
+    EXPECT_THAT(text, HasSubstr(std::string("\nlease_gateway_") + sample + "\n"));
+  }
+}
+
 TEST(MetricsTest, LabelsAreTheDeclaredOnesAndFew) {
   Metrics metrics(std::make_shared<CallMetrics>());
   metrics.Attach(Sources());
