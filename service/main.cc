@@ -33,6 +33,7 @@ void LogStart(const leasegateway::Server& server, const leasegateway::Config& co
   } else {
     spdlog::info("the provider is {}", config.upstream_url);
   }
+  for (const std::string& warning : leasegateway::Warnings(config)) spdlog::warn("{}", warning);
   if (server.admin_port() > 0) {
     spdlog::info("the admin port is {} of {}", server.admin_port(), config.admin_listen);
   }

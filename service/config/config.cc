@@ -3,11 +3,20 @@
 #include <boost/url/parse.hpp>
 #include <boost/url/url_view.hpp>
 
+#include "absl/strings/str_cat.h"
+#include "service/process/tls.h"
+
 namespace leasegateway {
 
 std::string JournalPath(const Config& config) {
   if (!config.journal.empty()) return config.journal;
   return config.sandbox ? ":memory:" : "lease-gateway.db";
+}
+
+std::vector<std::string> Warnings(const Config& config) {
+  if (!config.callers_file.empty() || IsLoopbackListener(config.listen)) return {};
+  return {absl::StrCat("everybody whom ", config.listen,
+                       " lets in has all rights, and no limit: callers_file is not set")};
 }
 
 absl::StatusOr<Egress> RoadOf(const Config& config) {

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "absl/status/statusor.h"
 #include "service/process/tls_options.h"
@@ -23,6 +24,7 @@ struct Config {
   std::string tls_key_file;                  // PEM
   std::string tls_client_ca_file;            // PEM; empty: callers need no certificate
   std::string tls_client_auth = "require";   // or "request": callers may do without one
+  std::string callers_file;                  // YAML; empty: everybody has all rights on one account
   Milliseconds file_refresh{10'000};         // how often files that may change are read anew
   bool allow_plaintext = false;              // beyond loopback
   Milliseconds default_deadline{10'000};     // of a call that came without one
@@ -128,6 +130,9 @@ struct Config {
 // in the working directory. The embedded sandbox forgets all leases at its end, so its journal is
 // in memory: ":memory:".
 std::string JournalPath(const Config& config);
+
+// What is allowed and should be known all the same, a line each.
+std::vector<std::string> Warnings(const Config& config);
 
 // The road to the provider that `upstream_proxy` or else the environment chooses; straight to the
 // embedded sandbox, whatever they say. INVALID_ARGUMENT: the key or variable and the rule that it

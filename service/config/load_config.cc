@@ -13,9 +13,11 @@
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "absl/strings/string_view.h"
 #include "absl/strings/strip.h"
 #include "absl/time/time.h"
+#include "service/callers/read_callers.h"
 #include "service/config/database.h"
 #include "service/config/flag_parser.h"
 #include "service/config/option_table.h"
@@ -73,6 +75,7 @@ class Loader {
   void CheckListenUrl();
   void ReadPassword(std::string from_url);
   void ReadApiKey();
+  void CheckCallers();
   void CheckRoad();
   // Where `key` was set; empty: nowhere.
   const std::string& Place(absl::string_view key) const;
@@ -202,6 +205,22 @@ void Loader::ReadApiKey() {
   errors_.push_back(
       "no API key: set CONTIGUITY_API_KEY or CONTIGUITY_TOKEN in the environment, or name a file "
       "that holds it with --upstream-token-file; or use --sandbox, which needs none");
+}
+
+void Loader::CheckCallers() {
+  const Config& config = invocation_.config;
+  if (config.callers_file.empty()) return;
+  const auto policy = ReadCallers(config.callers_file, {.sandbox = config.sandbox});
+  if (!policy.ok()) {
+    for (absl::string_view line : absl::StrSplit(policy.status().message(), '\n')) {
+      Error(Place("callers_file"), "", line);
+    }
+  }
+  if (!config.upstream_token_file.empty()) {
+    Error(Place("upstream_token_file"), Quote(config.upstream_token_file),
+          absl::StrCat("cannot be combined with callers_file, set by ", Place("callers_file"),
+                       ": its accounts name their own"));
+  }
 }
 
 void Loader::CheckTransport() {
@@ -336,13 +355,15 @@ void Loader::CheckWhole() {
   // It talks to nobody else.
   if (invocation_.action == Invocation::Action::kMigrate) return;
   CheckTransport();
+  CheckCallers();
   CheckPool();
   if (!config.sandbox) {
     if (!config.upstream_ca_file.empty()) {
       const std::string rule = CheckCaFile(config.upstream_ca_file);
       if (!rule.empty()) Error(Place("upstream_ca_file"), Quote(config.upstream_ca_file), rule);
     }
-    ReadApiKey();
+    // Otherwise each account names a file of its own.
+    if (config.callers_file.empty()) ReadApiKey();
     CheckRoad();
     return;
   }

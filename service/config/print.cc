@@ -52,6 +52,7 @@ std::string Help() {
       "The API key comes from the file upstream_token_file, else from the environment variable\n"
       "CONTIGUITY_API_KEY, else from CONTIGUITY_TOKEN; never from a flag or the YAML file. It is\n"
       "printable ASCII without spaces, at most 512 bytes; white space around it is ignored.\n"
+      "With callers_file each account has a file of its own with its key instead.\n"
       "\n"
       "USER:PASSWORD of the proxy come from the file upstream_proxy_credentials_file, which is "
       "read\n"

@@ -127,21 +127,6 @@ std::string CheckKey(const std::string& pem, X509* certificate, const std::strin
                  : absl::StrCat("is not the key of the certificate in tls_cert_file, ", cert_file);
 }
 
-bool IsLoopback(absl::string_view listen) {
-  absl::string_view host = listen.substr(0, listen.rfind(':'));
-  if (host == "localhost") return true;
-  if (absl::StartsWith(host, "[") && absl::EndsWith(host, "]")) {
-    in6_addr address;
-    const std::string text(host.substr(1, host.size() - 2));
-    if (inet_pton(AF_INET6, text.c_str(), &address) != 1) return false;
-    return IN6_IS_ADDR_LOOPBACK(&address) ||
-           (IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr[12] == 127);
-  }
-  in_addr address;
-  return inet_pton(AF_INET, std::string(host).c_str(), &address) == 1 &&
-         ntohl(address.s_addr) >> 24 == 127;
-}
-
 // Reads and checks the files, all of which are set as they must be.
 std::optional<TlsProblem> Load(const TlsOptions& options, absl::Time now, TlsIdentity& identity) {
   const auto problem = [](const char* key, const std::string& path, absl::string_view rule) {
@@ -213,6 +198,21 @@ using CoreCredentials = grpc::ServerCredentials;
 
 }  // namespace
 
+bool IsLoopbackListener(absl::string_view listen) {
+  absl::string_view host = listen.substr(0, listen.rfind(':'));
+  if (host == "localhost") return true;
+  if (absl::StartsWith(host, "[") && absl::EndsWith(host, "]")) {
+    in6_addr address;
+    const std::string text(host.substr(1, host.size() - 2));
+    if (inet_pton(AF_INET6, text.c_str(), &address) != 1) return false;
+    return IN6_IS_ADDR_LOOPBACK(&address) ||
+           (IN6_IS_ADDR_V4MAPPED(&address) && address.s6_addr[12] == 127);
+  }
+  in_addr address;
+  return inet_pton(AF_INET, std::string(host).c_str(), &address) == 1 &&
+         ntohl(address.s_addr) >> 24 == 127;
+}
+
 absl::StatusOr<int> ReadCertificates(const std::string& pem) {
   const auto certificates = ParseCertificates(pem);
   if (!certificates.ok()) return certificates.status();
@@ -234,7 +234,7 @@ std::optional<TlsProblem> CheckTls(const TlsOptions& options, absl::Time now) {
     return TlsProblem{"tls_client_ca_file", options.tls_client_ca_file,
                       "needs tls_cert_file and tls_key_file"};
   }
-  if (options.allow_plaintext || IsLoopback(options.listen)) return std::nullopt;
+  if (options.allow_plaintext || IsLoopbackListener(options.listen)) return std::nullopt;
   return TlsProblem{"listen", options.listen,
                     "is beyond loopback, so it needs TLS: set tls_cert_file and tls_key_file, or "
                     "allow_plaintext where a side-car does TLS"};

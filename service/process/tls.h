@@ -10,6 +10,7 @@
 #include <string>
 
 #include "absl/status/statusor.h"
+#include "absl/strings/string_view.h"
 #include "absl/time/time.h"
 #include "service/process/periodic.h"
 #include "service/process/tls_options.h"
@@ -17,6 +18,9 @@
 namespace leasegateway {
 
 inline constexpr std::size_t kMaxCaFileBytes = 16 << 20;
+
+// Whether an address to listen on, HOST:PORT, is reached from this machine alone.
+bool IsLoopbackListener(absl::string_view listen);
 
 // How many certificates a PEM text has. The error's message is the rule that it breaks.
 absl::StatusOr<int> ReadCertificates(const std::string& pem);

@@ -361,5 +361,52 @@ TEST_F(ConfigTest, SandboxControlPortIsNotTheGatewaysPort) {
   EXPECT_EQ(LoadedConfig({"--sandbox", "--listen=127.0.0.1:0"}).listen, "127.0.0.1:0");
 }
 
+// --- the callers file ---
+
+TEST_F(ConfigTest, TheCallersFileIsChecked) {
+  const std::string key = Write("account-key", "s3cr3t");
+  const auto file = [&](const std::string& callers) {
+    return Write("callers.yaml", "accounts: [{name: a, key_file: " + key + "}]\n" + callers);
+  };
+  std::string path = file("callers: [{name: a, match: {dns: a}, roles: {}}]\n");
+  EXPECT_EQ(Message(Load({"--callers-file", path})), "");
+  path = file("callers:\n- {name: a, match: {dns: a}, roles: {b: [c]}}\n- {name: b}\n");
+  EXPECT_EQ(Message(Load({"--check-config", "--callers-file", path})),
+            "flag --callers-file: " + path +
+                ":3:38: callers[0].roles.b: is no account: is unknown\n"
+                "flag --callers-file: " +
+                path +
+                ":3:42: callers[0].roles.b[0]: \"c\": is no role: is unknown\n"
+                "flag --callers-file: " +
+                path +
+                ":4:3: callers[1]: must have match\n"
+                "flag --callers-file: " +
+                path + ":4:3: callers[1]: must have roles");
+  EXPECT_EQ(Message(LoadYaml("callers_file: /none\n")),
+            yaml_ + ":1: callers_file: /none: cannot be read: No such file or directory");
+}
+
+TEST_F(ConfigTest, WithACallersFileAccountsHaveTheKeys) {
+  const std::string with_key =
+      Write("callers.yaml", "accounts: [{name: a, key_file: " + Write("account-key", "s3cr3t") +
+                                "}]\ncallers: [{name: a, match: {dns: a}, roles: {}}]\n");
+  const std::string without = Write("without.yaml",
+                                    "accounts: [{name: a}]\n"
+                                    "callers: [{name: a, match: {dns: a}, roles: {}}]\n");
+  // The environment's key is left alone: it may be there for other programs.
+  EXPECT_EQ(LoadedConfig({"--callers-file", with_key}).api_key, "");
+  environment_.clear();
+  EXPECT_EQ(LoadedConfig({"--callers-file", with_key}).api_key, "");
+  EXPECT_EQ(Message(Load({"--callers-file", without})),
+            "flag --callers-file: " + without + ":1:12: accounts[0]: must have key_file");
+  EXPECT_EQ(Message(Load({"--sandbox", "--callers-file", without})), "");
+  const std::string token = Write("token", "other");
+  EXPECT_EQ(
+      Message(Load({"--callers-file", with_key, "--upstream-token-file", token})),
+      "flag --upstream-token-file: \"" + token +
+          "\": cannot be combined with callers_file, set by flag --callers-file: its accounts "
+          "name their own");
+}
+
 }  // namespace
 }  // namespace leasegateway

@@ -34,6 +34,7 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
       {"tls_key_file", Write("key.pem", serving->key)},
       {"tls_client_ca_file", Write("client-ca.pem", Certificate(3600))},
       {"tls_client_auth", "request"},
+      {"callers_file", ""},  // not beside upstream_token_file
       {"file_refresh", "100ms"},
       {"allow_plaintext", "true"},
       {"default_deadline", "11s"},
@@ -114,6 +115,7 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
                   .tls_key_file = folder_ + "/key.pem",
                   .tls_client_ca_file = folder_ + "/client-ca.pem",
                   .tls_client_auth = "request",
+                  .callers_file = "",
                   .file_refresh = 100ms,
                   .allow_plaintext = true,
                   .default_deadline = 11s,
@@ -222,6 +224,37 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
   EXPECT_EQ(again->config, expected);
   environment_.insert(environment.begin(), environment.end());
   EXPECT_EQ(LoadedConfig({}), expected);
+}
+
+TEST_F(ConfigTest, ACallersFileIsSetInEachWay) {
+  const std::string file =
+      Write("callers.yaml", "accounts: [{name: a, key_file: " + Write("account-key", "s3cr3t") +
+                                "}]\ncallers: [{name: a, match: {dns: a}, roles: {}}]\n");
+  EXPECT_EQ(LoadedConfig({"--callers-file", file}).callers_file, file);
+  EXPECT_EQ(LoadYaml("callers_file: " + file + "\n")->config.callers_file, file);
+  environment_["LEASE_GATEWAY_CALLERS_FILE"] = file;
+  const Config config = LoadedConfig({});
+  EXPECT_EQ(config.callers_file, file);
+  EXPECT_THAT(PrintConfig(config), HasSubstr("\ncallers_file: \"" + file + "\"\n"));
+}
+
+TEST_F(ConfigTest, EverybodyBeyondLoopbackWithAllRightsIsAWarning) {
+  Config config;
+  const auto warnings = [&config](const std::string& listen) {
+    config.listen = listen;
+    return Warnings(config);
+  };
+  for (const char* listen : {"127.0.0.1:50051", "127.8.9.1:0", "[::1]:1", "localhost:1"}) {
+    EXPECT_THAT(warnings(listen), ::testing::IsEmpty()) << listen;
+  }
+  for (const std::string listen : {"0.0.0.0:50051", "[::]:1", "gateway:1", "10.0.0.1:1"}) {
+    EXPECT_THAT(warnings(listen),
+                ::testing::ElementsAre("everybody whom " + listen +
+                                       " lets in has all rights, and no limit: callers_file is "
+                                       "not set"));
+  }
+  config.callers_file = "callers.yaml";
+  EXPECT_THAT(warnings("0.0.0.0:50051"), ::testing::IsEmpty());
 }
 
 TEST_F(ConfigTest, JournalIsAFileButForTheSandbox) {
