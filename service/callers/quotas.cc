@@ -155,8 +155,7 @@ void CallerUse::Refill(Rows& rows, std::int64_t limit, TimePoint now) {
   rows.at = now;
 }
 
-absl::Status CallerUse::TakeOfRows(const CallerSetting& caller, std::optional<std::int64_t> rows,
-                                   TimePoint now) {
+absl::Status CallerUse::CheckRows(const CallerSetting& caller, TimePoint now) {
   if (!caller.quotas.rows_per_minute) return absl::OkStatus();
   const std::int64_t limit = *caller.quotas.rows_per_minute;
   double over = 1;
@@ -165,10 +164,7 @@ absl::Status CallerUse::TakeOfRows(const CallerSetting& caller, std::optional<st
     Refill(rows_, limit, now);
     // By how much one more row is too many; the least part of one is none.
     over = rows_.used + 1 - static_cast<double>(limit);
-    if (over < 1e-6) {
-      rows_.used += static_cast<double>(rows.value_or(0));
-      return absl::OkStatus();
-    }
+    if (over < 1e-6) return absl::OkStatus();
   }
   const double wait =
       limit > 0 ? std::min(60 * kSecond * over / static_cast<double>(limit), kLongest) : kLongest;
@@ -176,12 +172,11 @@ absl::Status CallerUse::TakeOfRows(const CallerSetting& caller, std::optional<st
                 limit > 0 ? nanoseconds(std::llround(wait)) : nanoseconds(kNever));
 }
 
-absl::Status CallerUse::TakeRows(const CallerSetting& caller, std::int64_t rows, TimePoint now) {
-  return TakeOfRows(caller, rows, now);
-}
-
-absl::Status CallerUse::CheckRows(const CallerSetting& caller, TimePoint now) {
-  return TakeOfRows(caller, std::nullopt, now);
+void CallerUse::ChargeRows(const CallerSetting& caller, std::int64_t rows, TimePoint now) {
+  if (!caller.quotas.rows_per_minute) return;
+  const std::lock_guard lock(mutex_);
+  Refill(rows_, *caller.quotas.rows_per_minute, now);
+  rows_.used += static_cast<double>(rows);
 }
 
 std::vector<v1::LimitState> CallerUse::Limits(const CallerSetting& caller, TimePoint now) const {

@@ -91,12 +91,11 @@ class CallerUse {
   void LeaveWatch() { watchers_.fetch_sub(1, std::memory_order_relaxed); }
   int watchers() const { return watchers_.load(std::memory_order_relaxed); }
 
-  // A list of so many rows is to be sent: they are taken if there is room for one. So a minute may
-  // have more rows than the limit, by one list at most; the next are refused until that is made up
-  // for.
-  absl::Status TakeRows(const CallerSetting& caller, std::int64_t rows, TimePoint now);
-  // Whether a list would be refused. Before it costs anything.
+  // Whether a list is refused, as more rows were sent than the limit has. Before it costs anything.
   absl::Status CheckRows(const CallerSetting& caller, TimePoint now);
+  // A list of so many rows is sent. So a minute may have more rows than the limit, by the lists that
+  // were under way; the next are refused until that is made up for.
+  void ChargeRows(const CallerSetting& caller, std::int64_t rows, TimePoint now);
 
   // A limit each that is set, as WhoAmI tells them. Of a rate there are the calls a second, rounded
   // up, without use, and the burst under its own key, with what of it may come at once.
@@ -110,8 +109,6 @@ class CallerUse {
   };
   // With the lock held: gives back what came back with time.
   static void Refill(Rows& rows, std::int64_t limit, TimePoint now);
-  absl::Status TakeOfRows(const CallerSetting& caller, std::optional<std::int64_t> rows,
-                          TimePoint now);
   absl::Status Refuse(const CallerSetting& caller, QuotaLimit limit, const std::string& value,
                       const std::string& what, std::chrono::nanoseconds retry_in) const;
 

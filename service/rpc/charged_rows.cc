@@ -25,7 +25,7 @@ std::int64_t CountRows(const grpc::ByteBuffer& reply) {
 
 void ChargeRows(const CallCaller& caller, Method method, const grpc::ByteBuffer& reply) {
   if (!caller.setting || !caller.setting->quotas.rows_per_minute || !RightFor(method).lists) return;
-  caller.use->TakeRows(*caller.setting, CountRows(reply), std::chrono::steady_clock::now());
+  caller.use->ChargeRows(*caller.setting, CountRows(reply), std::chrono::steady_clock::now());
 }
 
 }  // namespace leasegateway

@@ -21,7 +21,11 @@ class QuotasTest : public testing::Test {
   QuotaLimits& quotas() { return caller_.quotas; }
   absl::Status Read() { return use_.TakeCall(caller_, false, now_); }
   absl::Status Write() { return use_.TakeCall(caller_, true, now_); }
-  absl::Status Rows(std::int64_t rows) { return use_.TakeRows(caller_, rows, now_); }
+  absl::Status Rows(std::int64_t rows) {
+    absl::Status status = use_.CheckRows(caller_, now_);
+    if (status.ok()) use_.ChargeRows(caller_, rows, now_);
+    return status;
+  }
   int ReadsAtOnce() {
     int reads = 0;
     while (reads < 10'000 && Read().ok()) ++reads;
@@ -283,7 +287,9 @@ TEST_F(QuotasTest, ThreadsTogetherTakeNoMoreThanTheLimits) {
   for (auto& thread : threads) thread.join();
   EXPECT_EQ(reads, 1'000);
   EXPECT_EQ(entered, 500);
-  EXPECT_EQ(lists, 300);
+  // Those that are under way when the last row is taken are sent all the same.
+  EXPECT_GE(lists, 300);
+  EXPECT_LT(lists, 304);
 }
 
 TEST(CallersStats, UnknownFailureIsAnother) {

@@ -107,7 +107,7 @@ constexpr std::array<ScopePart, 3> kScopes = {{
 }};
 constexpr int kLimits = 4;  // of a scope
 
-Parameter OrNull(std::optional<std::int64_t> value) {
+Parameter OrNull(const std::optional<std::int64_t>& value) {
   return value ? Parameter(*value) : Parameter::Null();
 }
 
@@ -196,10 +196,13 @@ SpendingCondition SpendingWithin(int reserve, int first) {
 }
 
 void AddLimits(const SpendingRules& rules, const SpendingPrice& price, postgres::Query& query) {
-  for (const auto& limits : {rules.caller, rules.account, rules.caller_on_account}) {
-    const SpendingLimits all = limits ? *limits : SpendingLimits();
+  static const auto* const no_limits = new SpendingLimits;
+  static const auto* const no_money = new CurrencyLimits;
+  for (const SpendingLimits* limits :
+       {rules.caller.get(), rules.account.get(), rules.caller_on_account.get()}) {
+    const SpendingLimits& all = limits != nullptr ? *limits : *no_limits;
     const auto at = all.currencies.find(price.currency);
-    const CurrencyLimits money = at == all.currencies.end() ? CurrencyLimits() : at->second;
+    const CurrencyLimits& money = at == all.currencies.end() ? *no_money : at->second;
     query.parameters.push_back(OrNull(all.purchases_per_day));
     query.parameters.push_back(OrNull(all.live_leases));
     query.parameters.push_back(OrNull(money.money_per_day));

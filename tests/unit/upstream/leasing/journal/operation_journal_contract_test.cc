@@ -16,17 +16,16 @@
 #include <map>
 #include <memory>
 #include <optional>
-#include <ostream>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "tests/support/journal_engines.h"
 #include "tests/support/journal_entries.h"
 #include "tests/support/postgres_journal_fixture.h"
 #include "upstream/leasing/journal/journal_words.h"
 #include "upstream/leasing/journal/operation_journal.h"
-#include "upstream/leasing/journal/sqlite/sqlite_journal.h"
 #include "upstream/upstream_error.h"
 
 // What every journal does, whatever keeps it.
@@ -40,54 +39,6 @@ using testing::ElementsAre;
 using testing::IsEmpty;
 using Clock = std::chrono::steady_clock;
 using Owner = OperationJournal::Owner;
-
-// What keeps a journal, and the processes that have it one after another.
-class Engine {
- public:
-  virtual ~Engine() = default;
-  // A new process, after the death of the one before.
-  virtual std::shared_ptr<OperationJournal> Open() = 0;
-};
-
-class SqliteEngine final : public Engine {
- public:
-  SqliteEngine() {
-    std::string name = testing::TempDir() + "contract-XXXXXX";
-    directory_ = mkdtemp(name.data());
-  }
-  ~SqliteEngine() override { std::filesystem::remove_all(directory_); }
-  std::shared_ptr<OperationJournal> Open() override {
-    SqliteJournal::Options options;
-    options.path = directory_ / "journal.db";
-    auto opened = SqliteJournal::Open(options);
-    EXPECT_TRUE(opened.ok()) << opened.status();
-    return *std::move(opened);
-  }
-
- private:
-  std::filesystem::path directory_;
-};
-
-class PostgresEngine final : public Engine {
- public:
-  std::shared_ptr<OperationJournal> Open() override {
-    if (replica_) database_.Die(replica_->id);
-    replica_ = std::make_unique<JournalReplica>(database_, ++id_);
-    return replica_->journal;
-  }
-
- private:
-  JournalDatabase database_;
-  std::int64_t id_ = 0;
-  std::unique_ptr<JournalReplica> replica_;
-};
-
-struct EngineKind {
-  std::string name;
-  std::function<std::unique_ptr<Engine>()> make;
-};
-
-void PrintTo(const EngineKind& kind, std::ostream* out) { *out << kind.name; }
 
 class OperationJournalContract : public testing::TestWithParam<EngineKind> {
  protected:
@@ -148,7 +99,7 @@ class OperationJournalContract : public testing::TestWithParam<EngineKind> {
   }
 
   postgres::IoThreads io_;  // callers
-  const std::unique_ptr<Engine> engine_ = GetParam().make();
+  const std::unique_ptr<JournalEngine> engine_ = GetParam().make();
   std::shared_ptr<OperationJournal> journal_ = engine_->Open();
 };
 
@@ -444,9 +395,7 @@ TEST_P(OperationJournalContract, ForeignPositionIsRefused) {
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Engines, OperationJournalContract,
-    testing::Values(EngineKind{"Sqlite", [] { return std::make_unique<SqliteEngine>(); }},
-                    EngineKind{"Postgres", [] { return std::make_unique<PostgresEngine>(); }}),
+    Engines, OperationJournalContract, AllEngines(),
     [](const auto& kind) { return kind.param.name; });
 
 }  // namespace
