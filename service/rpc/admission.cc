@@ -11,7 +11,6 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
-#include "service/process/logging.h"
 #include "service/rpc/method_rights.h"
 #include "service/rpc/violations.h"
 #include "upstream/upstream_error.h"
@@ -124,32 +123,7 @@ Admission::Verdict Admission::Admit(const grpc::ServerContextBase& context, Meth
   } else {
     verdict.status = known.status();
   }
-  Audit(context, method, account, verdict);
   return verdict;
-}
-
-void Admission::Audit(const grpc::ServerContextBase& context, Method method,
-                      std::string_view account, const Verdict& verdict) {
-  ErrorMetadata metadata = MetadataOf(verdict.status);
-  const std::string reason = ReasonOf(verdict.status);
-  const bool known = verdict.caller.setting != nullptr;
-  const std::string caller = known ? verdict.caller.setting->name : "";
-  const std::string shown = account.empty() ? "" : QuoteValue(account);
-  const auto left_out =
-      refusals_.Says(absl::StrJoin({std::string(NameOf(method)), reason, metadata["why"],
-                                    metadata["right"], metadata["limit"], caller, shown},
-                                   " "));
-  if (!left_out) return;
-  LogAudit("refused", {{"method", NameOf(method)},
-                       {"reason", reason},
-                       {"why", metadata["why"]},
-                       {"right", metadata["right"]},
-                       {"limit", metadata["limit"]},
-                       {"caller", caller},
-                       {"identity", verdict.caller.identity.name},
-                       {"account", shown},
-                       {"peer", context.peer()},
-                       {"left_out_before", *left_out > 0 ? absl::StrCat(*left_out) : ""}});
 }
 
 Admission::Verdict Admission::AdmitAnybody(std::string_view account) const {

@@ -12,7 +12,6 @@
 #include "absl/status/status.h"
 #include "absl/status/statusor.h"
 #include "service/callers/callers.h"
-#include "service/process/log_repeats.h"
 #include "service/rpc/account_stack.h"
 #include "service/rpc/call_caller.h"
 #include "service/rpc/call_metrics.h"
@@ -44,15 +43,11 @@ class Admission {
   std::uint64_t not_allowed() const { return not_allowed_; }  // calls refused so
 
  private:
-  // Writes a refusal to the log of audits; the same one again is counted, and written in a minute.
-  void Audit(const grpc::ServerContextBase& context, Method method, std::string_view account,
-             const Verdict& verdict);
   Verdict AdmitAnybody(std::string_view account) const;
   absl::Status AdmitKnown(Method method, std::string_view account, Verdict* verdict) const;
 
   const std::map<std::string, AccountStack, std::less<>> accounts_;
   Callers* const callers_;
-  LogRepeats refusals_;
   std::atomic<std::uint64_t> not_allowed_{0};
 };
 

@@ -8,7 +8,9 @@
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
+#include "service/process/log_repeats.h"
 #include "service/process/logging.h"
 #include "service/process/tls.h"
 #include "upstream/upstream_error.h"
@@ -35,6 +37,38 @@ std::string ValueOr(const ErrorMetadata& metadata, const std::string& key) {
 }
 
 std::string_view View(const grpc::string_ref& text) { return {text.data(), text.size()}; }
+
+// Those who look after callers ask for these: the log of audits has them, each once a minute, and
+// how often there were more.
+void AuditRefusal(const grpc::ServerContextBase& server_context, Method method,
+                  const CallCaller& caller, const absl::Status& status) {
+  static LogRepeats repeats;
+  const std::string reason = ReasonOf(status);
+  if (reason != reason::kIdentityInvalid && reason != reason::kNotAllowed &&
+      reason != reason::kQuotaExceeded && reason != reason::kSpendLimitExceeded) {
+    return;
+  }
+  ErrorMetadata metadata = MetadataOf(status);
+  const std::string name = caller.setting ? caller.setting->name : "";
+  const std::string& account = caller.account.empty() ? metadata["account"] : caller.account;
+  const auto left_out = repeats.Says(
+      absl::StrJoin({std::string(NameOf(method)), reason, metadata["why"], metadata["right"],
+                     metadata["scope"], metadata["limit"], name, account},
+                    " "));
+  if (!left_out) return;
+  LogAudit("refused", {{"method", NameOf(method)},
+                       {"reason", reason},
+                       {"why", metadata["why"]},
+                       {"right", metadata["right"]},
+                       {"scope", metadata["scope"]},
+                       {"limit", metadata["limit"]},
+                       {"caller", name},
+                       {"identity", caller.identity.name},
+                       {"account", account},
+                       {"request_id", metadata["request_id"]},
+                       {"peer", server_context.peer()},
+                       {"left_out_before", *left_out > 0 ? absl::StrCat(*left_out) : ""}});
+}
 
 }  // namespace
 
@@ -113,6 +147,7 @@ void LogCall(const grpc::ServerContextBase& server_context, Method method, const
   record.upstream_request_id = status.ok() ? context.stats->upstream_request_id
                                            : ValueOr(MetadataOf(status), "upstream_error_id");
   LogAccess(record);
+  if (!status.ok()) AuditRefusal(server_context, method, caller, status);
 }
 
 void AddPushback(grpc::ServerContextBase& server_context, const absl::Status& status,

@@ -20,8 +20,8 @@
 
 namespace leasegateway {
 
-// All calls of WatchAvailability on an account. One that falls behind further than the cache's changes reach
-// begins anew. Thread-safe.
+// All calls of WatchAvailability on an account. One that falls behind further than the cache's
+// changes reach begins anew. Thread-safe.
 class WatchHub {
  public:
   // Sets the cache's listener. `runtime` and `cache` must outlive it, and it its calls.

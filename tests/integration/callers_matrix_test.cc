@@ -20,7 +20,7 @@ namespace {
 
 using google::protobuf::MethodDescriptor;
 
-constexpr char kCallers[] = R"(
+constexpr char kMatrixCallers[] = R"(
 roles:
   reads: [read]
   watches: [watch]
@@ -124,7 +124,7 @@ class CallersMatrixTest : public CallersTest {
 };
 
 TEST_F(CallersMatrixTest, EachIdentityMayDoJustWhatItsRightsSay) {
-  StartWithCallers(kCallers);
+  StartWithCallers(kMatrixCallers);
   const auto* service = v1::LeaseService::service_full_name() == nullptr
                             ? nullptr
                             : google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(
@@ -155,7 +155,7 @@ TEST_F(CallersMatrixTest, EachIdentityMayDoJustWhatItsRightsSay) {
 
 // Nothing tells an account that is there from one that is not.
 TEST_F(CallersMatrixTest, AnAccountWithoutRightsIsLikeNone) {
-  StartWithCallers(kCallers);
+  StartWithCallers(kMatrixCallers);
   v1::ListLeasesRequest request;
   v1::ListLeasesResponse response;
   std::vector<std::string> answers;
@@ -173,7 +173,7 @@ TEST_F(CallersMatrixTest, AnAccountWithoutRightsIsLikeNone) {
 
 TEST_F(CallersMatrixTest, AnAccountHasLeasesOfItsOwn) {
   StartWithCallers(
-      kCallers +
+      kMatrixCallers +
       std::string("  - {name: owner, match: {spiffe: spiffe://prod/owner}, "
                   "roles: {sales: [reads, buys, sees], support: [reads, buys, sees]}}\n"));
   v1::ListAvailableNumbersRequest list;
@@ -214,9 +214,10 @@ TEST_F(CallersMatrixTest, AnAccountHasLeasesOfItsOwn) {
 
 // A token that was given out for one account says nothing on another.
 TEST_F(CallersMatrixTest, ATokenOfOneAccountIsRefusedOnAnother) {
-  StartWithCallers(kCallers + std::string("  - {name: owner, match: {spiffe: spiffe://prod/owner}, "
-                                          "roles: {sales: [reads, watches, buys, sees], support: "
-                                          "[reads, watches, buys, sees]}}\n"));
+  StartWithCallers(kMatrixCallers +
+                   std::string("  - {name: owner, match: {spiffe: spiffe://prod/owner}, "
+                               "roles: {sales: [reads, watches, buys, sees], support: "
+                               "[reads, watches, buys, sees]}}\n"));
   v1::ListAvailableNumbersRequest list;
   list.set_account("sales");
   list.set_page_size(10);

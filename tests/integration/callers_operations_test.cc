@@ -13,7 +13,7 @@ namespace {
 using testing::HasSubstr;
 using testing::Not;
 
-constexpr char kCallers[] = R"(
+constexpr char kOperationsCallers[] = R"(
 roles:
   buyer: [read, lease, terminate, see_operations]
   auditor: [lease, see_all_operations]
@@ -57,7 +57,7 @@ class CallersOperationsTest : public CallersTest {
 };
 
 TEST_F(CallersOperationsTest, AnotherCallersRequestIdIsRefusedAndTellsNothing) {
-  StartWithCallers(kCallers);
+  StartWithCallers(kOperationsCallers);
   const std::string number = FirstFor("orders");
   ASSERT_TRUE(Buy("orders", number, kRequestId).ok());
   for (const bool validate_only : {false, true}) {
@@ -73,7 +73,7 @@ TEST_F(CallersOperationsTest, AnotherCallersRequestIdIsRefusedAndTellsNothing) {
 }
 
 TEST_F(CallersOperationsTest, ACallerSeesItsOwnUnlessItMaySeeAll) {
-  StartWithCallers(kCallers);
+  StartWithCallers(kOperationsCallers);
   ASSERT_TRUE(Buy("orders", FirstFor("orders"), kRequestId).ok());
   EXPECT_TRUE(Find("orders", kRequestId).ok());
   EXPECT_EQ(found_.operation().caller(), "orders");
@@ -90,7 +90,7 @@ TEST_F(CallersOperationsTest, ACallerSeesItsOwnUnlessItMaySeeAll) {
 }
 
 TEST_F(CallersOperationsTest, WhoMaySeeAllJoinsAnothersRequest) {
-  StartWithCallers(kCallers);
+  StartWithCallers(kOperationsCallers);
   const std::string number = FirstFor("orders");
   ASSERT_TRUE(Buy("orders", number, kRequestId).ok());
   const auto status = Buy("audit", number, kRequestId);

@@ -14,7 +14,7 @@ namespace leasegateway {
 namespace {
 
 // Rates so low that none comes back while a test runs.
-constexpr char kCallers[] = R"(
+constexpr char kQuotaCallers[] = R"(
 roles:
   all: [read, watch, lease, see_operations]
 callers:
@@ -52,7 +52,7 @@ class CallersQuotaTest : public CallersTest {
 };
 
 TEST_F(CallersQuotaTest, ReadsAndWritesAreCountedApart) {
-  StartWithCallers(kCallers);
+  StartWithCallers(kQuotaCallers);
   for (int i = 0; i < 3; ++i) EXPECT_TRUE(List("few").ok()) << i;
   ExpectQuota(List("few"), "reads_per_second");
   v1::CreateLeaseRequest request;
@@ -68,7 +68,7 @@ TEST_F(CallersQuotaTest, ReadsAndWritesAreCountedApart) {
 
 // A hit and a miss both count their rows.
 TEST_F(CallersQuotaTest, RowsOfListsAreCounted) {
-  StartWithCallers(kCallers);
+  StartWithCallers(kQuotaCallers);
   EXPECT_TRUE(List("rows").ok());  // 100 rows: owed
   ExpectQuota(List("rows"), "rows_per_minute");
   v1::ListLeasesResponse response;
@@ -78,7 +78,7 @@ TEST_F(CallersQuotaTest, RowsOfListsAreCounted) {
 }
 
 TEST_F(CallersQuotaTest, WatchersAreCountedAndGiveTheirPlaceBack) {
-  StartWithCallers(kCallers);
+  StartWithCallers(kQuotaCallers);
   const auto first = As("watch");
   auto watching = stub_->WatchAvailability(first.get(), {});
   v1::WatchAvailabilityResponse message;
@@ -101,7 +101,7 @@ TEST_F(CallersQuotaTest, WatchersAreCountedAndGiveTheirPlaceBack) {
 }
 
 TEST_F(CallersQuotaTest, WhoAmITellsRightsAndWhatIsLeft) {
-  StartWithCallers(kCallers);
+  StartWithCallers(kQuotaCallers);
   ASSERT_TRUE(List("few").ok());
   v1::WhoAmIResponse who;
   const auto status = stub_->WhoAmI(As("few").get(), {}, &who);
@@ -120,7 +120,7 @@ TEST_F(CallersQuotaTest, WhoAmITellsRightsAndWhatIsLeft) {
 }
 
 TEST_F(CallersQuotaTest, NobodyIsToldThatItIsNobody) {
-  StartWithCallers(kCallers);
+  StartWithCallers(kQuotaCallers);
   v1::WhoAmIResponse who;
   ASSERT_TRUE(stub_->WhoAmI(As("").get(), {}, &who).ok());
   EXPECT_EQ(who.caller(), "anonymous");
@@ -130,7 +130,7 @@ TEST_F(CallersQuotaTest, NobodyIsToldThatItIsNobody) {
 
 // The file is read anew; what is wrong leaves the old one in force.
 TEST_F(CallersQuotaTest, AChangedFileCountsAndABadOneDoesNot) {
-  StartWithCallers(kCallers);
+  StartWithCallers(kQuotaCallers);
   EXPECT_TRUE(List("free").ok());
   WriteCallers(
       "roles: {none: [see_operations]}\ncallers:\n"
@@ -144,7 +144,7 @@ TEST_F(CallersQuotaTest, AChangedFileCountsAndABadOneDoesNot) {
   Write("callers.yaml", "callers: [\n");
   std::this_thread::sleep_for(std::chrono::milliseconds(200));
   EXPECT_EQ(Explain(List("free")).reason, "NOT_ALLOWED");
-  WriteCallers(kCallers);
+  WriteCallers(kQuotaCallers);
   bool let_in = false;
   for (int i = 0; i < 1000 && !let_in; ++i) {
     let_in = List("free").ok();

@@ -1,11 +1,13 @@
 // How watchers are treated that read slowly or not at all.
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
+#include <map>
 #include <memory>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "service/rpc/admission.h"
 #include "service/rpc/lease_service.h"
 #include "service/rpc/pinned_slice.h"
 #include "service/rpc/search.h"
@@ -124,13 +126,17 @@ class PatienceTest : public WatchTest {
     const CacheEnvironment environment = MakeCacheEnvironment(io_.get_executor(), PinInMemory);
     search_ = std::make_unique<AvailabilitySearch>(environment.now, environment.after, 64 << 20,
                                                    "default");
-    hub_ = std::make_unique<WatchHub>(runtime_, *api_, WatchOptions{.patience = patience});
+    hub_ =
+        std::make_unique<WatchHub>(runtime_, *api_, "default", WatchOptions{.patience = patience});
     auto journal = SqliteJournal::Open({.path = ":memory:"});
     ASSERT_TRUE(journal.ok()) << journal.status();
     recorded_ = std::make_unique<RecordedLeaseApi>(api_, RecordedLeaseApi::MemoryOf(api_),
                                                    *std::move(journal), RecordedLeaseApi::Options(),
                                                    io_.get_executor(), MakeCallEnvironment());
-    service_ = std::make_unique<LeaseService>(runtime_, *api_, *recorded_, *search_, *hub_);
+    std::map<std::string, AccountStack, std::less<>> accounts;
+    accounts.emplace("default", AccountStack{"default", *api_, *recorded_, *search_, *hub_});
+    admission_ = std::make_unique<Admission>(std::move(accounts), nullptr);
+    service_ = std::make_unique<LeaseService>(runtime_, *admission_);
     thread_ = std::thread([this] { io_.run(); });
     int port = 0;
     grpc::ServerBuilder builder;
