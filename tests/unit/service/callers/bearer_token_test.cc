@@ -3,17 +3,20 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "service/process/logging.h"
 #include "tests/support/token_maker.h"
 #include "upstream/upstream_error.h"
 
@@ -459,6 +462,39 @@ TEST_F(BearerTokenTest, BadKeyFileLeavesTheOldKeysInForce) {
   verifier_->Refresh();
   EXPECT_TRUE(verifier_->stats().key_files_ok);
   EXPECT_EQ(WhyNot(RsaKey().Sign(Good().Json())), "unknown key");
+}
+
+TEST_F(BearerTokenTest, BadKeyFileIsLoggedOnceAndNeverQuoted) {
+  std::ostringstream log;
+  InitLoggingTo(log, "info", "text");
+  const std::string secret = EcKey().PrivateJwk();
+  Write("keys", Jwks({secret}));
+  for (int i = 0; i < 3; ++i) verifier_->Refresh();
+  Write("keys", Jwks({EcKey().Jwk()}));
+  verifier_->Refresh();
+  Write("keys", Jwks({secret}));
+  verifier_->Refresh();
+  ShutdownLogging();
+  const std::string text = log.str();
+  const std::string path = folder_ / "keys";
+  const auto line = [&](const std::string& rule) { return "keys_file: \"" + path + "\"" + rule; };
+  const std::string bad = line(
+      ": key 1 is private: the file must have public keys only; the keys from before stay in "
+      "force");
+  EXPECT_NE(text.find(bad), text.npos) << text;
+  EXPECT_THAT(text, HasSubstr(line(" has changed: 1 key is in force")));
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3) << text;
+  EXPECT_THAT(text, Not(HasSubstr("kty")));
+}
+
+// The library has a log of its own, on the console if it is not told otherwise.
+TEST_F(BearerTokenTest, LibrarySaysNothing) {
+  testing::internal::CaptureStderr();
+  testing::internal::CaptureStdout();
+  WhyNot(StrangerKey(KeyType::kRsa).Sign(Good().Json()));
+  WhyNot(EcKey().Sign(R"({"alg":"ES256","kid":"ec","jwk":{},"x5c":1})", Good().Json()));
+  EXPECT_EQ(testing::internal::GetCapturedStdout(), "");
+  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
 }
 
 TEST_F(BearerTokenTest, FilesAreReadByThemselves) {
