@@ -157,6 +157,7 @@ class PatienceTest : public WatchTest {
   CallRuntime runtime_;
   std::unique_ptr<AvailabilitySearch> search_;
   std::unique_ptr<WatchHub> hub_;
+  std::unique_ptr<Admission> admission_;
   std::unique_ptr<grpc::Service> service_;
   std::unique_ptr<grpc::Server> grpc_;
 };

@@ -236,7 +236,7 @@ TEST_F(SqliteJournalTest, FileOfVersionOneIsMigratedWithItsCallers) {
   ASSERT_TRUE(Update(WithState(MakeEntry("b").operation, v1::OPERATION_STATE_SENT)).ok());
   Close();
   Sql("DROP INDEX operation_list_caller; DROP INDEX operation_list_kind;"
-      "DROP INDEX operation_passing; ALTER TABLE operation DROP COLUMN caller;"
+      "DROP INDEX operation_passing; ALTER TABLE operation DROP COLUMN caller; DROP TABLE spending;"
       "PRAGMA user_version = 1");
   Open();
   auto query = QueryOf("acme");
