@@ -190,7 +190,7 @@ SpendingCondition SpendingWithin(int reserve, int first) {
                reserve),
       room,
       // A snapshot that is older than the locks would not show what others have taken.
-      ") AND current_setting('transaction_isolation') = 'read committed' AS ok FROM ", from, "), ");
+      ")) AND current_setting('transaction_isolation') = 'read committed' AS ok FROM ", from, "), ");
   within.condition = " AND (SELECT ok FROM room)";
   return within;
 }

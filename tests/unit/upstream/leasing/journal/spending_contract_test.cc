@@ -139,7 +139,7 @@ TEST_P(SpendingContract, NothingBoughtIsGivenBack) {
 
 TEST_P(SpendingContract, AnotherNumberIsReservedInThePlaceOfTheFirst) {
   Record record = MustBegin("a");
-  const auto rules = Rules({.of_caller = Money(0, 8)});
+  const auto rules = Rules({.of_caller = Money({}, 8)});
   ASSERT_TRUE(Send(record, rules).ok());
   ASSERT_TRUE(Send(record, rules, Price(2, 8)).ok());
   EXPECT_EQ(Used(), "1 today, 1 live, USD 10 today, 8 a month");

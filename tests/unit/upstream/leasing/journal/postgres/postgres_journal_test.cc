@@ -59,7 +59,7 @@ TEST_F(TwoReplicasTest, PeopleCanReadTheRows) {
 }
 
 TEST_F(TwoReplicasTest, DamagedRowIsReportedAndNeverReturned) {
-  for (const char* damage : {"operation = '\\xff'", "operation = ''", "state = 2", "kind = 3",
+  for (const char* damage : {"operation = '\\xff'", "operation = ''", "state = 3", "kind = 3",
                              "phone_number = '+2'", "caller = ''", "lease_id = 'l'"}) {
     SCOPED_TRACE(damage);
     database_.Sql("DELETE FROM lease_gateway.operation");
