@@ -294,7 +294,15 @@ class ModelProvider final : public TypedLeaseApi {
     if (!step.answer.ok()) co_return step.answer;
     co_return reply;
   }
-  LeaseApiResult<LeaseList> ListLeases(CallContext) override { co_return Unused(); }
+  LeaseApiResult<LeaseList> ListLeases(CallContext context) override {
+    ++lists;
+    EXPECT_EQ(context.max_staleness, std::chrono::milliseconds(0));
+    Reply<LeaseList> reply;
+    for (const auto& [phone_number, record] : records) {
+      if (!lists_nothing && record.number.has_lease()) *reply.value.Add() = record.number.lease();
+    }
+    co_return reply;
+  }
   LeaseApiResult<v1::Lease> GetLease(CallContext, std::string) override { co_return Unused(); }
   LeaseApiResult<v1::Failover> ConfigureFailover(CallContext, std::string, v1::Failover) override {
     co_return Unused();
@@ -319,6 +327,8 @@ class ModelProvider final : public TypedLeaseApi {
   std::map<std::string, Record> records;
   std::vector<std::string> posts;
   std::vector<std::string> deletes;
+  int lists = 0;  // of leases
+  bool lists_nothing = false;
   int looks = 0;
   int background_looks = 0;
   std::deque<Step> steps;                  // of the next writes

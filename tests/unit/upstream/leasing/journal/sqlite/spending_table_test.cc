@@ -35,11 +35,11 @@ class SqliteSpendingTest : public SqliteJournalTest {
   const std::shared_ptr<const SpendingRules> one_ = Rules({.of_account = Count(1, {})});
 };
 
-TEST_F(SqliteSpendingTest, FileOfTheFirstVersionCountsFromThenOn) {
+TEST_F(SqliteSpendingTest, FileOfTheVersionBeforeCountsFromThenOn) {
   Open();
   MustBuy("old");
   Close();
-  Sql("DROP TABLE spending; PRAGMA user_version = 1");
+  Sql("DROP TABLE spending; PRAGMA user_version = 2");
   Open();
   EXPECT_EQ(Used(), "0 today, 0 live");
   EXPECT_TRUE(Send("new", one_).ok());
@@ -51,7 +51,7 @@ TEST_F(SqliteSpendingTest, PurchaseThatWasSentBeforeThereWereRowsIsCountedWhenIt
   ASSERT_TRUE(Send("old").ok());
   const auto record = **Find("old", "sales");
   Close();
-  Sql("DROP TABLE spending; PRAGMA user_version = 1");
+  Sql("DROP TABLE spending; PRAGMA user_version = 2");
   Open();
   for (int i = 0; i < 2; ++i) {
     ASSERT_TRUE(callers_->Get(journal_->Update(BoughtOf(record, Price(1, 5)))).ok());
