@@ -40,8 +40,8 @@ class SpendingTest : public RecordedLeaseApiTest {
     operation.set_caller(caller);
     *operation.mutable_price() = Price(1, 5);
     if (state == v1::OPERATION_STATE_INTENDED) return;
-    journal_->spending.rows.push_back({"default", kId, caller, kNumber, "",
-                                       PriceOf(Price(1, 5), v1::BILLING_METHOD_MONTHLY)});
+    journal_->spending.rows.push_back(
+        {"default", kId, caller, kNumber, "", PriceOf(Price(1, 5), v1::BILLING_METHOD_MONTHLY)});
   }
   std::string Used() {
     return Show(MemorySpending::Sum(journal_->spending.rows, {"default", "orders"}).caller);

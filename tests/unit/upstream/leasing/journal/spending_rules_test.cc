@@ -24,8 +24,9 @@ TEST(SpendingRules, MoneyIsBillionthsWhereItMakesSense) {
   EXPECT_EQ(ToBillionths(Amount(1, 500'000'000)), 1'500'000'000);
   EXPECT_EQ(ToBillionths(Amount(0, 0)), 0);
   EXPECT_EQ(ToBillionths(Amount(999'999'999, 999'999'999)), 999'999'999'999'999'999);
-  for (const auto& money : {Amount(-1, 0), Amount(0, -1), Amount(1'000'000'000, 0),
-                            Amount(0, 1'000'000'000), Amount(std::numeric_limits<std::int64_t>::max(), 0)}) {
+  for (const auto& money :
+       {Amount(-1, 0), Amount(0, -1), Amount(1'000'000'000, 0), Amount(0, 1'000'000'000),
+        Amount(std::numeric_limits<std::int64_t>::max(), 0)}) {
     EXPECT_FALSE(ToBillionths(money)) << money.DebugString();
   }
   const auto money = ToMoney(2'000'000'001, "EUR");

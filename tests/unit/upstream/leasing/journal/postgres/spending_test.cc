@@ -136,8 +136,9 @@ TEST_F(SharedSpendingTest, RowsGoWhenTheirLeaseHasEndedAndTheirDayIsOver) {
   }
   ASSERT_TRUE(Send(a_, MustIntend(a_, "open")).ok());
   ASSERT_TRUE(Get(a_.journal->EndedElsewhere("sales", {"lsd_young", "lsd_old"})).ok());
-  database_.Sql("UPDATE lease_gateway.spending SET last_day = last_day - 3"
-                " WHERE request_id IN ('live', 'old')");
+  database_.Sql(
+      "UPDATE lease_gateway.spending SET last_day = last_day - 3"
+      " WHERE request_id IN ('live', 'old')");
   ASSERT_TRUE(Get(a_.journal->Prune()).ok());
   EXPECT_THAT(database_.Sql("SELECT request_id FROM lease_gateway.spending ORDER BY id"),
               testing::ElementsAre("live", "young", "open"));
@@ -212,7 +213,8 @@ TEST_F(MigrationTest, OlderProgramSettlesWhatItHasSentAndSendsNoPurchaseMore) {
   // What a newer one has counted is left to newer ones.
   Insert("newer", 1);
   Sql("UPDATE lease_gateway.operation SET state = 2, counted = true WHERE request_id = 'newer'");
-  for (const int state : {1, 3, 4}) EXPECT_THAT(Set("newer", state), HasSubstr("operation_counted"));
+  for (const int state : {1, 3, 4})
+    EXPECT_THAT(Set("newer", state), HasSubstr("operation_counted"));
   EXPECT_EQ(Set("newer", 5), "done");
 }
 
