@@ -38,8 +38,12 @@ struct MemorySpending {
         auto status = CheckSpending(*change.spending, spender, price, Sum(others, spender));
         if (!status.ok()) return status;
       }
-      Row row{operation.account(), operation.request_id(), operation.caller(),
-              operation.phone_number(), "", price};
+      Row row{operation.account(),
+              operation.request_id(),
+              operation.caller(),
+              operation.phone_number(),
+              "",
+              price};
       rows = std::move(others);
       rows.push_back(std::move(row));
     } else if (step == SpendingStep::kGiveBack && own != rows.end()) {

@@ -67,8 +67,8 @@ inline OperationJournal::Entry PurchaseOf(const std::string& id, const Spender& 
 inline OperationJournal::Change SendingOf(const OperationJournal::Record& record,
                                           std::shared_ptr<const SpendingRules> rules,
                                           const v1::Pricing& price) {
-  auto change = ChangeTo(WithState(record.entry.operation, v1::OPERATION_STATE_SENT),
-                         record.revision);
+  auto change =
+      ChangeTo(WithState(record.entry.operation, v1::OPERATION_STATE_SENT), record.revision);
   *change.operation.mutable_price() = price;
   change.may_send_for = std::chrono::seconds(1);
   change.spending = std::move(rules);
@@ -78,8 +78,8 @@ inline OperationJournal::Change SendingOf(const OperationJournal::Record& record
 // As "lsd_" and its id.
 inline OperationJournal::Change BoughtOf(const OperationJournal::Record& record,
                                          const v1::Pricing& charged) {
-  auto change = ChangeTo(WithState(record.entry.operation, v1::OPERATION_STATE_SUCCEEDED),
-                         record.revision);
+  auto change =
+      ChangeTo(WithState(record.entry.operation, v1::OPERATION_STATE_SUCCEEDED), record.revision);
   change.operation.set_lease_id(absl::StrCat("lsd_", change.operation.request_id()));
   *change.operation.mutable_price() = charged;
   return change;

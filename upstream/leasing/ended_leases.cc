@@ -45,8 +45,8 @@ asio::awaitable<bool> FindEndedLeases(std::shared_ptr<const LeasingParts> parts,
   std::vector<std::string> live;
   for (const v1::Lease& lease : list->value) live.push_back(lease.lease_id());
   const std::string& account = parts->options.account;
-  auto asking = parts->journal->HeldWithout(account, std::move(live), now - parts->options.settle,
-                                            kMaxLooks);
+  auto asking =
+      parts->journal->HeldWithout(account, std::move(live), now - parts->options.settle, kMaxLooks);
   const auto held = co_await std::move(asking);
   if (!held.ok()) co_return false;
   std::vector<std::string> ended;

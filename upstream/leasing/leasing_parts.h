@@ -60,7 +60,8 @@ struct SpendingState {
   std::atomic<std::uint64_t> refused{0};   // purchases
   std::atomic<std::uint64_t> overruns{0};  // purchases that cost more than was asked for
   // When it may be looked next whether leases have ended elsewhere, by the environment's clock.
-  std::atomic<std::chrono::steady_clock::rep> look_at{std::chrono::steady_clock::duration::min().count()};
+  std::atomic<std::chrono::steady_clock::rep> look_at{
+      std::chrono::steady_clock::duration::min().count()};
 };
 
 // What all operations work with. Nothing of it changes; its parts are thread-safe.

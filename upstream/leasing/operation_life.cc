@@ -361,16 +361,13 @@ asio::awaitable<Settled> OperationLife::Try(std::string phone_number) {
   co_return co_await std::move(settling);
 }
 
-asio::awaitable<absl::Status> OperationLife::MarkSent(std::string phone_number,
-                                                       v1::Number number) {
-  auto marking =
-      record_.MarkSent(phone_number, number, requests_.Window(), requests_.Spending());
+asio::awaitable<absl::Status> OperationLife::MarkSent(std::string phone_number, v1::Number number) {
+  auto marking = record_.MarkSent(phone_number, number, requests_.Window(), requests_.Spending());
   absl::Status written = co_await std::move(marking);
   if (IsForLiveLeases(written)) {
     auto finding = FindEndedLeases(parts_, requests_.MakeContext());
     if (co_await std::move(finding)) {
-      auto again =
-          record_.MarkSent(phone_number, number, requests_.Window(), requests_.Spending());
+      auto again = record_.MarkSent(phone_number, number, requests_.Window(), requests_.Spending());
       written = co_await std::move(again);
     }
   }
@@ -439,7 +436,8 @@ void OperationLife::NoteOverrun(const v1::Operation& done) const {
   if (!IsOverrun(asked, charged)) return;
   ++parts_->spending->overruns;
   spdlog::error(
-      "operation {}: the provider charged caller {} for {} {} and {} a month, asked for were {} and "
+      "operation {}: the provider charged caller {} for {} {} and {} a month, asked for were {} "
+      "and "
       "{}; it is counted as charged, also beyond limits",
       done.request_id(), done.caller(), done.phone_number(),
       ShowMoney(charged.upfront_fee, charged.currency),

@@ -121,8 +121,8 @@ class OperationLife {
   const TimePoint quiet_until_;  // of kSettled
 
   std::vector<SpendingPrice> too_dear_;  // that would have passed a limit
-  bool open_ = false;       // a request of an earlier time may be on its way
-  bool joined_ = false;     // another process has worked on it meanwhile
+  bool open_ = false;                    // a request of an earlier time may be on its way
+  bool joined_ = false;                  // another process has worked on it meanwhile
   absl::Status not_begun_;  // it is this process's, but that it begins anew could not be written
   bool published_ = false;  // the callers have been told
 };

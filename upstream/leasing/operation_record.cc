@@ -109,11 +109,9 @@ asio::awaitable<absl::Status> OperationRecord::MarkIntended() {
   return Write(std::move(change));
 }
 
-asio::awaitable<absl::Status> OperationRecord::MarkSent(const std::string& phone_number,
-                                                        const v1::Number& number,
-                                                        milliseconds window,
-                                                        std::shared_ptr<const SpendingRules>
-                                                            spending) {
+asio::awaitable<absl::Status> OperationRecord::MarkSent(
+    const std::string& phone_number, const v1::Number& number, milliseconds window,
+    std::shared_ptr<const SpendingRules> spending) {
   OperationJournal::Change change;
   change.may_send_for = window;
   change.spending = std::move(spending);

@@ -156,8 +156,9 @@ class OperationJournal {
   };
   virtual boost::asio::awaitable<absl::StatusOr<Page>> List(Query query) = 0;
 
-  // What is used now. Days are UTC, by the journal's clock; a purchase that is under way at midnight
-  // counts on both days. Operations that were settled before this was counted are not in it.
+  // What is used now. Days are UTC, by the journal's clock; a purchase that is under way at
+  // midnight counts on both days. Operations that were settled before this was counted are not in
+  // it.
   virtual boost::asio::awaitable<absl::StatusOr<SpendingCounts>> Spent(SpendingQuery query) = 0;
 
   // Leases of the account that count as live, were bought before `as_of` and are not among

@@ -44,13 +44,13 @@ struct Scope {
 
 std::vector<Scope> ScopesOf(const SpendingRules& rules, const Spender& spender,
                             const SpendingCounts& used) {
-  return {{kCaller, absl::StrCat("caller \"", spender.caller, "\""), rules.caller.get(),
-           &used.caller},
-          {kAccount, absl::StrCat("account \"", spender.account, "\""), rules.account.get(),
-           &used.account},
-          {kCallerOnAccount,
-           absl::StrCat("caller \"", spender.caller, "\" on account \"", spender.account, "\""),
-           rules.caller_on_account.get(), &used.caller_on_account}};
+  return {
+      {kCaller, absl::StrCat("caller \"", spender.caller, "\""), rules.caller.get(), &used.caller},
+      {kAccount, absl::StrCat("account \"", spender.account, "\""), rules.account.get(),
+       &used.account},
+      {kCallerOnAccount,
+       absl::StrCat("caller \"", spender.caller, "\" on account \"", spender.account, "\""),
+       rules.caller_on_account.get(), &used.caller_on_account}};
 }
 
 absl::Status Refuse(const Scope& scope, const char* limit, const std::string& message,
@@ -84,14 +84,14 @@ absl::Status RefuseCurrency(const Scope& scope, const SpendingPrice& price) {
 absl::Status CheckCeiling(const Scope& scope, const char* limit, const std::string& currency,
                           std::optional<std::int64_t> value, std::int64_t asked) {
   if (!value || asked <= *value) return absl::OkStatus();
-  return Refuse(scope, limit,
-                absl::StrCat("one purchase of ", scope.subject, " may have a ", limit, " of ",
-                             ShowMoney(*value), " ", currency, " at most, this one has ",
-                             ShowMoney(asked)),
-                {{"currency", currency},
-                 {"value", ShowMoney(*value)},
-                 {"used", "0"},
-                 {"asked", ShowMoney(asked)}});
+  return Refuse(
+      scope, limit,
+      absl::StrCat("one purchase of ", scope.subject, " may have a ", limit, " of ",
+                   ShowMoney(*value), " ", currency, " at most, this one has ", ShowMoney(asked)),
+      {{"currency", currency},
+       {"value", ShowMoney(*value)},
+       {"used", "0"},
+       {"asked", ShowMoney(asked)}});
 }
 
 absl::Status CheckOne(const Scope& scope, const SpendingPrice& price) {
@@ -123,14 +123,14 @@ absl::Status CheckMoney(const Scope& scope, const char* limit, const std::string
                         std::optional<std::int64_t> value, std::int64_t used, std::int64_t asked,
                         const char* what) {
   if (!Exceeds(value, used, asked)) return absl::OkStatus();
-  return Refuse(scope, limit,
-                absl::StrCat(scope.subject, " may spend ", ShowMoney(*value), " ", currency, " ",
-                             what, ", of which ", ShowMoney(used), " are used, and this takes ",
-                             ShowMoney(asked)),
-                {{"currency", currency},
-                 {"value", ShowMoney(*value)},
-                 {"used", ShowMoney(used)},
-                 {"asked", ShowMoney(asked)}});
+  return Refuse(
+      scope, limit,
+      absl::StrCat(scope.subject, " may spend ", ShowMoney(*value), " ", currency, " ", what,
+                   ", of which ", ShowMoney(used), " are used, and this takes ", ShowMoney(asked)),
+      {{"currency", currency},
+       {"value", ShowMoney(*value)},
+       {"used", ShowMoney(used)},
+       {"asked", ShowMoney(asked)}});
 }
 
 absl::Status CheckSums(const Scope& scope, const SpendingPrice& price) {
@@ -177,8 +177,8 @@ google::type::Money ToMoney(std::int64_t billionths, const std::string& currency
 
 SpendingPrice PriceOf(const v1::Pricing& pricing, v1::BillingMethod method) {
   SpendingPrice price;
-  price.is_charged = method != v1::BILLING_METHOD_SERVICE_CONTRACT &&
-                     method != v1::BILLING_METHOD_GOODWILL;
+  price.is_charged =
+      method != v1::BILLING_METHOD_SERVICE_CONTRACT && method != v1::BILLING_METHOD_GOODWILL;
   if (!pricing.has_upfront_fee() || !pricing.has_monthly_rate()) return price;
   const std::string& currency = pricing.monthly_rate().currency_code();
   const auto fee = ToBillionths(pricing.upfront_fee());
@@ -195,9 +195,8 @@ SpendingPrice PriceOf(const v1::Pricing& pricing, v1::BillingMethod method) {
 
 SpendingPrice PriceOf(const v1::Operation& operation) {
   const v1::BillingMethod method = operation.lease().billing().method();
-  return PriceOf(operation.price(), method == v1::BILLING_METHOD_UNSPECIFIED
-                                        ? operation.billing_method()
-                                        : method);
+  return PriceOf(operation.price(),
+                 method == v1::BILLING_METHOD_UNSPECIFIED ? operation.billing_method() : method);
 }
 
 bool IsOverrun(const SpendingPrice& asked, const SpendingPrice& charged) {
@@ -228,8 +227,7 @@ bool LimitsSums(const SpendingLimits* limits, const std::string& currency) {
   if (limits == nullptr) return false;
   if (limits->purchases_per_day || limits->live_leases) return true;
   const auto at = limits->currencies.find(currency);
-  return at != limits->currencies.end() &&
-         (at->second.money_per_day || at->second.money_per_month);
+  return at != limits->currencies.end() && (at->second.money_per_day || at->second.money_per_month);
 }
 
 bool LimitsSums(const SpendingRules& rules, const std::string& currency) {

@@ -117,7 +117,7 @@ std::string UpdateSql(ClaimStep claim_step, SpendingStep step, bool within) {
       within ? SpendingWithin(first, first + 3) : SpendingCondition();
   return absl::StrReplaceAll(text, {{"{before}", condition.before},
                                     {"{condition}", condition.condition},
-                                    {"{claims}", is_later                          ? kReleaseLaterPart
+                                    {"{claims}", is_later ? kReleaseLaterPart
                                                  : claim_step == ClaimStep::kKeep ? ""
                                                                                   : kReleasePart},
                                     {"{spending}", SpendingPart(step, first)},

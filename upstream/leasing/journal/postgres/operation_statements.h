@@ -26,8 +26,8 @@ extern const postgres::Statement kReadOperation;
 // $9 phone_number, $10 lease_id, $11 caller, $12 operation, $13 for how many µs a request may be on
 // its way, 0: as before, $14 whether it is nobody's instead of ours. How many rows were changed.
 // Its claims are kept, or released now, or after $15 µs. What it spends follows, as `step` says,
-// whose parameters come next; `within`: only if limits of sums are kept, whose parameters come after
-// those, and whose answer comes after the number.
+// whose parameters come next; `within`: only if limits of sums are kept, whose parameters come
+// after those, and whose answer comes after the number.
 enum class ClaimStep { kKeep, kRelease, kReleaseLater };
 const postgres::Statement& UpdateOperation(ClaimStep claims, SpendingStep step, bool within);
 

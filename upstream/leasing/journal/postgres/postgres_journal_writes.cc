@@ -51,8 +51,7 @@ SpendingStep PostgresJournal::StepFor(const Write& write, bool forgotten) {
   const auto state = operation.state();
   const bool may_send = write.change.may_send_for > write.change.may_send_for.zero();
   // What is lost with it was reserved.
-  const bool is_open =
-      state == v1::OPERATION_STATE_SENT || state == v1::OPERATION_STATE_UNKNOWN;
+  const bool is_open = state == v1::OPERATION_STATE_SENT || state == v1::OPERATION_STATE_UNKNOWN;
   return StepOf(operation, may_send || (forgotten && is_open));
 }
 

@@ -24,8 +24,8 @@ constexpr char kMost[] = "9223372036854775807";
 // {1}, {2}, … stand for the parameters from `first` on.
 std::string Numbered(std::string text, int first) {
   for (int i = 15; i >= 0; --i) {
-    text = absl::StrReplaceAll(text, {{absl::StrCat("{", i + 1, "}"), absl::StrCat("$", first + i)},
-                                      {"{today}", kToday}});
+    text = absl::StrReplaceAll(
+        text, {{absl::StrCat("{", i + 1, "}"), absl::StrCat("$", first + i)}, {"{today}", kToday}});
   }
   return text;
 }
@@ -180,17 +180,17 @@ SpendingCondition SpendingWithin(int reserve, int first) {
     first += kLimits;
   }
   // What it has reserved already it may spend.
-  absl::StrAppend(
-      &within.before,
-      Numbered(R"sql(room AS MATERIALIZED (
+  absl::StrAppend(&within.before,
+                  Numbered(R"sql(room AS MATERIALIZED (
     SELECT (EXISTS (SELECT FROM lease_gateway.spending
                      WHERE account = $2::text AND request_id = $3::text AND last_day IS NULL
                        AND currency = {1}::text AND upfront = {2}::bigint AND monthly = {3}::bigint)
         OR (true)sql",
-               reserve),
-      room,
-      // A snapshot that is older than the locks would not show what others have taken.
-      ")) AND current_setting('transaction_isolation') = 'read committed' AS ok FROM ", from, "), ");
+                           reserve),
+                  room,
+                  // A snapshot that is older than the locks would not show what others have taken.
+                  ")) AND current_setting('transaction_isolation') = 'read committed' AS ok FROM ",
+                  from, "), ");
   within.condition = " AND (SELECT ok FROM room)";
   return within;
 }

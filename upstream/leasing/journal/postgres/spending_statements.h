@@ -22,8 +22,8 @@ std::string SpendingPart(SpendingStep step, int first);
 void AddSpending(const v1::Operation& operation, SpendingStep step, postgres::Query& query);
 
 // The parts of a statement that takes a reservation only within limits of sums. The transaction has
-// to have run LockLimits in a statement before: what this one sums up is what was committed when the
-// locks were had, and nobody who has the same limit to keep adds to it before the commit.
+// to have run LockLimits in a statement before: what this one sums up is what was committed when
+// the locks were had, and nobody who has the same limit to keep adds to it before the commit.
 struct SpendingCondition {
   std::string before;     // of a WITH, before `changed`; ends with a comma
   std::string condition;  // of `changed`
@@ -33,14 +33,14 @@ struct SpendingCondition {
 SpendingCondition SpendingWithin(int reserve, int first);
 void AddLimits(const SpendingRules& rules, const SpendingPrice& price, postgres::Query& query);
 
-// Waits for the turn of all limits of sums that a purchase has to keep, in an order that is the same
-// for all purchases, until the end of the transaction.
+// Waits for the turn of all limits of sums that a purchase has to keep, in an order that is the
+// same for all purchases, until the end of the transaction.
 postgres::Query LockLimits(const SpendingRules& rules, const Spender& spender,
                            const std::string& currency);
 
 // From the columns of a SpendingCondition, which begin with `column`.
 struct SpendingAnswer {
-  bool within = false;  // the limits are kept, or it has that reservation already
+  bool within = false;      // the limits are kept, or it has that reservation already
   bool is_current = false;  // the operation was there, this replica's, at the revision
   SpendingCounts used;
 };

@@ -44,7 +44,7 @@ constexpr std::array kMigrations = {
       CREATE INDEX operation_list_kind ON operation (account, kind, create_time, request_id);
       CREATE INDEX operation_passing
         ON operation (update_time) WHERE state = 4 OR state = 3 AND kind NOT IN (1, 2);
-    )sql"
+    )sql",
     // What purchases take of limits: a row each, from the reservation on.
     R"sql(
       CREATE TABLE spending (

@@ -11,7 +11,7 @@ namespace leasegateway {
 inline constexpr std::int64_t kJournalApplicationId = 0x4C474F4A;
 
 // PRAGMA user_version of what this gateway writes.
-inline constexpr std::int64_t kJournalVersion = 2;
+inline constexpr std::int64_t kJournalVersion = 3;
 
 // Brings the database from `version` to this one, in one transaction. SQLITE_OK, or the code of
 // what failed, with the transaction open if it was begun.

@@ -159,7 +159,8 @@ absl::Status JournalThread::Transact(const std::vector<OperationWrite*>& writes)
     if (code == SQLITE_DONE) continue;
     const int kind = code & 0xff;
     // These undo their own statement and nothing else.
-    if (!half_done && (kind == SQLITE_CONSTRAINT || kind == SQLITE_TOOBIG) && database.InTransaction()) {
+    if (!half_done && (kind == SQLITE_CONSTRAINT || kind == SQLITE_TOOBIG) &&
+        database.InTransaction()) {
       write->status = MakeError(
           absl::StatusCode::kInternal, reason::kInternal,
           absl::StrCat("the operation can't be written down: ", std::string(database.message())));

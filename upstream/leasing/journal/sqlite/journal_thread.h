@@ -60,7 +60,7 @@ class JournalThread {
   const SqliteJournalOptions options_;
   const std::shared_ptr<JournalQueue> queue_;
   JournalFile file_;
-  OperationTable table_;  // after file_, so that it goes before it
+  OperationTable table_;    // after file_, so that it goes before it
   SpendingTable spending_;  // likewise
   SqliteJournalStats stats_;
   OperationTable::Counts change_;  // of stats_.entries, by this transaction

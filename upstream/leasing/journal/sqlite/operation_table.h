@@ -24,11 +24,11 @@ namespace leasegateway {
 // A Begin or an Update.
 struct OperationWrite {
   bool is_update = false;
-  OperationJournal::Entry entry;  // of an update, without fingerprint
-  bool may_send = false;          // of an update: a request may go out
+  OperationJournal::Entry entry;                  // of an update, without fingerprint
+  bool may_send = false;                          // of an update: a request may go out
   std::shared_ptr<const SpendingRules> spending;  // as of OperationJournal::Change
-  absl::Status status;            // of this one alone; that of its transaction comes on top
-  bool existed = false;           // `entry` is what was there
+  absl::Status status;   // of this one alone; that of its transaction comes on top
+  bool existed = false;  // `entry` is what was there
 };
 
 // The table `operation`, through statements prepared once. A row is an entry, with a checksum: what

@@ -18,9 +18,9 @@
 namespace leasegateway {
 
 // The table `spending`, through statements prepared once: a row a purchase that may have gone out,
-// from its reservation until its lease has ended and its day is over. Sums are made of the rows when
-// they are asked for: one thread writes, so nothing can change between a sum and the write that
-// keeps within it, in the same transaction. One thread at a time; goes before its database.
+// from its reservation until its lease has ended and its day is over. Sums are made of the rows
+// when they are asked for: one thread writes, so nothing can change between a sum and the write
+// that keeps within it, in the same transaction. One thread at a time; goes before its database.
 //
 // Returns the extended code of SQLite where a caller needs it: then the database has the message.
 class SpendingTable {

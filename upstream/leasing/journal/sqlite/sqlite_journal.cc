@@ -159,8 +159,9 @@ asio::awaitable<absl::StatusOr<std::vector<HeldLease>>> SqliteJournal::HeldWitho
 asio::awaitable<absl::Status> SqliteJournal::EndedElsewhere(std::string account,
                                                             std::vector<std::string> lease_ids) {
   auto asking = JournalQueue::AskToTheEnd<bool>(
-      queue_, [account = std::move(account), lease_ids = std::move(lease_ids)](
-                  JournalThread& thread) -> absl::StatusOr<bool> {
+      queue_,
+      [account = std::move(account),
+       lease_ids = std::move(lease_ids)](JournalThread& thread) -> absl::StatusOr<bool> {
         auto status = thread.EndLeases(account, lease_ids);
         if (!status.ok()) return status;
         return true;

@@ -67,8 +67,7 @@ class SpendingContract : public testing::TestWithParam<EngineKind> {
     return record;
   }
   absl::Status TryToBuy(const std::string& id, const SpendingRules& rules,
-                        const Spender& spender = kOrders,
-                        const v1::Pricing& price = Price(1, 5)) {
+                        const Spender& spender = kOrders, const v1::Pricing& price = Price(1, 5)) {
     Record record = MustBegin(id, spender);
     return Send(record, std::make_shared<SpendingRules>(rules), price);
   }
@@ -77,8 +76,7 @@ class SpendingContract : public testing::TestWithParam<EngineKind> {
     entry.operation.set_kind(v1::OPERATION_KIND_TERMINATE);
     auto begun = Get(journal_->Begin(std::move(entry), false));
     ASSERT_TRUE(begun.ok()) << begun.status();
-    v1::Operation done =
-        WithState(begun->record.entry.operation, v1::OPERATION_STATE_SUCCEEDED);
+    v1::Operation done = WithState(begun->record.entry.operation, v1::OPERATION_STATE_SUCCEEDED);
     done.mutable_termination()->set_lease_id(lease_id);
     ASSERT_TRUE(Write(begun->record, ChangeTo(done)).ok());
   }
@@ -185,8 +183,7 @@ TEST_P(SpendingContract, ScopesAreApart) {
   MustBuy("b", {"sales", "other"});
   MustBuy("c", {"support", "orders"}, Price(0, 2, "EUR"));
   const auto counts = *Get(journal_->Spent({"sales", "orders"}));
-  EXPECT_EQ(Show(counts.caller),
-            "2 today, 2 live, EUR 2 today, 2 a month, USD 6 today, 5 a month");
+  EXPECT_EQ(Show(counts.caller), "2 today, 2 live, EUR 2 today, 2 a month, USD 6 today, 5 a month");
   EXPECT_EQ(Show(counts.account), "2 today, 2 live, USD 12 today, 10 a month");
   EXPECT_EQ(Show(counts.caller_on_account), "1 today, 1 live, USD 6 today, 5 a month");
 }

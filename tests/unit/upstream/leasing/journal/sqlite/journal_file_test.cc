@@ -204,8 +204,8 @@ TEST_F(SqliteJournalTest, EmptyDatabaseOfVersionZeroIsMigrated) {
   Open();
   MustBegin("a");
   Close();
-  // Fails unless the version is 2.
-  Sql("CREATE TEMP TABLE version (v INTEGER CHECK (v = 2));"
+  // Fails unless the version is 3.
+  Sql("CREATE TEMP TABLE version (v INTEGER CHECK (v = 3));"
       "INSERT INTO version SELECT user_version FROM pragma_user_version");
 }
 
@@ -227,7 +227,7 @@ TEST_F(SqliteJournalTest, NewerVersionIsRefused) {
   const auto status = TryOpen();
   ExpectUnavailable(status, path_);
   ExpectUnavailable(status, "version 7");
-  ExpectUnavailable(status, "up to 2");
+  ExpectUnavailable(status, "up to 3");
 }
 
 TEST_F(SqliteJournalTest, FileOfVersionOneIsMigratedWithItsCallers) {
@@ -235,8 +235,8 @@ TEST_F(SqliteJournalTest, FileOfVersionOneIsMigratedWithItsCallers) {
   for (const char* id : {"a", "b"}) MustBegin(id);
   ASSERT_TRUE(Update(WithState(MakeEntry("b").operation, v1::OPERATION_STATE_SENT)).ok());
   Close();
-  Sql("DROP INDEX operation_list_caller; DROP INDEX operation_list_kind;"
-      "DROP INDEX operation_passing; ALTER TABLE operation DROP COLUMN caller; DROP TABLE spending;"
+  Sql("DROP TABLE spending; DROP INDEX operation_list_caller; DROP INDEX operation_list_kind;"
+      "DROP INDEX operation_passing; ALTER TABLE operation DROP COLUMN caller;"
       "PRAGMA user_version = 1");
   Open();
   auto query = QueryOf("acme");
