@@ -235,7 +235,7 @@ TEST_F(SqliteJournalTest, FileOfVersionOneIsMigratedWithItsCallers) {
   for (const char* id : {"a", "b"}) MustBegin(id);
   ASSERT_TRUE(Update(WithState(MakeEntry("b").operation, v1::OPERATION_STATE_SENT)).ok());
   Close();
-  Sql("DROP INDEX operation_list_caller; DROP INDEX operation_list_kind;"
+  Sql("DROP TABLE spending; DROP INDEX operation_list_caller; DROP INDEX operation_list_kind;"
       "DROP INDEX operation_passing; ALTER TABLE operation DROP COLUMN caller;"
       "PRAGMA user_version = 1");
   Open();
