@@ -15,7 +15,6 @@
 #include "google/protobuf/util/json_util.h"
 #include "service/leasectl/errors.h"
 #include "service/leasectl/table.h"
-#include "service/leasectl/whoami.h"
 
 namespace leasegateway {
 namespace {
@@ -269,6 +268,10 @@ std::string Place(const v1::Location& location) {
 
 std::string Monthly(const v1::Pricing& pricing) {
   return pricing.has_monthly_rate() ? FormatMoney(pricing.monthly_rate()) : "";
+}
+
+std::string IdentityWord(v1::IdentityKind kind) {
+  return Word(v1::IdentityKind_Name(kind), "IDENTITY_KIND_", kind, "");
 }
 
 std::string Print(const v1::ListAvailableNumbersResponse& reply, bool colored) {

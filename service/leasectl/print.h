@@ -22,6 +22,9 @@ std::string Place(const v1::Location& location);
 // The price a month; empty when it is not known.
 std::string Monthly(const v1::Pricing& pricing);
 
+// "spiffe_id" and the like; empty: not known.
+std::string IdentityWord(v1::IdentityKind kind);
+
 // Replies for people to read.
 std::string Print(const v1::ListAvailableNumbersResponse& reply, bool colored);
 std::string Print(const v1::GetNumberResponse& reply, bool colored);

@@ -47,11 +47,6 @@ void AddLimit(const std::string& account, const v1::LimitState& state, Table& ta
 
 }  // namespace
 
-std::string IdentityWord(v1::IdentityKind kind) {
-  if (kind == v1::IDENTITY_KIND_UNSPECIFIED) return "";
-  return absl::AsciiStrToLower(absl::StripPrefix(v1::IdentityKind_Name(kind), "IDENTITY_KIND_"));
-}
-
 std::string Print(const v1::WhoAmIResponse& reply, bool colored) {
   constexpr Table::Align kRightSide = Table::Align::kRight;
   Table caller(std::vector<Table::Column>(2));

@@ -7,9 +7,6 @@
 
 namespace leasegateway {
 
-// "spiffe_id" and the like; empty: not known.
-std::string IdentityWord(v1::IdentityKind kind);
-
 // Who the caller is, its rights by account, and each limit with what is left of it, for people to
 // read. A limit of which nothing is left is red.
 std::string Print(const v1::WhoAmIResponse& reply, bool colored);
