@@ -71,8 +71,9 @@ Readiness ReadinessProbe::Look() {
     const auto age = looked.account.api->stats().available_age;
     const bool warm = age && *age <= warm_age_;
     if (warm) readiness.ready = true;
-    if (accounts_.size() > 1)
+    if (accounts_.size() > 1) {
       absl::StrAppend(&readiness.words, "account ", looked.account.name, ": ");
+    }
     absl::StrAppend(&readiness.words,
                     attempts.credentials_rejected.load(std::memory_order_relaxed)
                         ? "the provider does not take the gateway's API key"
@@ -97,8 +98,8 @@ void ReadinessProbe::AskProvider(Looked& looked, bool is_ready) {
     boost::asio::co_spawn(boost::asio::make_strand(executor_), std::move(asking),
                           boost::asio::detached);
   };
-  const auto& [name, api, upstream] = looked.account;
-  const AttemptStats& attempts = upstream->attempts;
+  const std::shared_ptr<CachingLeaseApi>& api = looked.account.api;
+  const AttemptStats& attempts = looked.account.upstream->attempts;
   const bool leases_alone = !attempts.credentials_rejected.load(std::memory_order_relaxed) &&
                             !attempts.is_forbidden(UpstreamOperation::kListAvailableNumbers);
   if (!leases_alone) ask(AskForNumbers(api, context));

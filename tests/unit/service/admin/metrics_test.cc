@@ -10,6 +10,7 @@
 #include <sstream>
 #include <string>
 #include <thread>
+#include <type_traits>
 #include <vector>
 
 #include "absl/strings/match.h"
@@ -217,6 +218,16 @@ std::vector<std::string> LinesOf(const std::string& text, const std::string& acc
   return lines;
 }
 
+// All zero but this one.
+template <typename Stats, typename Value>
+auto StatsWith(Value Stats::*member, std::type_identity_t<Value> value) {
+  return [member, value] {
+    Stats stats;
+    stats.*member = value;
+    return stats;
+  };
+}
+
 TEST(MetricsTest, EachAccountHasSamplesOfItsOwn) {
   Metrics metrics(std::make_shared<CallMetrics>());
   MetricSources sources = Sources();
@@ -230,13 +241,13 @@ TEST(MetricsTest, EachAccountHasSamplesOfItsOwn) {
   EXPECT_THAT(LinesOf(text, "default"), IsEmpty());
 
   sources.accounts[1].watchers = [] { return 70; };
-  sources.accounts[1].leasing = [] { return RecordedLeaseApi::Stats{.open = 40}; };
-  sources.accounts[1].search = [] { return AvailabilitySearch::Stats{.snapshots = 80}; };
-  sources.accounts[1].cache = [] { return CachingLeaseApi::Stats{.bytes = 90}; };
-  const auto upstream = std::make_shared<UpstreamStats>(*sources.accounts[0].upstream);
+  sources.accounts[1].leasing = StatsWith(&RecordedLeaseApi::Stats::open, 40);
+  sources.accounts[1].search = StatsWith(&AvailabilitySearch::Stats::snapshots, 80);
+  sources.accounts[1].cache = StatsWith(&CachingLeaseApi::Stats::bytes, 90);
+  const auto upstream = std::make_shared<UpstreamStats>();
   upstream->pool = [] { return ConnectionPool::Counts{50, 20, 30}; };
   upstream->budget = [] { return RetryBudget::Stats{25, 1, 0}; };
-  upstream->guard = [] { return GuardedLeaseApi::Stats{.rate = 12}; };
+  upstream->guard = StatsWith(&GuardedLeaseApi::Stats::rate, 12);
   upstream->lookups.found = 300;
   sources.accounts[1].upstream = upstream;
   metrics.Attach(sources);

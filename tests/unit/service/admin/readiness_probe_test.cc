@@ -190,6 +190,14 @@ TEST_F(ReadinessProbeTest, LookAsksForTheListsOfEachAccountByItself) {
   EXPECT_THAT(AskedByALook(), ElementsAre("ListAvailableNumbers"));
 }
 
+TEST_F(ReadinessProbeTest, LookAsksWithTheKeyThatWasRefused) {
+  ServeTwo();
+  second_stats_->attempts.credentials_rejected = true;
+  EXPECT_THAT(AskedByALook(), ElementsAre("ListAvailableNumbers"));
+  EXPECT_FALSE(api_->PeekAvailability({}));
+  EXPECT_TRUE(second_api_->PeekAvailability({}));
+}
+
 // Its callers come all the same, and see for themselves.
 TEST_F(ReadinessProbeTest, ColdAccountIsAskedForOnceAMinuteWhileAnotherOneWorks) {
   ServeTwo();
