@@ -162,7 +162,13 @@ TEST_F(CallersMatrixTest, AnAccountWithoutRightsIsLikeNone) {
   for (const std::string account : {"support", "nowhere"}) {
     request.set_account(account);
     const auto status = stub_->ListLeases(As("reader").get(), request, &response);
-    std::string text = status.error_message() + status.error_details();
+    const Failure failure = Explain(status);
+    std::string text = status.error_message() + failure.reason;
+    // In an order of its own, as a map has none.
+    const std::map<std::string, std::string> metadata(failure.info.metadata().begin(),
+                                                      failure.info.metadata().end());
+    for (const auto& [key, value] : metadata) text += " " + key + "=" + value;
+    for (const std::string& type : failure.detail_types) text += " " + type;
     for (auto at = text.find(account); at != std::string::npos; at = text.find(account)) {
       text.replace(at, account.size(), "*");
     }

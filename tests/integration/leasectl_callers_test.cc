@@ -155,7 +155,8 @@ TEST_F(LeasectlCallersTest, ReportsSumToWhatTheProviderCharged) {
   list.insert(list.end(), search.begin(), search.end());
   ASSERT_EQ(Leasectl("orders", list), 0) << err_;
   std::vector<std::string> numbers;
-  for (const auto& number : boost::json::parse(out_).at("numbers").as_array()) {
+  const auto listed = boost::json::parse(out_);
+  for (const auto& number : listed.at("numbers").as_array()) {
     numbers.emplace_back(number.at("phone_number").as_string());
   }
   ASSERT_GT(numbers.size(), 4U);
