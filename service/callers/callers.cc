@@ -101,6 +101,7 @@ CallersStats Callers::stats() const {
 
 void Callers::Refresh() {
   const std::lock_guard lock(refresh_mutex_);
+  retired_.reset();
   auto text = ReadCallersText(options_.path);
   if (!text.ok()) return Refuse("", std::string(text.status().message()));
   if (*text == text_) {
@@ -180,7 +181,7 @@ void Callers::Replace(std::shared_ptr<const Force> force, std::string text) {
     const std::lock_guard lock(force_mutex_);
     force_.swap(force);
   }
-  // The old one ends here, without the lock, or with the last call that uses it.
+  retired_ = std::move(force);
 }
 
 void Callers::KeepTokenStats(const TokenVerifier& tokens) {

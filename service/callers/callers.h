@@ -79,8 +79,10 @@ class Callers {
   const std::shared_ptr<QuotaCounts> quota_counts_ = std::make_shared<QuotaCounts>();
   mutable std::mutex force_mutex_;  // for the time that a pointer is copied
   std::shared_ptr<const Force> force_;
-  std::mutex refresh_mutex_;  // guards what only Refresh() uses
+  std::mutex refresh_mutex_;  // guards what only Refresh() uses, down to refused_problems_
   std::string text_;          // that force_ is of
+  // The one before, until the next look: no call ends it, which would wait for a thread of its.
+  std::shared_ptr<const Force> retired_;
   std::string refused_text_;
   std::string refused_problems_;  // of it; empty: the last file was right
   mutable std::mutex token_stats_mutex_;

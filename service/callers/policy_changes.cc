@@ -1,6 +1,7 @@
 #include "service/callers/policy_changes.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <iterator>
 #include <memory>
@@ -53,6 +54,15 @@ void AddSetting(const std::string& key, const std::optional<T>& value, EntrySett
 
 void AddSetting(const std::string& key, const std::string& value, EntrySettings& settings) {
   if (!value.empty()) settings[key] = value;
+}
+
+void AddRate(const std::string& prefix, const std::optional<double>& rate, double burst,
+             EntrySettings& settings) {
+  const auto decimal = [](double number) {
+    return Decimal(std::llround(number * 1'000) * (kBillionthsOfOne / 1'000));
+  };
+  if (rate) settings[prefix + "_per_second"] = decimal(*rate);
+  if (burst > 0) settings[prefix + "_burst"] = decimal(burst);
 }
 
 void AddSpending(const std::string& prefix, const std::shared_ptr<const SpendingLimits>& limits,
@@ -199,10 +209,8 @@ EntrySettings SettingsOf(const CallerSetting& caller) {
     AddSpending("spending_on." + grant.account, grant.spending, settings);
   }
   const QuotaLimits& quotas = caller.quotas;
-  AddSetting("quotas.reads_per_second", quotas.reads_per_second, settings);
-  if (quotas.reads_burst > 0) settings["quotas.reads_burst"] = absl::StrCat(quotas.reads_burst);
-  AddSetting("quotas.writes_per_second", quotas.writes_per_second, settings);
-  if (quotas.writes_burst > 0) settings["quotas.writes_burst"] = absl::StrCat(quotas.writes_burst);
+  AddRate("quotas.reads", quotas.reads_per_second, quotas.reads_burst, settings);
+  AddRate("quotas.writes", quotas.writes_per_second, quotas.writes_burst, settings);
   AddSetting("quotas.calls_in_flight", quotas.calls_in_flight, settings);
   AddSetting("quotas.watchers", quotas.watchers, settings);
   AddSetting("quotas.rows_per_minute", quotas.rows_per_minute, settings);

@@ -15,8 +15,8 @@ import signal
 import subprocess
 import sys
 
+from callers import CallersBench
 from figures import print_table, write
-from guard import GuardBench
 from programs import OUT, ROOT, BenchError
 from servers import check_needs
 
@@ -25,11 +25,11 @@ def parse(arguments):
     parser = argparse.ArgumentParser(prog="tests/bench/run.sh", description=__doc__.split("\n")[0])
     parser.add_argument("--rounds", type=int, help="medians of so many (default: 5)")
     parser.add_argument("--quick", action="store_true", help="3 shorter rounds, for a first look")
-    groups = "; ".join(f"{name}: {', '.join(members)}" for name, members in GuardBench.GROUPS.items())
+    groups = "; ".join(f"{name}: {', '.join(members)}" for name, members in CallersBench.GROUPS.items())
     parser.add_argument("--only", action="append", metavar="NAME",
-                        choices=[*GuardBench.WORKLOADS, *GuardBench.GROUPS],
+                        choices=[*CallersBench.WORKLOADS, *CallersBench.GROUPS],
                         help=f"this workload or this group of them; repeatable; workloads: "
-                             f"{', '.join(GuardBench.WORKLOADS)}; groups: {groups}")
+                             f"{', '.join(CallersBench.WORKLOADS)}; groups: {groups}")
     parser.add_argument("--gateway-flag", action="append", default=[], metavar="--FLAG=VALUE",
                         help="one more flag of the gateway's; repeatable")
     parser.add_argument("--nginx", default="nginx", help="the program")
@@ -44,7 +44,7 @@ def main():
     OUT.mkdir(parents=True, exist_ok=True)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: sys.exit(130))
-    bench = GuardBench(options)
+    bench = CallersBench(options)
     try:
         check_needs(options)
         shutil.rmtree(bench.logs, ignore_errors=True)

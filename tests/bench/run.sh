@@ -23,5 +23,5 @@ fi
 npm_packages @grpc/grpc-js@1 || exit 2
 
 build release lease-gateway lease-sandbox bench_bytes bench_client bench_connect bench_floor bench_https \
-  bench_leases bench_refresh bench_typed
+  bench_leases bench_refresh bench_typed callers_bench
 exec /usr/bin/python3 "$root/tests/bench/run.py" --nginx "$nginx" "$@"

@@ -166,6 +166,7 @@ TEST_F(CallersTest, TheUseOfACallerThatIsGoneIsForgotten) {
   EXPECT_FALSE(use.expired());
   WriteCallers("callers: [{name: orders, match: {dns: orders}, roles: {}}]\n");
   callers_->Refresh();
+  callers_->Refresh();
   EXPECT_TRUE(use.expired());
   EXPECT_EQ(Known("billing").setting->name, "anonymous");
 }

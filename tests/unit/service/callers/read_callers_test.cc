@@ -3,8 +3,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <fstream>
+#include <initializer_list>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -180,6 +184,21 @@ TEST_F(ReadCallersTest, FilesCanBeLeftUnread) {
       "callers: [{name: a, match: {anonymous: true}, roles: {}}]\n",
       "f", {.reads_files = false});
   EXPECT_TRUE(policy.ok()) << policy.status();
+}
+
+TEST_F(ReadCallersTest, TheExampleOfTheReadmeIsRight) {
+  std::ifstream in(SOURCE_DIR "/service/callers/README.md");
+  std::string readme((std::istreambuf_iterator<char>(in)), {});
+  const std::size_t begin = readme.find("```yaml\n") + 8;
+  ASSERT_NE(readme.find("\n```", begin), readme.npos);
+  const auto policy = ParseCallers(readme.substr(begin, readme.find("\n```", begin) - begin), "f",
+                                   {.reads_files = false});
+  ASSERT_TRUE(policy.ok()) << policy.status();
+  EXPECT_EQ(policy->callers().size(), 6);
+  // The rights of its table are those that there are.
+  for (const char* right : kRightNames) {
+    EXPECT_THAT(readme, HasSubstr(absl::StrCat("`", right, "` (")));
+  }
 }
 
 // --- what is wrong with a file ---

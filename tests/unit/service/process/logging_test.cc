@@ -235,7 +235,8 @@ TEST_F(LoggingTest, AuditIsWrittenWhateverTheLevel) {
   MoreVerbose();
   LessVerbose();
   LogAudit("two", {});
-  EXPECT_THAT(Lines(), ::testing::ElementsAre(EndsWith(" audit one"), EndsWith(" audit two")));
+  EXPECT_THAT(Lines(), ::testing::ElementsAre(EndsWith(" audit one"), HasSubstr("is now error"),
+                                              HasSubstr("is now off"), EndsWith(" audit two")));
 }
 
 TEST_F(LoggingTest, CallersCannotInjectLinesOrFieldsInTheAudit) {
