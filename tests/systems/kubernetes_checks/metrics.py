@@ -64,7 +64,7 @@ def metrics_of(expression):
     text = re.sub(r"\b(?:by|without|on|ignoring)\s*\([^)]*\)", " ", text)
     selectors = []
     for name, matchers in re.findall(r"([a-zA-Z_:][\w:]*)(?!\w)(?!\s*\()\s*(\{(?:[^}\"]|\"[^\"]*\")*\})?",
-                                     re.sub(r'(?<![=~\{,\s])"[^"]*"', "", text)):
+                                     re.sub(r'(\{[^}]*\})|"[^"]*"', lambda match: match[1] or "", text)):
         if name not in WORDS and not re.fullmatch(r"e\d+", name):
             selectors.append((name, re.findall(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"', matchers)))
     return selectors, grouped
@@ -106,7 +106,8 @@ def metrics(*paths):
     broken = [('lease_gateway_no_such_total{job="lease-gateway"}', "has no metric"),
               ('sum(rate(grpc_server_handled_total{grpc_codes="OK"}[5m]))', "has no label grpc_codes"),
               ('sum by (code) (grpc_server_handled_total)', "has the label code"),
-              ('lease_gateway_upstream_queue{state="none"}', 'has no state="none"')]
+              ('lease_gateway_upstream_queue{state="none"}', 'has no state="none"'),
+              ('lease_gateway_upstream_queue{job="lease-gateway", state="none"}', 'has no state="none"')]
     check("a wrong name is noticed", [expression for expression, expected in broken
                                       if not any(expected in e for e in metric_errors(scraped, [("", expression)]))])
 
