@@ -82,7 +82,8 @@ class LeasectlCallersTest : public CallersTest {
     std::map<std::string, std::int64_t> charges;
     const auto ledger = sandbox_->Control("GET", "/_sandbox/ledger", "");
     EXPECT_TRUE(ledger.ok()) << ledger.status();
-    for (const auto& entry : boost::json::parse(*ledger).at("entries").as_array()) {
+    const auto parsed = boost::json::parse(*ledger);
+    for (const auto& entry : parsed.at("entries").as_array()) {
       if (entry.at("kind") != "charge") continue;
       EXPECT_EQ(entry.at("currency"), "USD");
       charges[std::string(entry.at("account").as_string())] += MicrosOf(entry.at("amount"));
