@@ -157,7 +157,8 @@ absl::Status UnaryCall::Enter() {
     if (!counted.ok()) return counted;
     counted_ = true;
   }
-  absl::Status entered = limit_.Enter();
+  // This one is counted already.
+  absl::Status entered = limit_.Enter(caller.use ? caller.use->calls() - 1 : 0);
   entered_ = entered.ok();
   return entered;
 }

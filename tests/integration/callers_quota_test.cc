@@ -5,8 +5,15 @@
 #include <google/rpc/status.pb.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <future>
 #include <map>
 #include <string>
+#include <thread>
+#include <utility>
+#include <vector>
 
 #include "tests/support/callers_fixture.h"
 
@@ -30,6 +37,13 @@ callers:
     match: {spiffe: spiffe://prod/watch}
     roles: {sales: [all]}
     quotas: {watchers: 1}
+  - name: one
+    match: {spiffe: spiffe://prod/one}
+    roles: {sales: [all]}
+    quotas: {calls_in_flight: 1}
+  - name: busy
+    match: {spiffe: spiffe://prod/busy}
+    roles: {sales: [all]}
   - name: free
     match: {spiffe: spiffe://prod/free}
     roles: {sales: [all]}
@@ -40,6 +54,26 @@ class CallersQuotaTest : public CallersTest {
   grpc::Status List(const std::string& caller) {
     v1::ListAvailableNumbersResponse response;
     return stub_->ListAvailableNumbers(As(caller).get(), {}, &response);
+  }
+  // Past memory; `last`: a digit, as equal reads would share one request.
+  grpc::Status Get(const std::string& caller, int last, int timeout_ms = 10'000) {
+    v1::GetNumberRequest request;
+    request.set_phone_number("+1305555010" + std::to_string(last));
+    request.mutable_max_staleness();
+    v1::GetNumberResponse response;
+    return stub_->GetNumber(As(caller, timeout_ms).get(), request, &response);
+  }
+  bool HasRoom(const std::string& caller) {
+    v1::WhoAmIResponse who;
+    return stub_->WhoAmI(As(caller).get(), {}, &who).ok();
+  }
+  // Whether it is so within some seconds: the server hears of the end of a call a moment later.
+  static bool Becomes(const std::function<bool()>& is_so) {
+    for (int i = 0; i < 1'000; ++i) {
+      if (is_so()) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    }
+    return false;
   }
   static void ExpectQuota(const grpc::Status& status, const std::string& limit) {
     const Failure failure = Explain(status);
@@ -98,6 +132,42 @@ TEST_F(CallersQuotaTest, WatchersAreCountedAndGiveTheirPlaceBack) {
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
   FAIL() << "the place never came back";
+}
+
+TEST_F(CallersQuotaTest, CallsInFlightAreCountedAndGiveTheirPlaceBack) {
+  StartWithCallers(kQuotaCallers);
+  Fault(R"({"route":"GET /{number}","count":2,"kind":"hang"})");
+  auto other = std::async(std::launch::async, [this] { return Get("one", 1, 1'000); });
+  grpc::Status first = Get("one", 2, 1'000);
+  grpc::Status second = other.get();
+  if (Explain(first).reason != "QUOTA_EXCEEDED") std::swap(first, second);
+  ExpectQuota(first, "calls_in_flight");
+  EXPECT_EQ(second.error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  EXPECT_TRUE(Becomes([this] { return HasRoom("one"); }));
+}
+
+// Of four places it has two, and the others are for others.
+TEST_F(CallersQuotaTest, NobodyHasMoreCallsUnderWayThanItLeavesFree) {
+  StartWithCallers(kQuotaCallers, [](Config& config) { config.max_calls = 4; });
+  Fault(R"({"route":"GET /{number}","count":10,"kind":"hang"})");
+  std::vector<std::future<grpc::Status>> hanging;
+  for (int i = 0; i < 2; ++i) {
+    hanging.push_back(std::async(std::launch::async, [this, i] {
+      grpc::Status status;
+      // While it is looked whether there is room, there may be none for a moment.
+      do status = Get("busy", i, 5'000);
+      while (Explain(status).reason == "OVERLOADED");
+      return status;
+    }));
+  }
+  ASSERT_TRUE(Becomes([this] { return !HasRoom("busy"); }));
+  EXPECT_EQ(Explain(Get("busy", 2)).reason, "OVERLOADED");
+  EXPECT_TRUE(HasRoom("free"));
+  EXPECT_NE(Explain(Get("free", 3, 500)).reason, "OVERLOADED");
+  for (auto& each : hanging) {
+    EXPECT_EQ(each.get().error_code(), grpc::StatusCode::DEADLINE_EXCEEDED);
+  }
+  EXPECT_TRUE(Becomes([this] { return HasRoom("busy"); }));
 }
 
 TEST_F(CallersQuotaTest, WhoAmITellsRightsAndWhatIsLeft) {

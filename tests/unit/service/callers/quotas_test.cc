@@ -129,7 +129,7 @@ TEST_F(QuotasTest, ReadsAndWritesAreApart) {
 }
 
 TEST_F(QuotasTest, RetryDelayOfARateIsWhenTheNextFits) {
-  quotas().writes_per_second = 4;
+  quotas().writes_per_second = 3;
   quotas().writes_burst = 3;
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(Write().ok());
   now_ += milliseconds(20);
