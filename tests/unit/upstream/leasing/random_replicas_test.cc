@@ -149,7 +149,9 @@ TEST_P(RandomReplicasTest, NothingIsBoughtTwiceAndEveryAnswerIsTrue) {
     }
   }
   EXPECT_EQ(static_cast<int>(leased.size()), provider_->TotalCharges());
-  if (is_limited()) EXPECT_LE(provider_->TotalCharges(), 1);
+  if (is_limited()) {
+    EXPECT_LE(provider_->TotalCharges(), 1);
+  }
   // What was bought is counted, and nothing else is any more.
   EXPECT_EQ(static_cast<int>(records_->spending.rows.size()), provider_->TotalCharges());
   for (const auto& row : records_->spending.rows) {

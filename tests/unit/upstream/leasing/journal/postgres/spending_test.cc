@@ -54,7 +54,9 @@ TEST_F(SharedSpendingTest, AnswerThatGotLostIsNoSecondReservation) {
     const auto record = MustIntend(a_, "x");
     a_.lossy->Lose("journal_update", loss);
     EXPECT_TRUE(Send(a_, record, one_).ok());
-    if (loss == Loss::kLate) ASSERT_TRUE(Get(a_.lossy->RunLate()).ok());
+    if (loss == Loss::kLate) {
+      ASSERT_TRUE(Get(a_.lossy->RunLate()).ok());
+    }
     EXPECT_EQ(Used(), "1 today, 1 live, USD 6 today, 5 a month");
   }
 }
