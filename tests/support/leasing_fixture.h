@@ -1,5 +1,6 @@
 #ifndef LEASE_GATEWAY_TESTS_SUPPORT_LEASING_FIXTURE_H_
 #define LEASE_GATEWAY_TESTS_SUPPORT_LEASING_FIXTURE_H_
+
 #include <gtest/gtest.h>
 
 #include <boost/asio/awaitable.hpp>
@@ -325,6 +326,7 @@ class RecordedLeaseApiTest : public testing::Test {
     context.deadline = time_.now() + timeout;
     context.request_id = id;
     context.caller = "ipv4:127.0.0.1:1";
+    context.spending = rules_;
     stats_ = context.stats;
     return context;
   }
@@ -380,8 +382,9 @@ class RecordedLeaseApiTest : public testing::Test {
   RecordedLeaseApi::Memory memory_;
   RecordedLeaseApi::Options options_;
   std::shared_ptr<const Availability> stale_list_;
-  std::vector<std::string> found_;    // that memory was told of
-  std::shared_ptr<CallStats> stats_;  // of the latest call
+  std::shared_ptr<const SpendingRules> rules_;  // of the next calls
+  std::vector<std::string> found_;              // that memory was told of
+  std::shared_ptr<CallStats> stats_;            // of the latest call
   std::unique_ptr<RecordedLeaseApi> api_;
 };
 

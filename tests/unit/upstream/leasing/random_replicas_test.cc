@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "tests/support/leasing_replicas.h"
+#include "tests/support/spending_entries.h"
 #include "upstream/upstream_error.h"
 
 namespace leasegateway {
@@ -62,12 +63,15 @@ class RandomReplicasTest : public ReplicasTest, public testing::WithParamInterfa
   RandomReplicasTest() : random_(static_cast<unsigned>(GetParam())) {
     provider_->Add(kOther);
     options_.settle = seconds(8);
+    if (is_limited()) rules_ = Rules({.of_account = Count({}, 1)});
     StopReplicas();
     StartReplicas([this](int replica) {
       return std::make_shared<Sender>(provider_, replica, &time_, &posts_);
     });
   }
 
+  // To one lease in all.
+  static bool is_limited() { return GetParam() % 3 == 2; }
   int Roll(int below) { return static_cast<int>(random_() % static_cast<unsigned>(below)); }
   void LeaseSomewhere() {
     const std::string id = Roll(2) == 0 ? kId : kId2;
@@ -145,6 +149,15 @@ TEST_P(RandomReplicasTest, NothingIsBoughtTwiceAndEveryAnswerIsTrue) {
     }
   }
   EXPECT_EQ(static_cast<int>(leased.size()), provider_->TotalCharges());
+  if (is_limited()) {
+    EXPECT_LE(provider_->TotalCharges(), 1);
+  }
+  // What was bought is counted, and nothing else is any more.
+  EXPECT_EQ(static_cast<int>(records_->spending.rows.size()), provider_->TotalCharges());
+  for (const auto& row : records_->spending.rows) {
+    EXPECT_FALSE(row.open) << row.request_id;
+    EXPECT_TRUE(leased.contains(row.phone_number)) << row.phone_number;
+  }
   const auto check = [this](const auto& call, const std::string& id) {
     ASSERT_TRUE(call->ended());
     if (!call->result->ok()) return;

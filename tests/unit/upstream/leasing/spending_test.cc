@@ -21,10 +21,11 @@ using testing::IsEmpty;
 
 class SpendingTest : public RecordedLeaseApiTest {
  protected:
+  SpendingTest() { rules_ = Rules({.of_caller = Count({}, 1)}); }
+
   CallContext Limited(const std::string& id = kId, const std::string& caller = "orders") {
     CallContext context = Context(id, seconds(30));
     context.caller = caller;
-    context.spending = rules_;
     return context;
   }
   auto Buy(const std::string& id = kId, const std::string& phone_number = kNumber) {
@@ -46,8 +47,6 @@ class SpendingTest : public RecordedLeaseApiTest {
   std::string Used() {
     return Show(MemorySpending::Sum(journal_->spending.rows, {"default", "orders"}).caller);
   }
-
-  std::shared_ptr<const SpendingRules> rules_ = Rules({.of_caller = Count({}, 1)});
 };
 
 TEST_F(SpendingTest, PurchasePastALimitIsRefusedWrittenDownAndNotSent) {
