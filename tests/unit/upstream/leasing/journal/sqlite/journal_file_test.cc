@@ -246,6 +246,14 @@ TEST_F(SqliteJournalTest, FileOfVersionOneIsMigratedWithItsCallers) {
   MustBegin("c");
 }
 
+TEST_F(SqliteJournalTest, RowWithAnotherCallerThanItsOperationIsDamaged) {
+  Open();
+  MustBegin("a");
+  Close();
+  Sql("UPDATE operation SET caller = 'other'");
+  ExpectUnavailable(TryOpen(), "damaged");
+}
+
 TEST_F(SqliteJournalTest, SecondOpenerIsRefused) {
   Open();
   MustBegin("a");
