@@ -138,6 +138,8 @@ class LeakTest(unittest.TestCase):
                 states[at] = dataclasses.replace(states[at], used=states[at].used + more,
                                                  left=states[at].left - more)
                 self.assertEqual(self.found(states), [17])
+                states[at] = dataclasses.replace(states[at], left=self.STATES[at].left)
+                self.assertEqual(self.found(states), [17])
 
     def test_finds_what_is_left_wrongly(self):
         states = [dataclasses.replace(self.STATES[0], left=2), *self.STATES[1:]]
@@ -184,7 +186,7 @@ class RefusalTest(unittest.TestCase):
         calls = [call]
         if earlier is not None:
             calls.insert(0, dataclasses.replace(call, code="UNAVAILABLE", reason="", refusal=None,
-                                                start=earlier, end=earlier + 1))
+                                                start=earlier, end=earlier + 1, validate_only=False))
         checked = limits.Refusals(books(self.LEDGER), self.RULES, list(operations), {"l1": "a", "l2": "a"},
                                   {5: NUMBERS}, NOON)
         found = checked.check(calls)
@@ -214,6 +216,7 @@ class RefusalTest(unittest.TestCase):
         self.assertTrue(self.wrong(self.told(scope="world")))
         self.assertTrue(self.wrong(self.told(scope="account", limit="purchases_per_day")))
         self.assertTrue(self.wrong(self.told(value="1", used="1")))
+        self.assertTrue(self.wrong(self.money("money_per_month", "5.5", "5", "4")))
         euro = self.told(limit="currencies", value="USD", used="", asked="USD", currency="USD")
         self.assertTrue(self.wrong(euro))
 
@@ -227,11 +230,13 @@ class RefusalTest(unittest.TestCase):
 
     def test_finds_what_is_within_the_limit(self):
         self.assertTrue(self.wrong(self.told(used="1")))
+        self.assertTrue(self.wrong(self.told(used="1"), start=35.0, end=36.0))
         self.assertTrue(self.wrong(self.money("money_per_month", "6", "2", "4")))
         self.assertTrue(self.wrong(self.money("monthly_rate", "3", "0", "3"), number=NUMBERS[1]))
 
     def test_finds_more_than_there_may_be(self):
-        self.assertTrue(self.wrong(self.told(used="3")))
+        more = Operation("o", "LEASE", "FAILED", NUMBERS[1], caller="a", account=A, created=25.0, updated=26.0)
+        self.assertTrue(self.wrong(self.told(used="3"), [more]))
 
     def test_finds_what_was_not_so_at_that_time(self):
         at = {"start": 15.0, "end": 16.0}  # one was live
@@ -294,13 +299,23 @@ class AttributionTest(unittest.TestCase):
             self.assertEqual(self.found(change), {19}, change)
         self.assertEqual(self.found({"caller": "z"}, calls=[]), {19})
 
+    def test_finds_a_termination_of_another(self):
+        calls = [Call(5, "TerminateLease", "OK", "t", NUMBERS[0], caller="a", account=A)]
+        operation = Operation("t", "TERMINATE", "SUCCEEDED", NUMBERS[0], "l1", caller="b", account=A,
+                              identity_kind=limits.IDENTITY)
+        for caller, found in (("a", []), ("b", [19])):
+            operation = dataclasses.replace(operation, caller=caller)
+            violations = limits.check_attribution(calls, [operation], [], PRICES, {"a", "b"})
+            self.assertEqual([each.invariant for each in violations], found)
+
     def test_finds_sums_that_differ(self):
         self.assertEqual(self.found(ledger=self.LEDGER + buy(3, "l3", NUMBERS[2])), {19})
         self.assertEqual(self.found(ledger=self.LEDGER[:2]), {19})
         self.assertEqual(self.found(ledger=self.LEDGER + self.LEDGER[1:2]), {19})
 
     def test_the_ledgers_lease_is_of_who_has_asked_for_it(self):
-        calls = [Call(5, "CreateLease", "OK", "r1", caller="a"), Call(5, "TerminateLease", "OK", "t", caller="b")]
+        calls = [Call(5, "CreateLease", "OK", "r1", caller="a"), Call(5, "TerminateLease", "OK", "t", caller="b"),
+                 Call(5, "TerminateLease", "INVALID_ARGUMENT", "r1", caller="c")]
         operations = [Operation("r1", "LEASE", "SUCCEEDED", lease_id="l1", caller="z"),
                       Operation("made", "LEASE", "SUCCEEDED", lease_id="l2", caller="b"),
                       Operation("t", "TERMINATE", "SUCCEEDED", lease_id="l1", caller="b"),
