@@ -122,16 +122,16 @@ class Callers:
             if intent.price:
                 slot = trial % plan.BATCH
                 amount = 2 + intent.number + slot % 7 + (1 if intent.price == "wrong" else 0)
-                currency = plan_limits.price(slot, intent.number)[0] if self.client.access else "USD"
+                currency = plan.CURRENCY
+                if self.client.access:
+                    currency = plan_limits.price(slot, intent.number)[0]
                 request.expected_price.monthly_rate.currency_code = currency
                 request.expected_price.monthly_rate.units = amount
         else:
             request = service.LeaseAnyNumberRequest(order_by=intent.order_by)
             request.filter.carriers.append(batch.word_of(trial))
-            # With limits numbers have several currencies.
-            for limit in () if self.client.access else (request.filter.max_monthly_rate,
-                                                        request.filter.max_upfront_fee):
-                limit.currency_code, limit.units = "USD", 100
+            for limit in (request.filter.max_monthly_rate, request.filter.max_upfront_fee):
+                limit.currency_code, limit.units = plan.CURRENCY, 100
         args = f"{intent.method} {request}".replace("\n", " ")
         request.request_id = intent.request_id
         return request, dict(request_id=intent.request_id, number=number, lease_id=lease_id, args=args,

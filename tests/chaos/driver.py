@@ -64,7 +64,7 @@ class Driver:
                 currency, fee, rate = plan_limits.price(i, j)
                 await world.off_loop(self.sandbox.ask, "POST", f"numbers/{number}", {
                     "carrier": f"slot-{i}", "pricing": {
-                        "currency": currency if self.access else "USD", "monthly_rate": rate,
+                        "currency": currency if self.access else plan.CURRENCY, "monthly_rate": rate,
                         "upfront_fee": fee}})
         self.faults = provider.Faults(self.sandbox, self.tally, warm)
         self.callers = Callers(self.gateways, self.client, self.tally, warm)

@@ -13,6 +13,7 @@ import checker
 import limits
 import messages
 import plan
+import plan_limits
 import rights
 import world
 
@@ -197,7 +198,14 @@ class Judge:
             said[index] = answers.said_by_the_provider(trial.faults)
         self.tally.violate(answers.check_answers(batch.calls, ledger, said,
                                                  answers.said_by_the_provider(of_lists),
-                                                 {index: batch.numbers_of(index) for index in batch.trials}))
+                                                 {index: self.any_of(batch, index) for index in batch.trials}))
+
+    def any_of(self, batch, trial):
+        """Its numbers that the filters of its callers let through."""
+        numbers = batch.numbers_of(trial)
+        if not self.client.access:
+            return numbers
+        return [numbers[at] for at in plan_limits.any_of(trial % plan.BATCH)]
 
     async def sent(self, batch):
         """What replicas have sent to the provider in this batch, with the request_id where its trace tells."""

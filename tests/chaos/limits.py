@@ -251,8 +251,8 @@ class Refusals:
                 since[key] = min(call.start, since.get(key, call.start))
         found = []
         for call in calls:
-            if call.reason != REFUSED:
-                continue
+            if call.reason != REFUSED or call.code == "OK":
+                continue  # GetOperation tells what another was refused for
             start = call.start if call.validate_only else since.get((call.account, call.request_id),
                                                                     call.start)
             wrong = self.wrong(call, start)
@@ -279,9 +279,8 @@ class Refusals:
         prices = self.prices(call)
         if kind == "currencies":
             known = self.rules[scope].get("currencies", {})
-            if known and any(price.currency not in known for price in prices):
-                return ""
-            return "its currency has limits"
+            without = {price.currency for price in prices} - known.keys()
+            return "" if known and told["asked"] in without else "its currency has limits"
         value = value_of(self.rules[scope], kind, currency)
         if value is None:
             return "there is no such limit"
@@ -317,7 +316,8 @@ class Refusals:
         """The most that may have been reserved beside what the ledger has."""
         total = 0
         for each in self.operations:
-            if each.request_id == call.request_id or each.updated < start or each.created > end:
+            if each.request_id == call.request_id or (
+                    each.updated - self.wall < start or each.created - self.wall > end):
                 continue
             if each.kind in PURCHASES:
                 of = scopes(each.caller, each.account)

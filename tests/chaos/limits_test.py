@@ -220,6 +220,11 @@ class RefusalTest(unittest.TestCase):
         euro = self.told(limit="currencies", value="USD", used="", asked="USD", currency="USD")
         self.assertTrue(self.wrong(euro))
 
+    def test_what_an_operation_was_refused_for_is_no_refusal(self):
+        call = Call(5, "GetOperation", "OK", "r", reason=limits.REFUSED, caller="a", account=A)
+        checked = limits.Refusals(books(self.LEDGER), self.RULES, [], {}, {}, NOON)
+        self.assertEqual(checked.check([call]), [])
+
     def test_finds_a_price_that_is_anothers(self):
         self.assertTrue(self.wrong(self.money("money_per_month", "6", "5", "3")))
         self.assertTrue(self.wrong(self.money("monthly_rate", "3", "0", "3.5")))
@@ -235,7 +240,8 @@ class RefusalTest(unittest.TestCase):
         self.assertTrue(self.wrong(self.money("monthly_rate", "3", "0", "3"), number=NUMBERS[1]))
 
     def test_finds_more_than_there_may_be(self):
-        more = Operation("o", "LEASE", "FAILED", NUMBERS[1], caller="a", account=A, created=25.0, updated=26.0)
+        more = Operation("o", "LEASE", "FAILED", NUMBERS[1], caller="a", account=A, created=NOON + 25.0,
+                         updated=NOON + 26.0)
         self.assertTrue(self.wrong(self.told(used="3"), [more]))
 
     def test_finds_what_was_not_so_at_that_time(self):
@@ -255,16 +261,16 @@ class RefusalTest(unittest.TestCase):
 
         def operation(**more):
             return dataclasses.replace(Operation("o", "LEASE", "FAILED", NUMBERS[1], caller="a", account=A,
-                                                 created=14.0, updated=15.5), **more)
+                                                 created=NOON + 14.0, updated=NOON + 15.5), **more)
 
         self.assertEqual(self.wrong(self.told(), [operation()], **at), [])
-        for other in (operation(updated=14.5), operation(created=16.5, updated=17.0), operation(caller="b"),
+        for other in (operation(updated=NOON + 14.5), operation(created=NOON + 16.5, updated=NOON + 17.0), operation(caller="b"),
                       operation(request_id="r")):
             self.assertTrue(self.wrong(self.told(), [other], **at), other)
         # What was ended is free when the journal has heard of it, and a purchase of that day for good.
         at = {"start": 31.0, "end": 32.0}
-        ended = operation(kind="TERMINATE", number=NUMBERS[0], lease_id="l1", caller="driver", created=29.0,
-                          updated=31.5)
+        ended = operation(kind="TERMINATE", number=NUMBERS[0], lease_id="l1", caller="driver", created=NOON + 29.0,
+                          updated=NOON + 31.5)
         self.assertEqual(self.wrong(self.told(), [ended], **at), [])
         self.assertTrue(self.wrong(self.told(), [dataclasses.replace(ended, lease_id="l7")], **at))
         self.assertTrue(self.wrong(self.told(), **at))

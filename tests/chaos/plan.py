@@ -6,6 +6,7 @@ import uuid
 
 BATCH = 100  # trials that run at once
 NUMBERS = 3  # of a trial, which no other trial of the batch uses
+CURRENCY = "USD"  # of all of them; with limits some have another
 GIVER = -1  # who gives back what a batch has left
 
 LEASE = "POST /lease/{number}"

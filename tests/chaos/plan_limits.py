@@ -27,7 +27,12 @@ class Buyer:
 
 def price(slot, number):
     """Currency, upfront fee and monthly rate of a slot's number, in units."""
-    return ("EUR" if number == 2 and slot % 4 == 3 else "USD"), number, 2 + number + slot % 7
+    return ("EUR" if number == 2 and slot % 4 == 3 else plan.CURRENCY), number, 2 + number + slot % 7
+
+
+def any_of(slot):
+    """The slot's numbers that LeaseAnyNumber asks for, by their place: its ceiling is of one currency."""
+    return [at for at in range(plan.NUMBERS) if price(slot, at)[0] == plan.CURRENCY]
 
 
 def draw_accounts(seed, first):
