@@ -23,14 +23,16 @@ class Batch:
         self.seen = {}  # number → the lease_ids that callers were told
         self.anonymous = []
         self.trial_of_number = {}
+        self.account_of_number = {}  # empty: no callers file
         self.trials = {}
         self.warm_since = set()
         self.operations = self.ledger = ()
 
     def add(self, trial):
         self.trials[trial.index] = trial
-        for number in self.numbers_of(trial.index):
+        for at, number in enumerate(self.numbers_of(trial.index)):
             self.trial_of_number[number] = trial.index
+            self.account_of_number[number] = trial.accounts[at] if trial.accounts else ""
         known = set()
         for steps in trial.callers:
             for step in steps:
@@ -41,6 +43,16 @@ class Batch:
 
     def numbers_of(self, trial):
         return self.slots[trial % plan.BATCH]
+
+    def account_of(self, trial, intent):
+        """For which it asks; empty: no callers file."""
+        accounts = self.trials[trial].accounts
+        return accounts[intent.number or 0] if accounts else ""
+
+    def buyer_of(self, trial, intent):
+        """The name of who asks; empty: the driver."""
+        buyers = self.trials[trial].buyers
+        return buyers[intent.buyer].name if buyers and intent.buyer != plan.GIVER else ""
 
     def word_of(self, trial):
         return f"slot-{trial % plan.BATCH}"

@@ -8,6 +8,7 @@ from leasegateway.v1 import resources_pb2 as resources
 import checker
 import messages
 import plan
+import plan_limits
 import plan_replicas
 import world
 from client import CHANNELS
@@ -19,6 +20,7 @@ class Callers:
 
     def __init__(self, gateways, calls, tally, warm):
         self.gateways, self.client, self.tally, self.warm = gateways, calls, tally, warm
+        self.accounts = calls.access.accounts if calls.access else ("",)
 
     async def act(self, batch, trial, steps):
         for step in steps:
@@ -60,15 +62,18 @@ class Callers:
                 phone_number=number, forward_to=other),
             "DisableCallForwarding": service.DisableCallForwardingRequest(phone_number=number),
         }
+        account = batch.account_of_number[number]
         if step.read == "GetOperation":
             if not step.intent.request_id:
                 return
+            account = batch.account_of(trial, step.intent)
             request = service.GetOperationRequest(request_id=step.intent.request_id)
         else:
             request = requests[step.read]
         if step.uncached and "max_staleness" in request.DESCRIPTOR.fields_by_name:
             request.max_staleness.SetInParent()
         done = await self.client.call(trial, step.read, request, step.deadline, step.ends, number=number,
+                               account=account,
                                request_id=step.intent.request_id if step.intent else "")
         if done.code == "OK":
             self.note_leases(done)
@@ -117,17 +122,21 @@ class Callers:
             if intent.price:
                 slot = trial % plan.BATCH
                 amount = 2 + intent.number + slot % 7 + (1 if intent.price == "wrong" else 0)
-                request.expected_price.monthly_rate.currency_code = "USD"
+                currency = plan.CURRENCY
+                if self.client.access:
+                    currency = plan_limits.price(slot, intent.number)[0]
+                request.expected_price.monthly_rate.currency_code = currency
                 request.expected_price.monthly_rate.units = amount
         else:
             request = service.LeaseAnyNumberRequest(order_by=intent.order_by)
             request.filter.carriers.append(batch.word_of(trial))
             for limit in (request.filter.max_monthly_rate, request.filter.max_upfront_fee):
-                limit.currency_code, limit.units = "USD", 100
+                limit.currency_code, limit.units = plan.CURRENCY, 100
         args = f"{intent.method} {request}".replace("\n", " ")
         request.request_id = intent.request_id
         return request, dict(request_id=intent.request_id, number=number, lease_id=lease_id, args=args,
-                             validate_only=intent.validate_only)
+                             validate_only=intent.validate_only, account=batch.account_of(trial, intent),
+                             caller=batch.buyer_of(trial, intent))
 
     async def write(self, batch, trial, intent, deadline, ends, cancel_after=None, replica=None):
         request, sent = self.request_of(batch, trial, intent)
@@ -151,6 +160,7 @@ class Callers:
         while True:
             await asyncio.sleep(rng.uniform(0.01, 0.05))
             number = rng.choice((None, *self.warm))
+            account = rng.choice(self.accounts) if len(self.accounts) > 1 else ""
             method = "GetNumber" if number else "ListAvailableNumbers"
             request = (service.GetNumberRequest(phone_number=number) if number
                        else service.ListAvailableNumbersRequest(page_size=5))
@@ -159,9 +169,10 @@ class Callers:
             incarnation = gateway.incarnation
             # Warm by an earlier read, over a connection that has been made since the last restart.
             channel = (self.client.next_channel + 1) % CHANNELS
-            needs = {(replica, incarnation, number), (replica, incarnation, channel)}
+            needs = {(replica, incarnation, account, number), (replica, incarnation, channel)}
             was_warm = needs <= batch.warm_since
-            done = await self.client.call(-2, method, request, 1.0, "header", replica=replica)
+            done = await self.client.call(-2, method, request, 1.0, "header", replica=replica,
+                                          account=account)
             still = gateway.incarnation == incarnation and not gateway.was_down(done.start, done.end)
             if done.code == "OK" and still:
                 batch.warm_since |= needs
@@ -183,16 +194,18 @@ class Callers:
             number = rng.choice(self.warm[:-POISONED])
             request = service.GetNumberRequest(phone_number=number)
             request.max_staleness.SetInParent()
-            done = await self.client.call(-2, "GetNumber", request, 1.0, "header", number=number)
+            done = await self.client.call(-2, "GetNumber", request, 1.0, "header", number=number,
+                                          account=rng.choice(self.accounts))
             if done.code != "OK":
                 batch.calls.append(done)
 
     async def reach_the_provider(self):
         """Each gateway asks it once, so that those that were started anew know its name."""
         for replica in range(len(self.gateways)):
-            request = service.GetNumberRequest(phone_number=self.warm[0])
-            request.max_staleness.SetInParent()
-            await self.client.call(-1, "GetNumber", request, 10, replica=replica)
+            for account in self.accounts:
+                request = service.GetNumberRequest(phone_number=self.warm[0])
+                request.max_staleness.SetInParent()
+                await self.client.call(-1, "GetNumber", request, 10, replica=replica, account=account)
 
     async def read_poison(self, rng):
         """Callers that won't leave off a number that can't be read."""
@@ -200,4 +213,5 @@ class Callers:
             await asyncio.sleep(rng.uniform(0.0, 0.02))
             request = service.GetNumberRequest(phone_number=rng.choice(self.warm[-POISONED:]))
             request.max_staleness.SetInParent()
-            await self.client.call(-2, "GetNumber", request, 1.0, "header")
+            await self.client.call(-2, "GetNumber", request, 1.0, "header",
+                                   account=rng.choice(self.accounts))

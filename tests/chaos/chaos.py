@@ -1,12 +1,13 @@
 """Leases through faults and killed gateways, and compares the three records of it.
 
-Usage: chaos.py --binaries FOLDER [--replicas N] [--trials N] [--seed S] [--jobs J]
+Usage: chaos.py --binaries FOLDER [--replicas N] [--limits] [--trials N] [--seed S] [--jobs J]
                 [--only INDEX [--alone]] [--time-limit SECONDS] [--keep FOLDER]
 
---replicas N: so many gateways at one database, all of which is struck too. --only INDEX runs the batch
-of that trial again, --alone only the trial itself. The last line is
+--replicas N: so many gateways at one database, all of which is struck too. --limits: a callers file with
+two accounts, and limits of spending for which callers race. --only INDEX runs the batch of that trial
+again, --alone only the trial itself. The last line is
 "trials=N kills=N faults=N pages=N name_faults=N violations=N", with --replicas also "freezes=N
-restarts=N failovers=N lost_commits=N"; exit status 1 on any violation.
+restarts=N failovers=N lost_commits=N", with --limits also "refusals=N"; exit status 1 on any violation.
 """
 
 import argparse
@@ -24,7 +25,7 @@ import threading
 import time
 
 COUNTERS = ("calls", "kills", "caught", "faults", "late", "freezes", "blows", "network", "rights",
-            "names", "spans", "excused")
+            "limits", "names", "spans", "excused")
 P99_LATE = 50  # milliseconds
 SHOWN = 10  # violations of each invariant, at once
 
@@ -38,6 +39,7 @@ def parse(arguments):
     parser.add_argument("--seed", default="1")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--limits", action="store_true")
     parser.add_argument("--only", type=int)
     parser.add_argument("--alone", action="store_true")
     parser.add_argument("--time-limit", type=float)
@@ -67,7 +69,8 @@ def work(options):
     """A worker: its gateways and one sandbox; a line of JSON after each batch."""
     import driver  # needs the generated messages
 
-    worker = driver.Driver(options.binaries, options.folder, options.seed, options.replicas)
+    worker = driver.Driver(options.binaries, options.folder, options.seed, options.replicas,
+                           options.limits)
 
     async def run():
         async for report in worker.work(batches(options, driver.BATCH)):
@@ -84,6 +87,8 @@ def start_worker(options, number, folder, reports):
     command = [sys.executable, os.path.abspath(__file__), "--binaries", options.binaries,
                "--trials", str(options.trials), "--seed", options.seed, "--jobs", str(options.jobs),
                "--replicas", str(options.replicas), "--worker", str(number), "--folder", folder]
+    if options.limits:
+        command.append("--limits")
     if options.only is not None:
         command += ["--only", str(options.only)] + (["--alone"] if options.alone else [])
     # A session of its own, so that all it has started can be ended.
@@ -128,12 +133,14 @@ def show(title, counter):
 
 
 def replay(options, violation):
-    replicas = f"--replicas {options.replicas} " if options.replicas > 1 else ""
-    return f"tests/chaos/run.sh {replicas}--seed {options.seed} --only {violation['trial']}"
+    more = f"--replicas {options.replicas} " if options.replicas > 1 else ""
+    more += "--limits " if options.limits else ""
+    return f"tests/chaos/run.sh {more}--seed {options.seed} --only {violation['trial']}"
 
 
 def summarise(options, total, seconds):
     from checker import INVARIANTS
+    from limits import INVARIANTS as OF_LIMITS
 
     print(f"\nseed {options.seed}, {seconds:.0f} s, {total['trials'] / seconds:.1f} trials a second")
     show("faults", total["faults"])
@@ -147,6 +154,8 @@ def summarise(options, total, seconds):
         show("between gateways and database", total["network"])
         show("rights to send", total["rights"])
         print(f"without a living owner: {total['longest_orphaned']:.1f} s at most")
+    if options.limits:
+        show("refused for limits", total["limits"])
     show("operations caught by a kill", total["caught"])
     methods = collections.defaultdict(collections.Counter)
     for name, count in total["calls"].items():
@@ -166,17 +175,20 @@ def summarise(options, total, seconds):
                                     "text": f"a hundredth of the calls end {p99} ms late or more"})
         show_violation(options, total["violations"][-1])
     count = collections.Counter(violation["invariant"] for violation in total["violations"])
-    for invariant, text in INVARIANTS.items():
+    for invariant, text in {**INVARIANTS, **(OF_LIMITS if options.limits else {})}.items():
         print(f"invariant {invariant}, {text}: {count[invariant]} violations")
 
 
 def show_violation(options, violation):
     import plan
+    import plan_limits
     import plan_replicas
 
     trial = plan.draw_trial(options.seed, violation["trial"])
     if options.replicas > 1:
         plan_replicas.spread(trial, options.seed, options.replicas)
+    if options.limits:
+        plan_limits.limit(trial, options.seed, options.replicas)
     print(f"VIOLATION of {violation['invariant']}, "
           f"{'batch of ' if violation['batch'] else ''}trial {violation['trial']} ({trial.scenario}): "
           f"{violation['text']}\n  replay: {replay(options, violation)}", flush=True)
@@ -254,6 +266,9 @@ def main(arguments):
         more = (f"freezes={sum(total['freezes'].values())} restarts={blows['restart']} "
                 f"failovers={blows['fail-over'] + blows['fail-over-hung']} "
                 f"lost_commits={total['network']['lost answers to COMMIT']} ")
+    if options.limits:
+        refused = sum(count for what, count in total["limits"].items() if what != "used up")
+        more += f"refusals={refused} "
     print(f"trials={total['trials']} kills={sum(total['kills'].values())} {more}"
           f"faults={sum(total['faults'].values())} pages={total['faults']['html']} "
           f"name_faults={sum(total['names'].values())} violations={violations}")

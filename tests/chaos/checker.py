@@ -60,6 +60,10 @@ class Call:
     told_state: str = ""  # by GetOperation, with a FAILED one's `reason`
     told_operation_lease_id: str = ""
     replica: int = 0  # that was asked
+    # With a callers file: who asked for which account, and the metadata of a refusal for a limit.
+    caller: str = ""
+    account: str = ""
+    refusal: dict | None = None
 
 
 def is_open(call):
@@ -80,6 +84,14 @@ class Operation:
     result_lease_id: str = ""  # of `lease` or `termination`
     result_number: str = ""
     price: int | None = None  # upfront fee and monthly rate
+    caller: str = ""
+    account: str = ""
+    identity_kind: str = ""
+    currency: str = ""
+    fee: int = 0
+    rate: int = 0
+    created: float = dataclasses.field(default=0.0, compare=False, repr=False)
+    updated: float = dataclasses.field(default=0.0, compare=False, repr=False)
 
 
 @dataclasses.dataclass
@@ -90,6 +102,9 @@ class Entry:
     lease_id: str
     amount: int = 0
     time: float = 0.0
+    account: str = ""
+    currency: str = ""
+    day: int = 0  # UTC, since 1970
 
 
 @dataclasses.dataclass

@@ -9,6 +9,7 @@ import grpc
 from leasegateway.v1 import lease_service_pb2 as service
 
 import checker
+import limits
 import messages
 import plan
 import world
@@ -24,8 +25,9 @@ BUSY_FOR_A_CALL = 0.3
 class Client:
     """Trial -1 in a call is the driver itself; -2 a caller that belongs to no trial."""
 
-    def __init__(self, gateways, tally):
-        self.gateways, self.tally = gateways, tally
+    def __init__(self, gateways, tally, access=None):
+        """`access`: whom the gateways know; None: everybody may do all."""
+        self.gateways, self.tally, self.access = gateways, tally, access
         self.lag = world.Lag()
         self.channels, self.stubs = [], {}  # by gateway; by method, then by gateway
         self.next_channel = self.next_gateway = 0
@@ -75,8 +77,12 @@ class Client:
         return self.next_gateway
 
     async def call(self, trial, method, request, deadline, ends="client", cancel_after=None,
-                   replica=None, **sent):
-        """One call, of one replica or of the next, and what came of it as a checker.Call with `reply`."""
+                   replica=None, account="", caller="", **sent):
+        """One call, of one replica or of the next, and what came of it as a checker.Call with `reply`.
+
+        Of those whom the gateways know: `account`, empty for the first, None for none; `caller`, empty
+        for the driver.
+        """
         if replica is None:
             replica = self.next_replica()
         gateway = self.gateways[replica]
@@ -94,9 +100,15 @@ class Client:
             running.cancel()
 
         traced = ()
+        if self.access:
+            account = self.access.accounts[0] if account == "" else account
+            caller = caller or self.access.DRIVER
+            traced = self.access.metadata(caller)
+            if account is not None:
+                request.account = account
         if sent.get("request_id"):
             span = f"{random.getrandbits(64) or 1:016x}"
-            traced = (("traceparent", f"00-{messages.trace_of(sent['request_id'])}-{span}-01"),)
+            traced += (("traceparent", f"00-{messages.trace_of(sent['request_id'])}-{span}-01"),)
         if ends == "client":
             running = stub(request, timeout=deadline, metadata=traced)
         else:
@@ -109,14 +121,15 @@ class Client:
             watchdog = asyncio.get_running_loop().call_later(deadline + WATCHDOG, leave)
         if cancel_after is not None:
             cancel = asyncio.get_running_loop().call_later(cancel_after, leave)
-        reply, reason, text = None, "", ""
-        incarnation, knew = gateway.incarnation, gateway.reached == gateway.incarnation
+        reply, reason, text, refusal = None, "", "", None
+        incarnation, knew = gateway.incarnation, gateway.has_reached(account)
         try:
             reply = await running
             code = "OK"
         except grpc.aio.AioRpcError as error:
-            code, reason = error.code().name, messages.reason_of(error.trailing_metadata())
+            code, (reason, metadata) = error.code().name, messages.info_of(error.trailing_metadata())
             text = error.details() or ""
+            refusal = metadata if reason == limits.REFUSED else None
         except asyncio.CancelledError:
             if not left:
                 raise
@@ -129,7 +142,7 @@ class Client:
         if knew and still:
             self.tally.violate(checker.check_names(trial, f"{method} at {gateway.name}", text))
         elif still and code == "OK" and method == "GetNumber" and request.HasField("max_staleness"):
-            gateway.reached = incarnation
+            gateway.reached[account] = incarnation
         if trial >= 0 or trial == -2:
             self.tally.gateway_calls += 1
             self.tally.calls[f"{method} {code}{' ' + reason if reason else ''}"] += 1
@@ -139,7 +152,8 @@ class Client:
                 what = f"{method} ({ends}, {code}) at {gateway.name}"
                 await self.count_lateness(trial, what, gateway, start, end, deadline)
         done = checker.Call(trial, method, code, reason=reason, text=text, start=start, end=end,
-                            replica=replica, **sent)
+                            replica=replica, caller=caller, account=account or "", refusal=refusal,
+                            **sent)
         done.reply = reply
         return done
 

@@ -9,15 +9,18 @@ from leasegateway.v1 import lease_service_pb2 as service
 import checker
 import names
 import plan
+import plan_limits
 import plan_names
 import plan_replicas
 import provider
 import world
+from access import Access, prices_of
 from batch import Batch
 from callers import Callers
 from client import Client
 from database import Database
 from judge import Judge
+from judge_limits import LimitsJudge
 from killer import Killer
 from storm import Storm
 from tally import Tally
@@ -29,19 +32,20 @@ WARM = 12  # numbers that are only read
 class Driver:
     """One worker: its processes, and who acts on them."""
 
-    def __init__(self, binaries, folder, seed, replicas=1):
-        """With several `replicas` there is a database, and what strikes it."""
+    def __init__(self, binaries, folder, seed, replicas=1, limited=False):
+        """With several `replicas` there is a database, and what strikes it. `limited`: who buys has limits."""
         self.folder, self.seed, self.replicas = folder, seed, replicas
+        self.access = Access(folder) if limited else None
         self.sandbox = world.Sandbox(os.path.join(binaries, "lease-sandbox"), folder, 1,
-                                     BATCH * plan.NUMBERS + WARM, replicas)
+                                     BATCH * plan.NUMBERS + WARM, replicas, self.access)
         self.database = Database(folder, replicas, self.sandbox.ports[plan_replicas.SLEEPER]) if (
             replicas > 1) else None
         self.names = names.Names(replicas, open(os.path.join(folder, "name-server.log"), "wb"))
         self.gateways = [world.Gateway(os.path.join(binaries, "lease-gateway"), folder, self.sandbox,
-                                       self.names.address, index, self.database)
+                                       self.names.address, index, self.database, self.access)
                          for index in range(replicas)]
         self.tally = Tally()
-        self.client = Client(self.gateways, self.tally)
+        self.client = Client(self.gateways, self.tally, self.access)
 
     async def set_up(self):
         if self.database:
@@ -57,13 +61,17 @@ class Driver:
         # prices that differ, so that the order is known.
         for i, slot in enumerate(self.slots):
             for j, number in enumerate(slot):
+                currency, fee, rate = plan_limits.price(i, j)
                 await world.off_loop(self.sandbox.ask, "POST", f"numbers/{number}", {
                     "carrier": f"slot-{i}", "pricing": {
-                        "currency": "USD", "monthly_rate": 2 + j + i % 7, "upfront_fee": j}})
+                        "currency": currency if self.access else plan.CURRENCY, "monthly_rate": rate,
+                        "upfront_fee": fee}})
         self.faults = provider.Faults(self.sandbox, self.tally, warm)
         self.callers = Callers(self.gateways, self.client, self.tally, warm)
         self.killer = Killer(self.gateways, self.sandbox, self.client, self.tally, self.database)
         self.judge = Judge(self.gateways, self.sandbox, self.callers, self.tally, warm, self.database)
+        self.limits = LimitsJudge(self.gateways, self.client, self.tally, self.access,
+                                  prices_of(self.slots)) if self.access else None
         self.storm = Storm(self.gateways, self.database, self.killer, self.tally)
         await self.start()
 
@@ -95,6 +103,8 @@ class Driver:
         trials = [self.draw_trial(index) for index in indexes]
         for trial in trials:
             batch.add(trial)
+        if self.limits:
+            await self.limits.begin(self.seed, first, trials)
         violations_before = len(self.tally.violations)
         if plan.is_poisoned(first):
             await self.killer.restart_all()  # or a circuit could still be open from before
@@ -135,6 +145,8 @@ class Driver:
             await self.end([names_go])
         await self.names.heal()
         await self.judge.judge(batch)
+        if self.limits:
+            await self.limits.judge(batch)
         for gateway in self.gateways:
             self.tally.violate(checker.check_resources(gateway.max_rss, gateway.max_files,
                                                        world.RSS_LIMIT, world.FILES_LIMIT))
@@ -145,6 +157,8 @@ class Driver:
         """Callers come back and all is given back, with nothing wrong but names that can't be looked up."""
         await self.callers.reach_the_provider()
         operations = await self.judge.operations(batch.wall_start)
+        if self.limits:
+            await self.limits.check_quiet(batch, operations, await self.judge.ledger(batch))
         await self.judge.come_back(
             batch, {operation.request_id: operation for operation in operations}, rng)
         if self.database:
@@ -161,7 +175,9 @@ class Driver:
 
     def draw_trial(self, index):
         trial = plan.draw_trial(self.seed, index)
-        return plan_replicas.spread(trial, self.seed, self.replicas) if self.database else trial
+        if self.database:
+            plan_replicas.spread(trial, self.seed, self.replicas)
+        return plan_limits.limit(trial, self.seed, self.replicas) if self.access else trial
 
     async def run_trial(self, batch, trial):
         await asyncio.sleep(trial.start)

@@ -1,6 +1,7 @@
 """After a batch: all is settled, callers ask again, and the three records are compared."""
 
 import asyncio
+import itertools
 import time
 import uuid
 
@@ -9,8 +10,10 @@ from leasegateway.v1 import resources_pb2 as resources
 
 import answers
 import checker
+import limits
 import messages
 import plan
+import plan_limits
 import rights
 import world
 
@@ -21,6 +24,7 @@ class Judge:
     def __init__(self, gateways, sandbox, callers, tally, warm, database=None):
         self.gateways, self.sandbox, self.callers, self.tally = gateways, sandbox, callers, tally
         self.client, self.warm, self.database = callers.client, warm, database
+        self.accounts = callers.accounts
         self.listed = {}  # request_id → (state, lease_id), as ListOperations had it at the end
 
     async def settle(self):
@@ -28,10 +32,10 @@ class Judge:
         start, open_for, code = time.monotonic(), None, ""
         while time.monotonic() < start + 30:
             left = []
-            for state in messages.OPEN_STATES:
+            for state, account in itertools.product(messages.OPEN_STATES, self.accounts):
                 request = service.ListOperationsRequest(
                     state=resources.OperationState.Value(f"OPERATION_STATE_{state}"), page_size=1)
-                done = await self.client.call(-1, "ListOperations", request, 5)
+                done = await self.client.call(-1, "ListOperations", request, 5, account=account)
                 left += done.reply.operations if done.code == "OK" else [done.code]
             if not left:
                 open_for = time.monotonic() - start
@@ -43,11 +47,12 @@ class Judge:
             if (await world.off_loop(self.sandbox.ask, "GET", "requests"))["in_flight"] == 0:
                 break
             await asyncio.sleep(0.01)
-        for replica in range(len(self.gateways)):
+        for replica, account in itertools.product(range(len(self.gateways)), self.accounts):
             while time.monotonic() < start + 30:
                 request = service.GetNumberRequest(phone_number=self.warm[0])
                 request.max_staleness.SetInParent()
-                code = (await self.client.call(-1, "GetNumber", request, 5, replica=replica)).code
+                code = (await self.client.call(-1, "GetNumber", request, 5, replica=replica,
+                                               account=account)).code
                 if code == "OK":
                     break
                 await asyncio.sleep(0.1)
@@ -72,17 +77,27 @@ class Judge:
 
     async def leases(self, replica):
         """Number → lease_id, as the replica has it in memory."""
-        done = await self.client.call(-1, "ListLeases", service.ListLeasesRequest(), 10, replica=replica)
-        if done.code != "OK":
-            return {"all": f"{done.code} {done.reason}"}
-        return {lease.phone_number: lease.lease_id for lease in done.reply.leases}
+        leases = {}
+        for account in self.accounts:
+            done = await self.client.call(-1, "ListLeases", service.ListLeasesRequest(), 10, replica=replica,
+                                          account=account)
+            if done.code != "OK":
+                return {"all": f"{done.code} {done.reason}"}
+            leases |= {lease.phone_number: lease.lease_id for lease in done.reply.leases}
+        return leases
 
     async def operations(self, since, replica=None):
-        """All since this time, in nanoseconds, by ListOperations; the newest come first."""
+        """All since this time, in nanoseconds, by ListOperations; of each account the newest come first."""
+        found = []
+        for account in self.accounts:
+            found += await self.operations_of(account, since, replica)
+        return found
+
+    async def operations_of(self, account, since, replica):
         found, token = [], ""
         while True:
             request = service.ListOperationsRequest(page_size=1000, page_token=token)
-            done = await self.client.call(-1, "ListOperations", request, 10, replica=replica)
+            done = await self.client.call(-1, "ListOperations", request, 10, replica=replica, account=account)
             if done.code != "OK":
                 raise RuntimeError(f"the journal can't be listed: {done.code} {done.reason}")
             for message in done.reply.operations:
@@ -125,7 +140,7 @@ class Judge:
             trial = batch.trial_of_number[number]
             intent = plan.Intent("TerminateLease", str(uuid.uuid4()),
                                  batch.numbers_of(trial).index(number), bind="latest",
-                                 lease_id=held[number])
+                                 lease_id=held[number], buyer=plan.GIVER)
             for _ in range(5):
                 done = await self.callers.write(batch, trial, intent, 10, "client")
                 if done.code == "OK":
@@ -138,22 +153,28 @@ class Judge:
         for at in range(0, len(numbers), 20):
             await asyncio.gather(*[end(number) for number in numbers[at:at + 20]])
 
+    async def ledger(self, batch):
+        """What was booked since the batch began."""
+        entries = await world.off_loop(self.sandbox.ledger, batch.ledger_start)
+        wall = time.time() - time.monotonic()
+        return [checker.Entry(entry["kind"], entry["number"], entry["lease_id"],
+                              round(float(entry["amount"]) * 1_000_000),
+                              entry["time_ms"] / 1e3 - wall, entry["account"], entry["currency"],
+                              entry["time_ms"] // (limits.DAY * 1000)) for entry in entries]
+
     async def judge(self, batch):
         operations = await self.operations(batch.wall_start)
         for operation in operations:
             request = service.GetOperationRequest(request_id=operation.request_id)
             for replica, gateway in enumerate(self.gateways):
-                done = await self.client.call(-1, "GetOperation", request, 10, replica=replica)
+                done = await self.client.call(-1, "GetOperation", request, 10, replica=replica,
+                                              account=operation.account if self.client.access else "")
                 shown = messages.to_operation(done.reply.operation) if done.code == "OK" else done.code
                 if shown != operation:
                     trial = batch.trial_of_number.get(operation.number, -1)
                     self.tally.violate([checker.Violation(
                         2, trial, f"{operation} is shown as {shown} by {gateway.name}")])
-        entries = await world.off_loop(self.sandbox.ledger, batch.ledger_start)
-        wall = time.time() - time.monotonic()
-        ledger = [checker.Entry(entry["kind"], entry["number"], entry["lease_id"],
-                                round(float(entry["amount"]) * 1_000_000),
-                                entry["time_ms"] / 1e3 - wall) for entry in entries]
+        ledger = await self.ledger(batch)
         batch.operations, batch.ledger = operations, ledger
         self.tally.violate(checker.check(batch.calls, operations, ledger, batch.trial_of_number,
                                          batch.anonymous))
@@ -177,7 +198,14 @@ class Judge:
             said[index] = answers.said_by_the_provider(trial.faults)
         self.tally.violate(answers.check_answers(batch.calls, ledger, said,
                                                  answers.said_by_the_provider(of_lists),
-                                                 {index: batch.numbers_of(index) for index in batch.trials}))
+                                                 {index: self.any_of(batch, index) for index in batch.trials}))
+
+    def any_of(self, batch, trial):
+        """Its numbers that the filters of its callers let through."""
+        numbers = batch.numbers_of(trial)
+        if not self.client.access:
+            return numbers
+        return [numbers[at] for at in plan_limits.any_of(trial % plan.BATCH)]
 
     async def sent(self, batch):
         """What replicas have sent to the provider in this batch, with the request_id where its trace tells."""

@@ -44,6 +44,7 @@ class Killer:
     async def await_moment(self, batch, trial, number, gateway):
         booked = "terminate" if trial.kill_route == plan.TERMINATE else "charge"
         intent = trial.callers[0][1 if trial.kill_route == plan.TERMINATE else 0].intent
+        account = batch.account_of(trial.index, intent)
 
         def strike():
             if trial.freeze:
@@ -56,13 +57,13 @@ class Killer:
         elif trial.kill in ("apply-answer", "answer-journal"):
             await world.off_loop(self.strike_when_booked, batch, number, booked, trial.kill_delay, strike)
         elif trial.scenario == "sleep":
-            await self.fall_asleep_connecting(intent, gateway)
+            await self.fall_asleep_connecting(intent, account, gateway)
         elif trial.kill == "journal-send" and self.database:
             # It is granted to send, but does not hear of it. It shall hear of what came before.
-            await self.wait_for_state(intent, "INTENDED")
+            await self.wait_for_state(intent, account, "INTENDED")
             await asyncio.sleep(HEARS_WITHIN)
             await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=2))
-            await self.wait_for_state(intent, "SENT")
+            await self.wait_for_state(intent, account, "SENT")
             strike()
             await world.off_loop(lambda: self.database.proxy.do("stall", gateway=gateway.index, seconds=0))
         else:
@@ -72,7 +73,7 @@ class Killer:
             if stands:
                 self.sandbox.stand_still()
             try:
-                await self.wait_for_state(intent, "INTENDED" if stands else "SENT")
+                await self.wait_for_state(intent, account, "INTENDED" if stands else "SENT")
                 if trial.kill == "send-apply" or stands:
                     await asyncio.sleep(trial.kill_delay)
                 strike()
@@ -80,16 +81,16 @@ class Killer:
                 if stands:
                     self.sandbox.go_on()
 
-    async def fall_asleep_connecting(self, intent, gateway):
+    async def fall_asleep_connecting(self, intent, account, gateway):
         """It hears that it may send, and is frozen before it can: the provider takes no new connections.
 
         What the provider then answers to the connection waits for the gateway to wake up.
         """
-        await self.wait_for_state(intent, "INTENDED")
+        await self.wait_for_state(intent, account, "INTENDED")
         await asyncio.sleep(HEARS_WITHIN)  # the look has its connection by then
         await world.off_loop(lambda: self.database.proxy.do("hold-provider", seconds=2))
         try:
-            await self.wait_for_state(intent, "SENT")
+            await self.wait_for_state(intent, account, "SENT")
             await asyncio.sleep(CONNECTS_WITHIN)
             gateway.freeze()
         finally:
@@ -127,7 +128,7 @@ class Killer:
                 break
         strike()
 
-    async def wait_for_state(self, intent, least):
+    async def wait_for_state(self, intent, account, least):
         """Until the journal has the operation in this state, or a later one; 2 s at most."""
         end = time.monotonic() + 2
         request = service.GetOperationRequest(request_id=intent.request_id)
@@ -135,7 +136,7 @@ class Killer:
             if self.database:
                 state = await world.off_loop(self.database.state_of, intent.request_id)
             else:
-                done = await self.client.call(-1, "GetOperation", request, 0.5)
+                done = await self.client.call(-1, "GetOperation", request, 0.5, account=account)
                 state = done.code == "OK" and messages.to_operation(done.reply.operation).state
             if state and ORDER.index(state) >= ORDER.index(least):
                 return

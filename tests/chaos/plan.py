@@ -6,6 +6,8 @@ import uuid
 
 BATCH = 100  # trials that run at once
 NUMBERS = 3  # of a trial, which no other trial of the batch uses
+CURRENCY = "USD"  # of all of them; with limits some have another
+GIVER = -1  # who gives back what a batch has left
 
 LEASE = "POST /lease/{number}"
 TERMINATE = "DELETE /leased/{number}"
@@ -29,6 +31,7 @@ class Intent:
     order_by: str = ""
     validate_only: bool = False
     lease_id: str | None = None  # what `bind` has found, for all who share it
+    buyer: int = 0  # with limits: which of the trial's asks; GIVER: one of no trial
 
 
 @dataclasses.dataclass
@@ -65,6 +68,9 @@ class Trial:
     replica: int = 0
     freeze: float = 0.0
     restart_after: float = 0.0
+    # With limits: whose each of the numbers may become, and who buys.
+    accounts: tuple = ()
+    buyers: tuple = ()
 
 
 def is_limited(index):
@@ -140,7 +146,7 @@ def draw_fault(rng, index):
     return fault
 
 
-class _Drawing:
+class Drawing:
     def __init__(self, seed, index):
         self.rng = random.Random(f"{seed}:{index}")
         self.index = index
@@ -244,7 +250,7 @@ class _Drawing:
 
 
 def draw_trial(seed, index):
-    drawing = _Drawing(seed, index)
+    drawing = Drawing(seed, index)
     rng = drawing.rng
     start = rng.uniform(0, 3)
     if is_poisoned(index):

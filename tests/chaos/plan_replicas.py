@@ -24,6 +24,8 @@ SLEEPS_FOR = (4.0, 6.0)
 SLOW_LOOK = {"route": plan.LOOK, "kind": "delay", "delay_ms": 400, "when": "before", "count": 1,
              "number": 0}
 
+HABITS, HABITS_PERCENT = ("turn", "stay", "all"), (50, 20, 30)
+
 # To a gateway, between it and the database, to the database.
 GATEWAY_BLOWS = ("kill", "freeze")
 NETWORK_BLOWS = ("cut", "away", "stall", "hang", "lost", "silence", "late")
@@ -81,7 +83,7 @@ def spread(trial, seed, replicas):
     for steps in trial.callers:
         home = rng.randrange(replicas)
         # A caller balances, or has one connection, or sends the same to all at once.
-        habit = rng.choices(("turn", "stay", "all"), (50, 20, 30))[0]
+        habit = rng.choices(HABITS, HABITS_PERCENT)[0]
         for step in steps:
             step.replica, step.habit = home, habit
     if trial.index % plan.BATCH == SLEEPS and not plan.is_poisoned(trial.index):

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Leases through every fault of the sandbox and killed gateways, and compares what callers were told,
 # the journal and the ledger. tests/README.md, "Chaos".
-#   tests/chaos/run.sh [--replicas N] [--trials N] [--seed S] [--jobs J] [--only INDEX [--alone]] [--keep FOLDER]
+#   tests/chaos/run.sh [--replicas N] [--limits] [--trials N] [--seed S] [--jobs J] [--only INDEX [--alone]] [--keep FOLDER]
 script_name=tests/chaos/run.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../../deploy/common.sh"
 
@@ -13,7 +13,8 @@ step "Install"
 "$root/deploy/install.sh" --tests
 
 step "Test the checker, and what stands between gateways, database and names"
-for test in checker_test answers_test rights_test tcp_proxy_test plan_test plan_replicas_test names_test; do
+for test in checker_test answers_test rights_test limits_test access_test tcp_proxy_test plan_test \
+  plan_replicas_test plan_limits_test names_test; do
   /usr/bin/python3 "$root/tests/chaos/$test.py"
 done
 

@@ -15,6 +15,7 @@ class Tally:
         self.rights = collections.Counter()  # to send
         self.names = {}  # questions for the provider's name, by the fault that they met
         self.spans = {}  # in which something befell them
+        self.limits = collections.Counter()  # refusals by scope and limit
         self.excused = collections.Counter()  # what the machine was too busy for
         self.longest_orphaned = 0.0  # seconds
         self.caught = collections.Counter()
@@ -40,6 +41,7 @@ class Tally:
             "trials": self.trials, "calls": self.calls, "kills": self.kills, "caught": self.caught,
             "freezes": self.freezes, "blows": self.blows, "network": self.network,
             "rights": self.rights, "names": self.names, "spans": self.spans, "excused": self.excused,
+            "limits": self.limits,
             "longest_orphaned": self.longest_orphaned,
             "faults": faults, "late": self.late, "settled_after": self.settled_after,
             "violations": self.violations, "max_rss": max(each.max_rss for each in gateways),

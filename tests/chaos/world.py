@@ -54,13 +54,14 @@ def off_loop(function, *arguments):
 class Sandbox:
     """`ports`: of the provider. By the one that a request came in its sender can be told."""
 
-    def __init__(self, binary, folder, seed, numbers, ports=1):
+    def __init__(self, binary, folder, seed, numbers, ports=1, access=None):
         self.ca_file = os.path.join(folder, "ca.pem")
         self.log = open(os.path.join(folder, "sandbox.log"), "wb")
         self.process = subprocess.Popen(
             [binary, "--port", "0", "--control-port", "0", "--ca-out", self.ca_file,
              "--numbers", str(numbers), "--seed", str(seed), "--more-ports", str(ports - 1),
-             "--certificate-host", names.CERTIFICATE_NAME],
+             "--certificate-host", names.CERTIFICATE_NAME,
+             *(["--key-file", access.keys_file] if access else [])],
             stdout=subprocess.PIPE, stderr=self.log, text=True)
         said, self.urls = {}, []
         while len(said) < 3:
@@ -135,11 +136,13 @@ class Sandbox:
 class Gateway:
     """One of `replicas` that share a database; without a database, the only one, with a file.
 
-    `name_server`: the address of the one that it asks for the provider's.
+    `name_server`: the address of the one that it asks for the provider's. `access`: whom it knows; None:
+    everybody may do all.
     """
 
-    def __init__(self, binary, folder, sandbox, name_server, index=0, database=None):
+    def __init__(self, binary, folder, sandbox, name_server, index=0, database=None, access=None):
         self.binary, self.folder, self.sandbox, self.name_server = binary, folder, sandbox, name_server
+        self.access = access
         self.index, self.database = index, database
         self.name = f"gateway {index}" if database else "the gateway"
         self.journal = os.path.join(folder, "journal.db")
@@ -147,7 +150,7 @@ class Gateway:
         self.port = free_port()
         self.process = None
         self.incarnation = 0
-        self.reached = 0  # the incarnation that the provider has answered
+        self.reached = {}  # account → the incarnation that the provider has answered
         self.up = False
         self.frozen = False
         self.lock = asyncio.Lock()  # one end, or freeze, at a time
@@ -164,7 +167,10 @@ class Gateway:
 
     def knows_the_provider(self):
         """Whether the process that is there has had an answer of the provider."""
-        return self.up and self.reached == self.incarnation
+        return self.up and all(map(self.has_reached, self.access.accounts if self.access else ("",)))
+
+    def has_reached(self, account):
+        return self.reached.get(account) == self.incarnation
 
     def command(self, idle_timeout):
         url = urllib.parse.urlparse(self.sandbox.urls[self.index])._replace(
@@ -179,6 +185,8 @@ class Gateway:
                         "ownership-time": f"{OWNERSHIP_TIME:.0f}s"}
         else:
             options["journal"] = self.journal
+        if self.access:
+            options |= {"callers-file": self.access.path, "file-refresh": "200ms"}
         return [self.binary] + [f"--{key}={value}" for key, value in options.items()]
 
     def start(self, idle_timeout="30s"):
