@@ -56,7 +56,7 @@ count() {
     failed=$((failed + ${counts#* }))
   fi
 }
-overlays=(sandbox single trial production proxy mesh edge)
+overlays=(sandbox single trial production proxy mesh edge callers)
 
 step "Render every overlay"
 rendered=
