@@ -41,7 +41,8 @@ def rules(folder, program):
     for path in sorted(glob.glob(os.path.join(folder, "*.yaml"))):
         overlay = os.path.basename(path)[:-5]
         rendered[overlay] = list(yaml.safe_load_all(read(path)))
-    overlays = {"sandbox", "single", "trial", "production", "proxy", "mesh", "edge", "callers"}
+    overlays = {"sandbox", "single", "trial", "production", "proxy", "mesh", "edge", "callers",
+                "mesh-callers", "edge-callers"}
     check("all overlays", [] if set(rendered) == overlays else [str(set(rendered))])
     for overlay, objects in rendered.items():
         check(f"overlay {overlay}, {len(objects)} objects, {len(RULES)} rules",

@@ -195,6 +195,8 @@ MUTATIONS = [
     ("edge", edge("keepalive_time 30s", "keepalive_time 1h"), "keepalive_time: a new pod"),
     ("edge", edge("grpc_read_timeout 1h", "grpc_read_timeout 60s"), "nginx ends what the caller's deadline"),
     ("edge", edge("grpc_next_upstream off", "grpc_next_upstream error"), "sent twice"),
+    ("edge", edge("grpc_set_header [^;]*;", ""), "what a caller says of its certificate is believed"),
+    ("edge", edge("'Subject=\"[^;]*;", "$http_x_forwarded_client_cert;"), "what a caller says of its certificate is believed"),
     ("edge", edge("server {", "upstream gateway { server 127.0.0.1:50052; keepalive 64; }\nserver {"), "connections that are kept"),
     ("edge", edge("worker_connections 16384", "worker_connections 10000"), "calls leave none for callers"),
     ("edge", edge("worker_connections 16384", "worker_connections 65536"), "nginx's memory"),
