@@ -38,6 +38,10 @@ foreign_client() {
   return "$result"
 }
 check "A client that shares no code with the gateway" foreign_client
+foreign_callers() {
+  timeout 120 /usr/bin/python3 "$root/tests/integration/foreign_callers.py" "$root/build/release/bin" python nginx
+}
+check "Who callers are that share no code with the gateway" foreign_callers
 
 check "Includes go one way" /usr/bin/python3 "$root/tests/lint/includes.py"
 check "An include that goes another way is noticed" /usr/bin/python3 "$root/tests/lint/includes.py" --self-test

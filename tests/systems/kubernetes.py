@@ -20,6 +20,7 @@ import sys
 import yaml
 
 from kubernetes_checks import checks
+from kubernetes_checks.accounts import example_errors, unnoticed_in_example
 from kubernetes_checks.callers import client, envoy_errors, service_config_errors
 from kubernetes_checks.checks import EGRESS, check, read
 from kubernetes_checks.edge_trial import tried
@@ -40,7 +41,8 @@ def rules(folder, program):
     for path in sorted(glob.glob(os.path.join(folder, "*.yaml"))):
         overlay = os.path.basename(path)[:-5]
         rendered[overlay] = list(yaml.safe_load_all(read(path)))
-    overlays = {"sandbox", "single", "trial", "production", "proxy", "mesh", "edge"}
+    overlays = {"sandbox", "single", "trial", "production", "proxy", "mesh", "edge", "callers",
+                "mesh-callers", "edge-callers"}
     check("all overlays", [] if set(rendered) == overlays else [str(set(rendered))])
     for overlay, objects in rendered.items():
         check(f"overlay {overlay}, {len(objects)} objects, {len(RULES)} rules",
@@ -60,6 +62,8 @@ def rules(folder, program):
         if not page_errors(gateway, read(EGRESS).replace(old, new))])
     check("service_config.json", service_config_errors())
     check("envoy-routes.yaml", envoy_errors())
+    check("projected-token.yaml", example_errors())
+    check("what is wrong with it is noticed", unnoticed_in_example())
     check("each alert has a test that fires and one that is silent", alert_test_errors())
 
 

@@ -103,6 +103,8 @@ def rule_edge(r):
         (first(found, "listen") == str(r.ports.get("grpc")) and {"ssl", "http2"} <= set(found["listen"][0]),
          "listen: not TLS and HTTP/2 on the container port grpc"),
         (first(found, "ssl_verify_client") == "on", "ssl_verify_client: anybody may buy"),
+        (["x-forwarded-client-cert", "'Subject=\"$ssl_client_s_dn\"'"] in found.get("grpc_set_header", []),
+         "grpc_set_header: what a caller says of its certificate is believed"),
         ("upstream" not in found, "upstream: on connections that are kept a call pays for the one before"),
         (first(found, "grpc_next_upstream") == "off", "grpc_next_upstream: a call may be sent twice"),
         (r.edge.get("lifecycle") == r.container.get("lifecycle"), "lifecycle: nginx and the gateway don't drain together"),

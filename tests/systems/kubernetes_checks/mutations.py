@@ -38,6 +38,32 @@ def edge(pattern, text):
     return apply
 
 
+def callers(pattern, text):
+    """In the callers file."""
+    def apply(r):
+        data = r.one("ConfigMap", "lease-gateway-callers")["data"]
+        replaced = re.sub(pattern, text, data["callers.yaml"])
+        assert replaced != data["callers.yaml"], pattern
+        data["callers.yaml"] = replaced
+    return apply
+
+
+def volume(name, change_it):
+    """In a volume of the pod."""
+    return lambda r: change_it(next(item for item in r.pod["volumes"] if item["name"] == name))
+
+
+def mounted_at(path, change_it):
+    """In a mount of the container."""
+    return lambda r: change_it(next(item for item in r.container["volumeMounts"] if item["mountPath"] == path))
+
+
+def hashed(r):
+    """As kustomize names a ConfigMap that rolls the pods."""
+    r.one("ConfigMap", "lease-gateway-callers")["metadata"]["name"] += "-5m9k8t7f2b"
+    volume("callers", lambda item: item["configMap"].update(name="lease-gateway-callers-5m9k8t7f2b"))(r)
+
+
 def remove(kind, name="lease-gateway"):
     return lambda r: r.objects.remove(r.one(kind, name))
 
@@ -169,6 +195,8 @@ MUTATIONS = [
     ("edge", edge("keepalive_time 30s", "keepalive_time 1h"), "keepalive_time: a new pod"),
     ("edge", edge("grpc_read_timeout 1h", "grpc_read_timeout 60s"), "nginx ends what the caller's deadline"),
     ("edge", edge("grpc_next_upstream off", "grpc_next_upstream error"), "sent twice"),
+    ("edge", edge("grpc_set_header [^;]*;", ""), "what a caller says of its certificate is believed"),
+    ("edge", edge("'Subject=\"[^;]*;", "$http_x_forwarded_client_cert;"), "what a caller says of its certificate is believed"),
     ("edge", edge("server {", "upstream gateway { server 127.0.0.1:50052; keepalive 64; }\nserver {"), "connections that are kept"),
     ("edge", edge("worker_connections 16384", "worker_connections 10000"), "calls leave none for callers"),
     ("edge", edge("worker_connections 16384", "worker_connections 65536"), "nginx's memory"),
@@ -186,4 +214,28 @@ MUTATIONS = [
     ("production", change(("container", "resources", "limits", "memory"), "1Gi"), "1016 MiB and a quarter"),
     ("production", configure("$", "\ncache_history_bytes: 1024MiB"), "1976 MiB and a quarter"),
     ("mesh", configure("trusted_proxies: .*", ""), "the side-car has one address's share"),
+    ("callers", callers("lease, terminate", "leas, terminate"), 'roles.buyer[2]: "leas"'),
+    ("callers", callers("spiffe: spiffe://", "spiffe: http://"), "callers[0].match.spiffe"),
+    ("callers", callers("accounts/sales", "accounts/key"), "account sales: its key is not of its name"),
+    ("callers", callers("secrets/accounts/support", "secrets/keys/support"), "account support: no Secret is mounted at /var/run/secrets/keys"),
+    ("callers", volume("accounts", lambda item: item["secret"].update(items=[{"key": "sales", "path": "sales"}])),
+     "account support: its key is not of its name"),
+    ("callers", volume("accounts", lambda item: item["secret"].update(items=[{"key": "sales", "path": "sales"}])),
+     "accounts[1].key_file"),
+    ("callers", volume("accounts", lambda item: item["secret"].update(defaultMode=0o444)), "volume accounts: everybody may read"),
+    ("callers", callers("token-keys/jwks.json", "token-keys/keys.json"), "no ConfigMap with keys.json is mounted"),
+    ("callers", callers("token-keys/jwks.json", "token-keys/keys.json"), "tokens[0].keys_file"),
+    ("callers", mounted_at("/etc/lease-gateway-token-keys", lambda item: item.update(mountPath="/etc/token-keys")),
+     "is mounted at /etc/lease-gateway-token-keys"),
+    ("callers", mounted_at("/etc/lease-gateway-callers", lambda item: item.update(mountPath="/etc/callers")), "callers.yaml is in no ConfigMap"),
+    ("callers", mounted_at("/etc/lease-gateway-token-keys", lambda item: item.update(subPath="jwks.json")), "a subPath never changes"),
+    ("callers", mounted_at("/etc/lease-gateway-callers", lambda item: item.update(subPath="callers.yaml")), "a subPath never changes"),
+    ("callers", hashed, "has a hash"),
+    ("callers", lambda r: r.container["env"].remove(next(item for item in r.container["env"] if item["name"] == "LEASE_GATEWAY_CALLERS_FILE")),
+     "is mounted, and not named"),
+    ("callers", configure("tls_client_auth: request", "tls_client_auth: require"), "who has a token alone gets no connection"),
+    ("callers", configure("tls_client_auth: request", ""), "who has a token alone gets no connection"),
+    ("callers", configure("tls_client_(ca_file|auth): .*", ""), "nobody has a certificate"),
+    ("callers", configure("tls_[a-z_]*: .*", "allow_plaintext: true"), "could read the tokens"),
+    ("callers", configure("$", "\nupstream_token_file: /var/run/secrets/accounts/sales"), "cannot be combined with callers_file"),
 ]

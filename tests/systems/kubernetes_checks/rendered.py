@@ -1,4 +1,5 @@
 """An overlay as kustomize renders it, and what the gateway makes of its configuration."""
+import functools
 import json
 import os
 import re
@@ -6,6 +7,8 @@ import subprocess
 import tempfile
 
 import yaml
+
+from . import accounts
 
 
 class Gateway:
@@ -52,13 +55,14 @@ class Gateway:
         checked = self.run("--config", self.write(text), "--check-config", environment=environment)
         return [] if checked.returncode == 0 else (checked.stderr or checked.stdout).strip().splitlines()
 
-    def resolve(self, text):
-        """All options in force with this config.yaml, and what is wrong with it."""
-        if text not in self.cache:
-            printed = self.run("--config", self.write(text), "--print-config")
+    def resolve(self, text, environment):
+        """All options in force with this config.yaml under this environment, and what is wrong with it."""
+        key = (text, *sorted(environment.items()))
+        if key not in self.cache:
+            printed = self.run("--config", self.write(text), "--print-config", environment=environment)
             options = (yaml.safe_load(printed.stdout) or {}) if printed.returncode == 0 else {}
-            self.cache[text] = ({**options, **yaml.safe_load(text)}, self.refuses(text, {}))
-        return self.cache[text]
+            self.cache[key] = ({**options, **yaml.safe_load(text)}, self.refuses(text, environment))
+        return self.cache[key]
 
 
 class Rendered:
@@ -136,9 +140,18 @@ class Rendered:
                         return found and found["data"].get(os.path.basename(path))
         return None
 
+    @functools.cached_property
+    def callers_environment(self):
+        """What names the callers file, with temporary files for those that Kubernetes will mount; empty: there is none."""
+        return accounts.callers_environment(self)
+
     @property
     def config(self):
-        return self.gateway.resolve(self.config_text or "{}")[0]
+        return self.gateway.resolve(self.config_text or "{}", self.callers_environment)[0]
+
+    @property
+    def config_errors(self):
+        return self.gateway.resolve(self.config_text or "{}", self.callers_environment)[1]
 
 
 def matches(selector, labels):

@@ -5,7 +5,7 @@ import re
 
 import yaml
 
-from . import edge, egress, purchases
+from . import accounts, edge, egress, purchases
 from .callers import route_errors
 from .checks import ALERTS, DASHBOARD, SERVICE, read, seconds
 from .rendered import matches
@@ -224,7 +224,7 @@ def rule_mounts(r):
 def rule_configuration(r):
     errors = [f"{flag} is no flag of lease-gateway" for flag in r.container["args"]
               if flag.startswith("--") and flag.split("=")[0] not in r.gateway.flags]
-    return errors + r.gateway.resolve(r.config_text or "{}")[1]
+    return errors + r.config_errors
 
 
 def rule_drain(r):
@@ -318,7 +318,7 @@ def rule_monitoring(r):
     return errors
 
 
-RULES = [value for module in (globals(), vars(edge), vars(egress), vars(purchases)) for name, value in list(module.items())
+RULES = [value for module in (globals(), vars(accounts), vars(edge), vars(egress), vars(purchases)) for name, value in list(module.items())
          if name.startswith("rule_")]
 
 
