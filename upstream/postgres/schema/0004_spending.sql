@@ -18,7 +18,8 @@ CREATE TABLE lease_gateway.spending (
 CREATE UNIQUE INDEX spending_open ON lease_gateway.spending (account, request_id)
   WHERE last_day IS NULL;
 CREATE INDEX spending_account ON lease_gateway.spending (account, lease_id);
-CREATE INDEX spending_caller ON lease_gateway.spending (caller, account);
+-- A caller may be longer than a key of an index.
+CREATE INDEX spending_caller ON lease_gateway.spending (left(caller, 256), account);
 CREATE INDEX spending_ended ON lease_gateway.spending (last_day) WHERE end_time IS NOT NULL;
 
 -- Whether what the operation may be buying has such a row; NULL: it began before there were any. A

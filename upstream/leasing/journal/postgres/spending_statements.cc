@@ -101,7 +101,7 @@ struct ScopePart {
   const char* whose;
 };
 constexpr std::array<ScopePart, 3> kScopes = {{
-    {"of_caller", "s.caller = $11::text"},
+    {"of_caller", "left(s.caller, 256) = left($11::text, 256) AND s.caller = $11::text"},
     {"of_account", "s.account = $2::text"},
     {"of_both", "s.caller = $11::text AND s.account = $2::text"},
 }};
