@@ -58,20 +58,21 @@ class TokenKeyPair {
     return absl::StrCat("{\"alg\":\"", Algorithm(), "\"",
                         id_.empty() ? "" : ",\"kid\":\"" + id_ + "\"", ",\"typ\":\"JWT\"}");
   }
-  // A token of any header and claims.
-  std::string Sign(const std::string& header, const std::string& claims) const {
+  // A token of any header and claims. `digest`: other than the one of its algorithm.
+  std::string Sign(const std::string& header, const std::string& claims,
+                   const EVP_MD* digest = nullptr) const {
     const std::string text = Base64Url(header) + "." + Base64Url(claims);
-    return text + "." + Base64Url(Signature(text));
+    return text + "." + Base64Url(Signature(text, digest));
   }
   std::string Sign(const std::string& claims) const { return Sign(Header(), claims); }
 
   // Of a text, as it stands in a token.
-  std::string Signature(const std::string& text) const {
+  std::string Signature(const std::string& text, const EVP_MD* digest = nullptr) const {
     const std::unique_ptr<EVP_MD_CTX, void (*)(EVP_MD_CTX*)> context(EVP_MD_CTX_new(),
                                                                      &EVP_MD_CTX_free);
-    const EVP_MD* const digest = type_ == KeyType::kEd25519 ? nullptr
-                                 : type_ == KeyType::kP384  ? EVP_sha384()
-                                                            : EVP_sha256();
+    if (digest == nullptr && type_ != KeyType::kEd25519) {
+      digest = type_ == KeyType::kP384 ? EVP_sha384() : EVP_sha256();
+    }
     EXPECT_EQ(EVP_DigestSignInit(context.get(), nullptr, digest, nullptr, key_.get()), 1);
     const auto* const data = reinterpret_cast<const unsigned char*>(text.data());
     std::size_t size = 0;

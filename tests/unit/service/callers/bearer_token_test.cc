@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <barrier>
 #include <chrono>
 #include <filesystem>
 #include <fstream>
@@ -515,19 +516,29 @@ TEST_F(BearerTokenTest, MissingKeyFileIsAnErrorAtTheStart) {
 }
 
 // ThreadSanitizer looks at this one.
-TEST_F(BearerTokenTest, ManyThreadsVerifyOneTokenOnce) {
-  const std::string token = RsaKey().Sign(Good().Json());
+TEST_F(BearerTokenTest, ManyThreadsVerifyATokenOnce) {
+  constexpr int kThreads = 8, kTokens = 30;
+  std::vector<std::string> tokens;
+  for (int i = 0; i < kTokens; ++i) {
+    auto claims = Good();
+    claims.sub = absl::StrCat("\"caller-", i, "\"");
+    tokens.push_back(RsaKey().Sign(claims.Json()));
+  }
+  std::barrier together(kThreads);
   std::atomic<int> good{0};
   std::vector<std::thread> threads;
-  for (int i = 0; i < 8; ++i) {
+  for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([&] {
-      for (int j = 0; j < 20; ++j) good += verifier_->Verify(token, now_).ok() ? 1 : 0;
+      for (const std::string& token : tokens) {
+        together.arrive_and_wait();
+        good += verifier_->Verify(token, now_).ok() ? 1 : 0;
+      }
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_EQ(good, 160);
-  EXPECT_EQ(verifier_->stats().verified, 1u);
-  EXPECT_EQ(verifier_->stats().from_memory, 159u);
+  EXPECT_EQ(good, kThreads * kTokens);
+  EXPECT_EQ(verifier_->stats().verified, std::uint64_t{kTokens});
+  EXPECT_EQ(verifier_->stats().from_memory, std::uint64_t{(kThreads - 1) * kTokens});
 }
 
 TEST_F(BearerTokenTest, KeysChangeWhileTokensAreVerified) {

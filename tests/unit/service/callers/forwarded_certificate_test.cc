@@ -54,6 +54,9 @@ TEST(ForwardedCertificateTest, AsEnvoyWritesIt) {
             "DNS_NAME orders.example");
   EXPECT_EQ(HeaderOutcome("Hash=4;Subject=\"CN=Test Client,OU=Lyft,C=US\";URI="),
             "COMMON_NAME Test Client");
+  EXPECT_EQ(HeaderOutcome("Subject=\"CN=a\";URI=\"\";DNS=;DNS= "), "COMMON_NAME a");
+  // A subject that is not needed is not read.
+  EXPECT_EQ(HeaderOutcome("Subject=\"/C=DE\";DNS=orders"), "DNS_NAME orders");
   // Another kind of URI is nobody's name here.
   EXPECT_EQ(HeaderOutcome("Subject=\"CN=Test Client\";URI=http://testclient.lyft.com"),
             "COMMON_NAME Test Client");

@@ -67,8 +67,22 @@ TEST(TokenKeysTest, KeyIsUsedWithItsAlgorithmOnly) {
   ASSERT_NE(key, nullptr);
   EXPECT_FALSE(key->HasSigned(ConfusedToken(LargeKey(), R"({"alg":"HS256"})", "{}")));
   EXPECT_FALSE(key->HasSigned(LargeKey().Sign(R"({"alg":"RS512"})", "{}")));
+  EXPECT_FALSE(key->HasSigned(LargeKey().Sign(R"({"alg":"RS512"})", "{}", EVP_sha512())));
   // Signed as RS256 is, under another name.
   EXPECT_FALSE(key->HasSigned(LargeKey().Sign(R"({"alg":"PS256"})", "{}")));
+}
+
+// As a signature of a larger curve: the same two numbers, with zeros before them.
+TEST(TokenKeysTest, SignaturesAreOfTheKeysSize) {
+  const auto keys = TokenKeys::Parse(Jwks({CurveKey().Jwk()}));
+  ASSERT_TRUE(keys.ok());
+  const TokenKey* const key = (*keys)->Find("curve", TokenAlgorithm::kEs256);
+  const std::string text = Base64Url(CurveKey().Header()) + "." + Base64Url("{}");
+  const std::string signature = CurveKey().Signature(text);
+  const std::string zeros(16, '\0');
+  EXPECT_TRUE(key->HasSigned(text + "." + Base64Url(signature)));
+  EXPECT_FALSE(key->HasSigned(
+      text + "." + Base64Url(zeros + signature.substr(0, 32) + zeros + signature.substr(32))));
 }
 
 TEST(TokenKeysTest, KeyWithoutAnIdIsFoundWhenItIsTheOnlyOne) {
