@@ -32,7 +32,8 @@ std::string NearestName(absl::string_view word, const std::vector<std::string>& 
   for (const std::string& name : names) {
     if (name.size() > kMaxComparedBytes) continue;
     const std::size_t candidate = EditDistance(word, name);
-    if (candidate < distance) {
+    // Of a name that shares no letter all would be changed.
+    if (candidate < distance && candidate < std::max(word.size(), name.size())) {
       distance = candidate;
       nearest = name;
     }
