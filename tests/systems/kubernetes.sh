@@ -124,7 +124,7 @@ if [ -n "$rendered" ]; then
     types=$npm/types
     rm -rf "$types"
     mkdir -p "$types/good" "$types/bad"
-    cp "$out"/*.yaml "$types/good"
+    cp "$out"/*.yaml "$root/deploy/clients/projected-token.yaml" "$types/good"
     sed -e 's/topologyKey: kubernetes/topologyKeys: kubernetes/' -e 's/periodSeconds: 2$/periodSeconds: "2"/' \
       "$out/production.yaml" >"$types/bad/production.yaml"
     for folder in good bad; do /usr/bin/python3 "$root/tests/systems/kubernetes.py" typescript "$types/$folder"; done
