@@ -42,7 +42,7 @@ def rules(folder, program):
         overlay = os.path.basename(path)[:-5]
         rendered[overlay] = list(yaml.safe_load_all(read(path)))
     overlays = {"sandbox", "single", "trial", "production", "proxy", "mesh", "edge", "callers",
-                "mesh-callers", "edge-callers"}
+                "mesh-callers", "edge-callers", "single-callers"}
     check("all overlays", [] if set(rendered) == overlays else [str(set(rendered))])
     for overlay, objects in rendered.items():
         check(f"overlay {overlay}, {len(objects)} objects, {len(RULES)} rules",

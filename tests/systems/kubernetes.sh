@@ -100,17 +100,17 @@ else
       grep -q 'image: lease-gateway-edge' "$folder/rendered.yaml"
   }
   check "edge, with a journal of its own and through a proxy" edge_alone
-  # The component callers on top of who tells callers apart otherwise, as deploy/README.md has it: mesh, edge.
+  # The component callers in the place of provider, as deploy/README.md has it.
   told_apart() {
     local folder=$out/told-apart/$1
     mkdir -p "$folder"
     cp "$root/deploy/kubernetes/overlays/$1"/*.yaml "$folder"
-    sed -i '/^upstream_token_file:/d' "$folder/config.yaml"
+    sed -i -e '/^upstream_token_file:/d' -e '/^tls_client_ca_file:/a tls_client_auth: request' "$folder/config.yaml"
     sed -i -e 's#- \.\./\.\./\([a-z]\)#- ../../../../deploy/kubernetes/\1#' -e 's#- \.\./\.\./\.\./\([a-z]\)#- ../../../../deploy/\1#' \
       -e 's#components/provider$#components/callers#' "$folder/kustomization.yaml"
     kubectl kustomize "$folder" >"$out/$1-callers.yaml"
   }
-  for overlay in mesh edge; do check "$overlay, with callers told apart" told_apart "$overlay"; done
+  for overlay in mesh edge single; do check "$overlay, with callers told apart" told_apart "$overlay"; done
 fi
 
 if [ -n "$rendered" ]; then
@@ -124,7 +124,7 @@ if [ -n "$rendered" ]; then
     types=$npm/types
     rm -rf "$types"
     mkdir -p "$types/good" "$types/bad"
-    cp "$out"/*.yaml "$types/good"
+    cp "$out"/*.yaml "$root/deploy/clients/projected-token.yaml" "$types/good"
     sed -e 's/topologyKey: kubernetes/topologyKeys: kubernetes/' -e 's/periodSeconds: 2$/periodSeconds: "2"/' \
       "$out/production.yaml" >"$types/bad/production.yaml"
     for folder in good bad; do /usr/bin/python3 "$root/tests/systems/kubernetes.py" typescript "$types/$folder"; done
