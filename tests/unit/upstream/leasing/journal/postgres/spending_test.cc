@@ -83,7 +83,7 @@ TEST_F(SharedSpendingTest, ReservationThatCameLateIsGivenBackWithTheOutcome) {
 TEST_F(SharedSpendingTest, FormerOwnerTakesNothingAndIsToldSo) {
   const auto record = MustIntend(a_, "x");
   database_.Die(a_.id);
-  const auto taken = MustTakeOver(b_, "x");
+  const auto taken = *Get(b_.journal->TakeOver("sales", "x", record.revision));
   ExpectLost(Send(a_, record, one_).status());
   // Also where there is no room.
   const auto none = Rules({.of_account = Count(0, {})});
