@@ -155,7 +155,9 @@ def summarise(options, total, seconds):
         show("rights to send", total["rights"])
         print(f"without a living owner: {total['longest_orphaned']:.1f} s at most")
     if options.limits:
+        used_up = total["limits"].pop("used up", 0)
         show("refused for limits", total["limits"])
+        print(f"used up once it was quiet: {used_up} limits of callers")
     show("operations caught by a kill", total["caught"])
     methods = collections.defaultdict(collections.Counter)
     for name, count in total["calls"].items():
@@ -267,8 +269,7 @@ def main(arguments):
                 f"failovers={blows['fail-over'] + blows['fail-over-hung']} "
                 f"lost_commits={total['network']['lost answers to COMMIT']} ")
     if options.limits:
-        refused = sum(count for what, count in total["limits"].items() if what != "used up")
-        more += f"refusals={refused} "
+        more += f"refusals={sum(total['limits'].values())} "
     print(f"trials={total['trials']} kills={sum(total['kills'].values())} {more}"
           f"faults={sum(total['faults'].values())} pages={total['faults']['html']} "
           f"name_faults={sum(total['names'].values())} violations={violations}")

@@ -76,7 +76,7 @@ class LimitsJudge:
         self.tally.violate(limits.check_attribution(batch.calls, operations, ledger, self.prices,
                                                     self.access.names()))
         for call in batch.calls:
-            if call.reason == limits.REFUSED:
+            if call.reason == limits.REFUSED and call.code != "OK":
                 told = call.refusal or {}
                 self.tally.limits[f"{told.get('scope')} {told.get('limit')}"] += 1
         await self.check_quiet(batch, operations, ledger)
