@@ -1,0 +1,153 @@
+// The provider of one account is out of order, and another account's callers see nothing of it.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/support/callers_fixture.h"
+#include "tests/support/http_client.h"
+#include "tests/support/spending_callers.h"
+
+namespace leasegateway {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr char kOutageCallers[] = R"(
+roles: {all: [read, lease, see_operations]}
+callers:
+  - {name: seller, match: {spiffe: "spiffe://prod/seller"}, roles: {sales: [all]}}
+  - {name: helper, match: {spiffe: "spiffe://prod/helper"}, roles: {support: [all]}}
+)";
+
+// "support" is at the fixture's sandbox, "sales" at one of its own.
+class CallersOutageTest : public CallersTest {
+ protected:
+  void StartApart() {
+    sandbox::SandboxOptions options;
+    options.keys = {kSalesKey};
+    auto started = sandbox::Sandbox::Start(options);
+    ASSERT_TRUE(started.ok()) << started.status();
+    sales_ = *std::move(started);
+    StartWithCallers(
+        kOutageCallers,
+        [&](Config& config) {
+          config.admin_listen = "127.0.0.1:0";
+          std::ofstream(config.upstream_ca_file, std::ios::app) << sales_->ca_certificate();
+        },
+        ", url: " + sales_->url());
+    numbers_ = PricedNumbers(*sandbox_, 30);
+  }
+  void BreakSales(const std::string& fault) {
+    const auto reply = sales_->Control("POST", "/_sandbox/faults", fault);
+    ASSERT_TRUE(reply.ok()) << reply.status();
+  }
+  // Past memory.
+  grpc::Status List(const std::string& caller, int timeout_ms = 5'000) {
+    v1::ListAvailableNumbersRequest request;
+    request.mutable_max_staleness();
+    v1::ListAvailableNumbersResponse response;
+    return stub_->ListAvailableNumbers(As(caller, timeout_ms).get(), request, &response);
+  }
+  grpc::Status BuyNext(const std::string& caller) {
+    v1::CreateLeaseRequest request;
+    request.set_phone_number(numbers_[next_]);
+    request.set_request_id(PurchaseId(next_++));
+    v1::CreateLeaseResponse response;
+    return stub_->CreateLease(As(caller, 5'000).get(), request, &response);
+  }
+  std::string Metric(const std::string& sample) {
+    const std::string text = Http(server_->admin_port(), "GET", "/metrics").body;
+    const auto at = text.find("\n" + sample + " ");
+    if (at == text.npos) return "none";
+    const auto begin = at + sample.size() + 2;
+    return text.substr(begin, text.find('\n', begin) - begin);
+  }
+  std::string Circuit(const std::string& account, const std::string& state) {
+    return Metric("lease_gateway_upstream_breaker_state{account=\"" + account + "\",state=\"" +
+                  state + "\"}");
+  }
+  void ExpectSupportGoesOn() {
+    for (int i = 0; i < 3; ++i) {
+      const auto listed = List("helper");
+      EXPECT_TRUE(listed.ok()) << listed.error_message();
+      const auto bought = BuyNext("helper");
+      EXPECT_TRUE(bought.ok()) << bought.error_message();
+    }
+    EXPECT_EQ(Circuit("support", "closed"), "1");
+    EXPECT_EQ(Http(server_->admin_port(), "GET", "/readyz").status, 200);
+  }
+
+  std::unique_ptr<sandbox::Sandbox> sales_;
+  std::vector<std::string> numbers_;
+  int next_ = 0;
+};
+
+TEST_F(CallersOutageTest, AnAccountIsItsOwnProviders) {
+  StartApart();
+  ASSERT_TRUE(List("seller").ok());
+  EXPECT_TRUE(BuyNext("seller").ok());
+  EXPECT_TRUE(BuyNext("helper").ok());
+  EXPECT_EQ(CountAllInLedger(*sales_, "lease"), 1);
+  EXPECT_EQ(CountAllInLedger(*sandbox_, "lease"), 1);
+}
+
+TEST_F(CallersOutageTest, AProviderThatFailsStopsItsAccountAlone) {
+  StartApart();
+  BreakSales(R"({"route":"*","fraction":1,"kind":"status","status":503})");
+  for (int i = 0; i < 30; ++i) EXPECT_FALSE(List("seller").ok());
+  EXPECT_EQ(Circuit("sales", "closed"), "0");
+  ExpectSupportGoesOn();
+  EXPECT_FALSE(BuyNext("seller").ok());
+}
+
+TEST_F(CallersOutageTest, AKeyThatIsRefusedStopsItsAccountAlone) {
+  StartApart();
+  BreakSales(R"({"route":"*","fraction":1,"kind":"status","status":401})");
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_EQ(Explain(List("seller")).reason, "UPSTREAM_CREDENTIALS_REJECTED");
+  }
+  ExpectSupportGoesOn();
+  const auto ready = Http(server_->admin_port(), "GET", "/readyz").body;
+  EXPECT_THAT(ready, HasSubstr("sales"));
+  EXPECT_THAT(ready, testing::Not(HasSubstr("support")));
+}
+
+// More than the pool has connections.
+TEST_F(CallersOutageTest, AProviderThatHangsStopsItsAccountAlone) {
+  StartApart();
+  BreakSales(R"({"route":"*","fraction":1,"kind":"hang","when":"before"})");
+  constexpr int kWaiting = 200;
+  std::vector<std::unique_ptr<grpc::ClientContext>> contexts;
+  for (int i = 0; i < kWaiting; ++i) contexts.push_back(As("seller", 60'000));
+  std::vector<v1::GetNumberResponse> responses(kWaiting);
+  std::atomic<int> ended{0};
+  for (int i = 0; i < kWaiting; ++i) {
+    v1::GetNumberRequest request;
+    request.set_phone_number("+1305555" + std::to_string(1'000 + i));
+    request.mutable_max_staleness();
+    stub_->async()->GetNumber(contexts[i].get(), &request, &responses[i],
+                              [&](const grpc::Status&) { ++ended; });
+  }
+  const auto calls = [&] {
+    const auto asked = sales_->Control("GET", "/_sandbox/requests", "");
+    return asked.ok() && asked->find("GET /{number}") != asked->npos;
+  };
+  for (int i = 0; i < 1000 && !calls(); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(calls());
+  ExpectSupportGoesOn();
+  for (const auto& context : contexts) context->TryCancel();
+  for (int i = 0; i < 2000 && ended < kWaiting; ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_EQ(ended, kWaiting);
+}
+
+}  // namespace
+}  // namespace leasegateway
