@@ -162,12 +162,13 @@ TEST_F(CallersIdentityTest, ACertificateSaysWhoCalls) {
   } cases[] = {
       {"a SPIFFE ID before the others", callers_.Named("Old CRM", {"ops.example", orders}),
        "orders", v1::IDENTITY_KIND_SPIFFE_ID, orders},
-      {"a SPIFFE ID beside another URI", callers_.Named("", {"https://shop.example/", orders}),
+      {"a SPIFFE ID beside another URI", callers_.Named("leaf", {"https://shop.example/", orders}),
        "orders", v1::IDENTITY_KIND_SPIFFE_ID, orders},
       {"a DNS name before a common name", callers_.Named("Old CRM", {"OPS.example", "x.example"}),
        "operators", v1::IDENTITY_KIND_DNS_NAME, "ops.example"},
-      {"the second DNS name counts for nothing", callers_.Named("", {"x.example", "ops.example"}),
-       "anonymous", v1::IDENTITY_KIND_DNS_NAME, "x.example"},
+      {"the second DNS name counts for nothing",
+       callers_.Named("leaf", {"x.example", "ops.example"}), "anonymous",
+       v1::IDENTITY_KIND_DNS_NAME, "x.example"},
       {"a common name alone", callers_.Named("Old CRM", {}), "old-crm",
        v1::IDENTITY_KIND_COMMON_NAME, "Old CRM"},
       {"somebody who is not in the file", callers_.Named("Old CRM", {orders + "/more"}),
@@ -179,8 +180,6 @@ TEST_F(CallersIdentityTest, ACertificateSaysWhoCalls) {
   }
   const auto two = callers_.Named("Old CRM", {orders, "spiffe://prod/ns/shop/sa/returns"});
   ExpectInvalid(Ask(*TlsStub(&two)), "several names");
-  const auto none = callers_.Named("", {"https://shop.example/"});
-  ExpectInvalid(Ask(*TlsStub(&none)), "no name");
 }
 
 TEST_F(CallersIdentityTest, ATokenOfEachAlgorithmSaysWhoCalls) {
@@ -237,7 +236,7 @@ TEST_F(CallersIdentityTest, ABadTokenIsRefusedAndNotEchoed) {
        "malformed"},
       {"RS256 by its word, HS256 by its bytes",
        Bearer(ConfusedToken(rsa_, rsa_.Header(), Claims().Json())), "bad signature"},
-      {"truncated", Bearer(good.substr(0, good.size() - 20)), "bad signature"},
+      {"truncated", Bearer(good.substr(0, good.size() - 22)), "bad signature"},
       {"without its signature", Bearer(good.substr(0, good.rfind('.'))), "malformed"},
       {"oversized", Bearer(rsa_.Sign(changed([](auto& c) {
          c.more = "\"padding\":\"" + std::string(20'000, 'p') + "\"";
@@ -306,7 +305,7 @@ TEST_F(CallersIdentityTest, TheFirstProofIsTheAnswer) {
   StartWithTls("request");
   const std::string good = rsa_.Sign(Claims().Json());
   const auto certificate = callers_.Good();
-  const auto two = callers_.Named("", {"spiffe://prod/a", "spiffe://prod/b"});
+  const auto two = callers_.Named("leaf", {"spiffe://prod/a", "spiffe://prod/b"});
   const auto by_certificate = TlsStub(&certificate);
   const auto bare = TlsStub(nullptr);
   const auto both = [](Headers a, const Headers& b) {
@@ -438,7 +437,11 @@ TEST_F(CallersIdentityTest, LogsNameTheCallerAndHaveNoToken) {
   const std::string good = rsa_.Sign(Claims().Json());
   const std::string bad = rsa_.Sign(expired.Json());
   ExpectNightJob(Ask(Bearer(good)));
-  ExpectInvalid(Ask(Bearer(bad)), "expired");
+  // By methods of which no other test is refused so: an audit says it once a minute.
+  const auto expiring = Context();
+  expiring->AddMetadata("authorization", "Bearer " + bad);
+  v1::ListOperationsResponse none;
+  ExpectInvalid(stub_->ListOperations(expiring.get(), {}, &none), "expired");
   v1::TerminateLeaseRequest request;
   request.set_phone_number("+13059478667");
   const auto context = Context();
@@ -447,11 +450,13 @@ TEST_F(CallersIdentityTest, LogsNameTheCallerAndHaveNoToken) {
   EXPECT_EQ(Explain(stub_->TerminateLease(context.get(), request, &response)).reason,
             "NOT_ALLOWED");
   server_.reset();
+  SetLogLevel("info");
   ShutdownLogging();
   const std::string text = log.str();
   EXPECT_THAT(text, HasSubstr("caller=night-job"));
-  EXPECT_THAT(text, testing::ContainsRegex(
-                        " audit refused method=WhoAmI reason=IDENTITY_INVALID why=expired"));
+  EXPECT_THAT(text,
+              testing::ContainsRegex(
+                  " audit refused method=ListOperations reason=IDENTITY_INVALID why=expired"));
   EXPECT_THAT(text, testing::ContainsRegex(" audit refused method=TerminateLease "
                                            "reason=NOT_ALLOWED right=terminate caller=night-job "
                                            "identity=\"https://issuer.example "

@@ -300,6 +300,7 @@ TEST_F(CallersSpendingTest, WhatWasNotBoughtGivesItsPlaceBack) {
     config.response_timeout = std::chrono::milliseconds(1'000);
     // So that it is not sent again.
     config.retry_budget_percent = config.retry_budget_floor = 0;
+    config.settle_time = std::chrono::milliseconds(1'000);
   });
   BuyUnknown(numbers_[0], PurchaseId(0), "before");
   EXPECT_EQ(Used("purchases_per_day"), "1: 1 used, 0 left");
