@@ -123,6 +123,33 @@ TEST_F(CallersReplicasTest, WhatADeadReplicaReservedStaysTaken) {
   EXPECT_EQ(ShowRefusal(BuyAt(0, 25)), "caller live_leases: 3, 3 used, 1 asked");
 }
 
+// It dies when its request is out, of which the provider has done nothing.
+TEST_F(CallersReplicasTest, WhatADeadReplicaReservedInVainIsNotLost) {
+  StartReplicasWith(1, "spending: {live_leases: 3}");
+  const pid_t victim = StartProgram("victim", {"--callers-file=" + programs_.Path("callers.yaml")});
+  AddStub(PortOf("victim"));
+  Fault(R"({"route":"POST /lease/{number}","count":1,"kind":"hang","when":"before"})");
+  grpc::Status status;
+  std::thread caller([&] { status = BuyAt(1, 0, "buyer", 30'000); });
+  ASSERT_TRUE(Becomes([&] { return Asked("POST /lease/{number}") == 1; }));
+  kill(victim, SIGKILL);
+  caller.join();
+  EXPECT_EQ(programs_.Wait(victim), -1);
+  EXPECT_EQ(Race(1, 1, "live_leases: 3, 3 used"), 2);
+  v1::Operation operation;
+  EXPECT_TRUE(Becomes([&] {
+    return FindAt(0, 0, "buyer", &operation).ok() &&
+           (operation.state() == v1::OPERATION_STATE_SUCCEEDED ||
+            operation.state() == v1::OPERATION_STATE_FAILED);
+  }));
+  const bool was_bought = operation.state() == v1::OPERATION_STATE_SUCCEEDED;
+  EXPECT_EQ(CountAllInLedger(*sandbox_, "lease"), was_bought ? 3 : 2);
+  EXPECT_EQ(UsedAt(0, "live_leases"), was_bought ? "3: 3 used, 0 left" : "3: 2 used, 1 left");
+  EXPECT_EQ(ShowRefusal(BuyAt(0, 0)), "OK");
+  EXPECT_EQ(ShowRefusal(BuyAt(0, 25)), "caller live_leases: 3, 3 used, 1 asked");
+  EXPECT_EQ(CountAllInLedger(*sandbox_, "lease"), 3);
+}
+
 TEST_F(CallersReplicasTest, ARequestIdIsItsCallersAtEachReplica) {
   StartReplicasWith(2, "quotas: {watchers: 1}");
   ASSERT_EQ(ShowRefusal(BuyAt(0, 0)), "OK");

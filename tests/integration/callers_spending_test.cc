@@ -281,6 +281,46 @@ TEST_F(CallersSpendingTest, TwentyThatRaceForThreeBuyThree) {
   EXPECT_EQ(Used("live_leases"), "3: 3 used, 0 left");
 }
 
+// Each looks for a number of its own that it can afford: what was too dear is passed over.
+TEST_F(CallersSpendingTest, TwentyThatTakeAnyNumberBuyWhatFits) {
+  StartBuyer("spending: {live_leases: 3, currencies: {USD: {monthly_rate: 1, upfront_fee: 2}}}");
+  std::atomic<int> bought{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 20; ++i) {
+    threads.emplace_back([&, i] {
+      v1::LeaseAnyNumberRequest request;
+      request.set_account("sales");
+      request.set_request_id(PurchaseId(i));
+      v1::LeaseAnyNumberResponse response;
+      const auto status = stub_->LeaseAnyNumber(As("buyer", 60'000).get(), request, &response);
+      if (!status.ok()) {
+        EXPECT_EQ(Explain(status).reason, "SPEND_LIMIT_EXCEEDED") << status.error_message();
+        return;
+      }
+      ++bought;
+      EXPECT_EQ(response.lease().billing().price().monthly_rate().units(), 1);
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  EXPECT_EQ(bought, 3);
+  EXPECT_EQ(CountAllInLedger(*sandbox_, "lease"), 3);
+  EXPECT_EQ(Used("live_leases"), "3: 3 used, 0 left");
+}
+
+// Whoever ends a lease, it was its buyer's.
+TEST_F(CallersSpendingTest, ALeaseThatAnotherCallerEndsMakesRoomForItsBuyer) {
+  StartWithCallers(Buyer("spending: {live_leases: 1}") +
+                   "  - {name: ender, match: {spiffe: \"spiffe://prod/ender\"}, roles: {sales: "
+                   "[all]}, spending: {live_leases: 0}}\n");
+  numbers_ = PricedNumbers(*sandbox_, 10);
+  EXPECT_EQ(ShowRefusal(BuyNext()), "OK");
+  ASSERT_TRUE(End(numbers_[0], "sales", "ender").ok());
+  EXPECT_EQ(Used("live_leases"), "1: 0 used, 1 left");
+  EXPECT_EQ(ShowLimit(Who("ender"), v1::LIMIT_SCOPE_CALLER, "live_leases"), "0: 0 used, 0 left");
+  EXPECT_EQ(ShowRefusal(BuyNext("sales", "ender")), "caller live_leases: 0, 0 used, 1 asked");
+  EXPECT_EQ(ShowRefusal(BuyNext()), "OK");
+}
+
 TEST_F(CallersSpendingTest, WhatNobodyKnowsKeepsItsPlaceUntilItIsFoundOut) {
   StartBuyer("spending: {live_leases: 1}",
              [](Config& config) { config.response_timeout = std::chrono::milliseconds(1'000); });
@@ -348,6 +388,8 @@ TEST_F(CallersSpendingTest, ARestartForgetsNothing) {
   EXPECT_EQ(Used("money_per_month"), "10 USD: 1 USD used, 9 USD left");
   EXPECT_EQ(ShowRefusal(BuyNext()), "OK");
   EXPECT_EQ(ShowRefusal(BuyNext()), "caller purchases_per_day: 3, 3 used, 1 asked");
+  // What was bought is told again, whatever limits say by now.
+  EXPECT_EQ(ShowRefusal(Buy(numbers_[1], PurchaseId(1))), "OK");
   EXPECT_EQ(CountAllInLedger(*sandbox_, "lease"), 3);
 }
 
