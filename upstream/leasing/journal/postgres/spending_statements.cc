@@ -103,7 +103,9 @@ struct ScopePart {
 constexpr std::array<ScopePart, 3> kScopes = {{
     {"of_caller", "left(s.caller, 256) = left($11::text, 256) AND s.caller = $11::text"},
     {"of_account", "s.account = $2::text"},
-    {"of_both", "s.caller = $11::text AND s.account = $2::text"},
+    {"of_both",
+     "left(s.caller, 256) = left($11::text, 256) AND s.caller = $11::text AND s.account = "
+     "$2::text"},
 }};
 constexpr int kLimits = 4;  // of a scope
 
@@ -256,7 +258,8 @@ const postgres::Statement kSumSpending{"spending_sum", R"sql(
   ), counted AS MATERIALIZED (
     SELECT account, caller, currency, upfront + monthly AS fee, monthly, end_time IS NULL AS is_live,
            last_day IS NULL OR last_day >= clock.today AS is_of_today
-      FROM clock, lease_gateway.spending WHERE account = $1::text OR caller = $2::text
+      FROM clock, lease_gateway.spending
+     WHERE account = $1::text OR left(caller, 256) = left($2::text, 256) AND caller = $2::text
   ), scoped AS (
     SELECT 0::bigint AS scope, * FROM counted WHERE caller = $2::text
     UNION ALL SELECT 1, * FROM counted WHERE account = $1::text
