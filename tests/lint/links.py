@@ -198,7 +198,7 @@ def mutations(files, paths):
                         ("\n```sh\ndeploy/no-such.sh --once\n```", "deploy/no-such.sh")):
         yield (f"{word}, which is not there", {**files, "README.md": files["README.md"] + named + "\n"}, paths,
                f"README.md: names {word}")
-    yield ("an arrow that is not drawn", changed("service/README.md", " config ────────▶ process, upstream/postgres\n", ""),
+    yield ("an arrow that is not drawn", changed("service/README.md", " config ────────▶ callers, process, upstream/postgres\n", ""),
            paths, "lacks the arrow from service/config to service/process")
     yield ("an arrow that there is not",
            changed("upstream/README.md", "▶ transport\n", "▶ transport, sandbox\n"),
