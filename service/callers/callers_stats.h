@@ -13,9 +13,9 @@ namespace leasegateway {
 
 // Why a caller's identity was not taken: the values of `why` in the metadata of IDENTITY_INVALID,
 // and of the label of the metric. The last stands for all that are not among them.
-inline constexpr std::array<const char*, 10> kIdentityFailureNames{
+inline constexpr std::array<const char*, 9> kIdentityFailureNames{
     "expired",       "not_yet_valid", "wrong_audience", "unknown_issuer", "unknown_key",
-    "bad_signature", "bad_algorithm", "malformed",      "not_trusted",    "other"};
+    "bad_signature", "malformed",     "not_trusted",    "other"};
 
 // The index of a `why` in them.
 inline std::size_t IdentityFailureOf(std::string_view why) {
