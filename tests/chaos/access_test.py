@@ -60,8 +60,8 @@ class AccessTest(unittest.TestCase):
             for buyer in trial.buyers:
                 self.assertTrue(buyer.spending or buyer.spending_on)
                 self.assertIn(buyer.name, callers)
-                self.assertEqual(access.Access.metadata(buyer.name),
-                                 (("x-forwarded-client-cert", f"URI={callers[buyer.name]['match']['spiffe']}"),))
+                said = f"URI={callers[buyer.name]['match']['spiffe']}"
+                self.assertEqual(access.Access.metadata(buyer.name), (("x-forwarded-client-cert", said),))
 
     def test_what_was_bought_today_is_beside_the_limit(self):
         self.access.begin("7", 0, self.trials, NOW)

@@ -76,6 +76,16 @@ class Client:
             self.next_gateway = (self.next_gateway + 1) % len(self.gateways)
         return self.next_gateway
 
+    def introduce(self, request, account, caller):
+        """Who asks for which account, and the metadata that says so; the request says the other."""
+        if not self.access:
+            return account, caller, ()
+        account = self.access.accounts[0] if account == "" else account
+        caller = caller or self.access.DRIVER
+        if account is not None:
+            request.account = account
+        return account, caller, self.access.metadata(caller)
+
     async def call(self, trial, method, request, deadline, ends="client", cancel_after=None,
                    replica=None, account="", caller="", **sent):
         """One call, of one replica or of the next, and what came of it as a checker.Call with `reply`.
@@ -99,13 +109,7 @@ class Client:
             left.append(True)
             running.cancel()
 
-        traced = ()
-        if self.access:
-            account = self.access.accounts[0] if account == "" else account
-            caller = caller or self.access.DRIVER
-            traced = self.access.metadata(caller)
-            if account is not None:
-                request.account = account
+        account, caller, traced = self.introduce(request, account, caller)
         if sent.get("request_id"):
             span = f"{random.getrandbits(64) or 1:016x}"
             traced += (("traceparent", f"00-{messages.trace_of(sent['request_id'])}-{span}-01"),)

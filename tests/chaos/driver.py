@@ -33,7 +33,7 @@ class Driver:
     """One worker: its processes, and who acts on them."""
 
     def __init__(self, binaries, folder, seed, replicas=1, limited=False):
-        """With several `replicas` there is a database, and what strikes it. `limited`: who buys has limits."""
+        """With several `replicas` there is a database, and what strikes it. `limited`: buyers have limits."""
         self.folder, self.seed, self.replicas = folder, seed, replicas
         self.access = Access(folder) if limited else None
         self.sandbox = world.Sandbox(os.path.join(binaries, "lease-sandbox"), folder, 1,

@@ -394,6 +394,6 @@ def _check_report(calls, operations, ledger):
             charged[who, entry.account, entry.currency] += entry.amount
         elif entry.kind == "lease":
             charged[who, entry.account, "leases"] += 1
-    return [Violation(19, -1, f"by the journal {key[0]} on {key[1]} has bought {report[key]} {key[2]}, by the "
-                      f"ledger {charged[key]}")
+    return [Violation(19, -1, f"by the journal {key[0]} on {key[1]} has bought {report[key]} {key[2]}, by "
+                      f"the ledger {charged[key]}")
             for key in sorted(report.keys() | charged.keys()) if report[key] != charged[key]]

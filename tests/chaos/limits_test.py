@@ -113,7 +113,7 @@ class ExceededTest(unittest.TestCase):
 class LeakTest(unittest.TestCase):
     """Invariant 17."""
 
-    RULES = {CALLER: {"purchases_per_day": 3, "currencies": {"USD": {"money_per_month": 5, "upfront_fee": 1}}},
+    RULES = {CALLER: {"purchases_per_day": 3, **dollars(money_per_month=5, upfront_fee=1)},
              ACCOUNT: {"live_leases": 10}, ("caller", "other"): {"live_leases": 1}}
     LEDGER = buy(1, "l1", NUMBERS[1]) + buy(2, "l2") + end(3, "l2")
     STATES = [State(CALLER, "purchases_per_day", "", 3, 2, 1),
@@ -264,13 +264,14 @@ class RefusalTest(unittest.TestCase):
                                                  created=NOON + 14.0, updated=NOON + 15.5), **more)
 
         self.assertEqual(self.wrong(self.told(), [operation()], **at), [])
-        for other in (operation(updated=NOON + 14.5), operation(created=NOON + 16.5, updated=NOON + 17.0), operation(caller="b"),
+        later = operation(created=NOON + 16.5, updated=NOON + 17.0)
+        for other in (operation(updated=NOON + 14.5), later, operation(caller="b"),
                       operation(request_id="r")):
             self.assertTrue(self.wrong(self.told(), [other], **at), other)
         # What was ended is free when the journal has heard of it, and a purchase of that day for good.
         at = {"start": 31.0, "end": 32.0}
-        ended = operation(kind="TERMINATE", number=NUMBERS[0], lease_id="l1", caller="driver", created=NOON + 29.0,
-                          updated=NOON + 31.5)
+        ended = operation(kind="TERMINATE", number=NUMBERS[0], lease_id="l1", caller="driver",
+                          created=NOON + 29.0, updated=NOON + 31.5)
         self.assertEqual(self.wrong(self.told(), [ended], **at), [])
         self.assertTrue(self.wrong(self.told(), [dataclasses.replace(ended, lease_id="l7")], **at))
         self.assertTrue(self.wrong(self.told(), **at))
@@ -320,7 +321,8 @@ class AttributionTest(unittest.TestCase):
         self.assertEqual(self.found(ledger=self.LEDGER + self.LEDGER[1:2]), {19})
 
     def test_the_ledgers_lease_is_of_who_has_asked_for_it(self):
-        calls = [Call(5, "CreateLease", "OK", "r1", caller="a"), Call(5, "TerminateLease", "OK", "t", caller="b"),
+        calls = [Call(5, "CreateLease", "OK", "r1", caller="a"),
+                 Call(5, "TerminateLease", "OK", "t", caller="b"),
                  Call(5, "TerminateLease", "INVALID_ARGUMENT", "r1", caller="c")]
         operations = [Operation("r1", "LEASE", "SUCCEEDED", lease_id="l1", caller="z"),
                       Operation("made", "LEASE", "SUCCEEDED", lease_id="l2", caller="b"),

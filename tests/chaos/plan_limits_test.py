@@ -1,4 +1,4 @@
-"""Shows that what is drawn of buyers and limits depends on the seed alone, and that all kinds are raced for."""
+"""Shows that what is drawn of buyers and limits depends on the seed alone, and that all are raced for."""
 
 import collections
 import unittest
