@@ -133,7 +133,7 @@ TEST_F(CallersReplicasTest, WhatADeadReplicaReservedStaysTaken) {
 
 // It dies when its request is out, of which the provider has done nothing.
 TEST_F(CallersReplicasTest, WhatADeadReplicaReservedInVainIsNotLost) {
-  // So that what it may have sent can't be on its way for long.
+  // So that what it may have sent can't be on its way for long, by its caller's deadline as well.
   StartReplicasWith(1, "spending: {live_leases: 3}", [](Config& config) {
     config.connect_timeout = config.handshake_timeout = config.send_timeout =
         config.response_timeout = config.read_timeout = config.settle_time =
@@ -146,7 +146,7 @@ TEST_F(CallersReplicasTest, WhatADeadReplicaReservedInVainIsNotLost) {
   AddStub(PortOf("victim"));
   Fault(R"({"route":"POST /lease/{number}","count":1,"kind":"hang","when":"before"})");
   grpc::Status status;
-  std::thread caller([&] { status = BuyAt(1, 0, "buyer", 30'000); });
+  std::thread caller([&] { status = BuyAt(1, 0, "buyer", 4'000); });
   ASSERT_TRUE(Becomes([&] { return Asked("POST /lease/{number}") == 1; }));
   kill(victim, SIGKILL);
   caller.join();
