@@ -5,7 +5,10 @@
 #include <signal.h>
 
 #include <atomic>
+#include <chrono>
 #include <fstream>
+#include <functional>
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
@@ -22,7 +25,8 @@ using testing::Not;
 class CallersReplicasTest : public ReplicasTest {
  protected:
   // Each caller may do all on the account "sales".
-  void StartReplicasWith(int count, const std::string& limits) {
+  void StartReplicasWith(int count, const std::string& limits,
+                         const std::function<void(Config&)>& adjust = nullptr) {
     sandbox::SandboxOptions options;
     options.keys = {"contiguity_sk_sales"};
     std::ofstream(programs_.Path("sales.key")) << options.keys[0];
@@ -33,7 +37,11 @@ class CallersReplicasTest : public ReplicasTest {
         << limits << "}\n"
         << "  - {name: other, match: {spiffe: \"spiffe://prod/other\"}, roles: {sales: [all]}}\n";
     StartReplicas(
-        count, [&](Config& config) { config.callers_file = programs_.Path("callers.yaml"); },
+        count,
+        [&](Config& config) {
+          config.callers_file = programs_.Path("callers.yaml");
+          if (adjust) adjust(config);
+        },
         options);
     numbers_ = PricedNumbers(*sandbox_, 30);
   }
@@ -125,12 +133,20 @@ TEST_F(CallersReplicasTest, WhatADeadReplicaReservedStaysTaken) {
 
 // It dies when its request is out, of which the provider has done nothing.
 TEST_F(CallersReplicasTest, WhatADeadReplicaReservedInVainIsNotLost) {
-  StartReplicasWith(1, "spending: {live_leases: 3}");
-  const pid_t victim = StartProgram("victim", {"--callers-file=" + programs_.Path("callers.yaml")});
+  // So that what it may have sent can't be on its way for long, by its caller's deadline as well.
+  StartReplicasWith(1, "spending: {live_leases: 3}", [](Config& config) {
+    config.connect_timeout = config.handshake_timeout = config.send_timeout =
+        config.response_timeout = config.read_timeout = config.settle_time =
+            std::chrono::milliseconds(1'000);
+  });
+  const pid_t victim =
+      StartProgram("victim", {"--callers-file=" + programs_.Path("callers.yaml"),
+                              "--connect-timeout=1s", "--handshake-timeout=1s", "--send-timeout=1s",
+                              "--response-timeout=1s", "--read-timeout=1s", "--settle-time=1s"});
   AddStub(PortOf("victim"));
   Fault(R"({"route":"POST /lease/{number}","count":1,"kind":"hang","when":"before"})");
   grpc::Status status;
-  std::thread caller([&] { status = BuyAt(1, 0, "buyer", 30'000); });
+  std::thread caller([&] { status = BuyAt(1, 0, "buyer", 4'000); });
   ASSERT_TRUE(Becomes([&] { return Asked("POST /lease/{number}") == 1; }));
   kill(victim, SIGKILL);
   caller.join();

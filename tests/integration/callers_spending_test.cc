@@ -284,6 +284,9 @@ TEST_F(CallersSpendingTest, TwentyThatRaceForThreeBuyThree) {
 // Each looks for a number of its own that it can afford: what was too dear is passed over.
 TEST_F(CallersSpendingTest, TwentyThatTakeAnyNumberBuyWhatFits) {
   StartBuyer("spending: {live_leases: 3, currencies: {USD: {monthly_rate: 1, upfront_fee: 2}}}");
+  google::type::Money ceiling;
+  ceiling.set_currency_code("USD");
+  ceiling.set_units(1'000'000);
   std::atomic<int> bought{0};
   std::vector<std::thread> threads;
   for (int i = 0; i < 20; ++i) {
@@ -291,6 +294,9 @@ TEST_F(CallersSpendingTest, TwentyThatTakeAnyNumberBuyWhatFits) {
       v1::LeaseAnyNumberRequest request;
       request.set_account("sales");
       request.set_request_id(PurchaseId(i));
+      // Above the limits, which are what counts.
+      *request.mutable_filter()->mutable_max_monthly_rate() = ceiling;
+      *request.mutable_filter()->mutable_max_upfront_fee() = ceiling;
       v1::LeaseAnyNumberResponse response;
       const auto status = stub_->LeaseAnyNumber(As("buyer", 60'000).get(), request, &response);
       if (!status.ok()) {
