@@ -93,8 +93,8 @@ class CallerUse {
 
   // Whether a list is refused, as more rows were sent than the limit has. Before it costs anything.
   absl::Status CheckRows(const CallerSetting& caller, TimePoint now);
-  // A list of so many rows is sent. So a minute may have more rows than the limit, by the lists that
-  // were under way; the next are refused until that is made up for.
+  // A list of so many rows is sent. So a minute may have more rows than the limit, by the lists
+  // that were under way; the next are refused until that is made up for.
   void ChargeRows(const CallerSetting& caller, std::int64_t rows, TimePoint now);
 
   // A limit each that is set, as WhoAmI tells them. Of a rate there are the calls a second, rounded

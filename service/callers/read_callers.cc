@@ -122,7 +122,7 @@ CallersPolicy::Parts CallersReader::Read(const FileField& root) {
       {"tokens", Presence::kOptional,
        [&](const FileField& tokens) {
          section(knows_issuers_,
-               [&] { tokens.ReadItems([&](const FileField& field) { ReadIssuer(field); }); });
+                 [&] { tokens.ReadItems([&](const FileField& field) { ReadIssuer(field); }); });
        }},
       {"callers", Presence::kRequired,
        [&](const FileField& callers) {

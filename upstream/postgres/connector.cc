@@ -161,10 +161,10 @@ Connection::Settings Connector::SettingsFor(const Endpoint& endpoint,
   if (password.empty()) password = options_.url.password;
   if (!password.empty()) settings.emplace_back("password", std::move(password));
   if (!plain_start_) {
-    absl::StrAppend(
-        &start_options, start_options.empty() ? "" : " ",
-        "-c default_transaction_isolation=read\\ committed -c statement_timeout=", options_.statement_timeout.count(),
-        " -c idle_in_transaction_session_timeout=", options_.idle_in_transaction_timeout.count());
+    absl::StrAppend(&start_options, start_options.empty() ? "" : " ",
+                    "-c default_transaction_isolation=read\\ committed -c statement_timeout=",
+                    options_.statement_timeout.count(), " -c idle_in_transaction_session_timeout=",
+                    options_.idle_in_transaction_timeout.count());
   }
   if (!start_options.empty()) settings.emplace_back("options", start_options);
   return settings;

@@ -394,9 +394,8 @@ TEST_P(OperationJournalContract, ForeignPositionIsRefused) {
   EXPECT_THAT(ListIds(QueryOf("acme", "", {}, "OTIyMzM3MjAzNjg1NDc3NTgwNjph")), IsEmpty());
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Engines, OperationJournalContract, AllEngines(),
-    [](const auto& kind) { return kind.param.name; });
+INSTANTIATE_TEST_SUITE_P(Engines, OperationJournalContract, AllEngines(),
+                         [](const auto& kind) { return kind.param.name; });
 
 }  // namespace
 }  // namespace leasegateway
