@@ -209,7 +209,13 @@ void Loader::ReadApiKey() {
 
 void Loader::CheckCallers() {
   const Config& config = invocation_.config;
-  if (config.callers_file.empty()) return;
+  if (config.callers_file.empty()) {
+    if (config.tls_client_auth == "request") {
+      Error(Place("tls_client_auth"), Quote(config.tls_client_auth),
+            "needs callers_file: without it who has no certificate could do all the same");
+    }
+    return;
+  }
   const auto policy = ReadCallers(config.callers_file, {.sandbox = config.sandbox});
   if (!policy.ok()) {
     for (absl::string_view line : absl::StrSplit(policy.status().message(), '\n')) {

@@ -408,5 +408,17 @@ TEST_F(ConfigTest, WithACallersFileAccountsHaveTheKeys) {
           "name their own");
 }
 
+TEST_F(ConfigTest, WhoHasNoCertificateIsAskedForATokenOnlyWhereThereAreCallers) {
+  const std::string callers = Write("callers.yaml",
+                                    "accounts: [{name: sales}]\n"
+                                    "callers: [{name: a, match: {dns: a}, roles: {}}]\n");
+  EXPECT_EQ(Message(Load({"--sandbox", "--tls-client-auth", "request"})),
+            "flag --tls-client-auth: \"request\": needs callers_file: without it who has no "
+            "certificate could do all the same");
+  EXPECT_EQ(LoadedConfig({"--sandbox", "--tls-client-auth", "request", "--callers-file", callers})
+                .tls_client_auth,
+            "request");
+}
+
 }  // namespace
 }  // namespace leasegateway

@@ -33,7 +33,7 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
       {"tls_cert_file", Write("cert.pem", serving->certificate)},
       {"tls_key_file", Write("key.pem", serving->key)},
       {"tls_client_ca_file", Write("client-ca.pem", Certificate(3600))},
-      {"tls_client_auth", "request"},
+      {"tls_client_auth", "require"},  // "request" needs callers_file
       {"callers_file", ""},  // not beside upstream_token_file
       {"file_refresh", "100ms"},
       {"allow_plaintext", "true"},
@@ -114,7 +114,6 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
                   .tls_cert_file = folder_ + "/cert.pem",
                   .tls_key_file = folder_ + "/key.pem",
                   .tls_client_ca_file = folder_ + "/client-ca.pem",
-                  .tls_client_auth = "request",
                   .callers_file = "",
                   .file_refresh = 100ms,
                   .allow_plaintext = true,
