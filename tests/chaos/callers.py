@@ -180,7 +180,8 @@ class Callers:
                 self.tally.violate(checker.check_listed(method, done.reply.numbers))
             found = checker.check_read(f"{method} at {gateway.name} ({done.reason})", done.code,
                                        was_warm and still)
-            if found and done.code == "DEADLINE_EXCEEDED":
+            # CANCELLED: given up for want of any answer, also of one that came while this did not run.
+            if found and done.code in ("DEADLINE_EXCEEDED", "CANCELLED"):
                 await world.off_loop(gateway.observe)
                 if self.client.was_busy(gateway, done.start, done.end):
                     self.tally.excused["reads of warm accounts"] += 1
