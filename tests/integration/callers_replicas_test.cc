@@ -33,7 +33,7 @@ class CallersReplicasTest : public ReplicasTest {
     std::ofstream(programs_.Path("callers.yaml"))
         << "accounts:\n  - {name: sales, key_file: " << programs_.Path("sales.key")
         << "}\nroles: {all: [read, lease, terminate, see_operations]}\ncallers:\n"
-        << "  - {name: buyer, match: {spiffe: \"spiffe://prod/buyer\"}, roles: {sales: [all]}, "
+        << "  - {name: trader, match: {spiffe: \"spiffe://prod/trader\"}, roles: {sales: [all]}, "
         << limits << "}\n"
         << "  - {name: other, match: {spiffe: \"spiffe://prod/other\"}, roles: {sales: [all]}}\n";
     StartReplicas(
@@ -50,7 +50,7 @@ class CallersReplicasTest : public ReplicasTest {
     context->AddMetadata("x-forwarded-client-cert", "URI=spiffe://prod/" + name);
     return context;
   }
-  grpc::Status BuyAt(std::size_t index, int purchase, const std::string& caller = "buyer",
+  grpc::Status BuyAt(std::size_t index, int purchase, const std::string& caller = "trader",
                      int timeout_ms = 20'000) {
     v1::CreateLeaseRequest request;
     request.set_phone_number(numbers_[purchase]);
@@ -69,7 +69,7 @@ class CallersReplicasTest : public ReplicasTest {
   }
   std::string UsedAt(std::size_t index, const std::string& limit) {
     v1::WhoAmIResponse who;
-    const auto status = stubs_[index]->WhoAmI(As("buyer", 10'000).get(), {}, &who);
+    const auto status = stubs_[index]->WhoAmI(As("trader", 10'000).get(), {}, &who);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return ShowLimit(who, v1::LIMIT_SCOPE_CALLER, limit);
   }
@@ -114,7 +114,7 @@ TEST_F(CallersReplicasTest, WhatADeadReplicaReservedStaysTaken) {
   AddStub(PortOf("victim"));
   AnswerPurchaseLate(20'000);
   grpc::Status status;
-  std::thread caller([&] { status = BuyAt(1, 0, "buyer", 30'000); });
+  std::thread caller([&] { status = BuyAt(1, 0, "trader", 30'000); });
   ASSERT_TRUE(Becomes([&] { return CountInLedger("lease", numbers_[0]) == 1; }));
   kill(victim, SIGKILL);
   caller.join();
@@ -123,7 +123,7 @@ TEST_F(CallersReplicasTest, WhatADeadReplicaReservedStaysTaken) {
   EXPECT_EQ(Race(1, 1, "live_leases: 3, 3 used"), 2);
   EXPECT_TRUE(Becomes([&] {
     v1::Operation operation;
-    return FindAt(0, 0, "buyer", &operation).ok() &&
+    return FindAt(0, 0, "trader", &operation).ok() &&
            operation.state() == v1::OPERATION_STATE_SUCCEEDED;
   }));
   EXPECT_EQ(UsedAt(0, "live_leases"), "3: 3 used, 0 left");
@@ -146,7 +146,7 @@ TEST_F(CallersReplicasTest, WhatADeadReplicaReservedInVainIsNotLost) {
   AddStub(PortOf("victim"));
   Fault(R"({"route":"POST /lease/{number}","count":1,"kind":"hang","when":"before"})");
   grpc::Status status;
-  std::thread caller([&] { status = BuyAt(1, 0, "buyer", 4'000); });
+  std::thread caller([&] { status = BuyAt(1, 0, "trader", 4'000); });
   ASSERT_TRUE(Becomes([&] { return Asked("POST /lease/{number}") == 1; }));
   kill(victim, SIGKILL);
   caller.join();
@@ -154,7 +154,7 @@ TEST_F(CallersReplicasTest, WhatADeadReplicaReservedInVainIsNotLost) {
   EXPECT_EQ(Race(1, 1, "live_leases: 3, 3 used"), 2);
   v1::Operation operation;
   EXPECT_TRUE(Becomes([&] {
-    return FindAt(0, 0, "buyer", &operation).ok() &&
+    return FindAt(0, 0, "trader", &operation).ok() &&
            (operation.state() == v1::OPERATION_STATE_SUCCEEDED ||
             operation.state() == v1::OPERATION_STATE_FAILED);
   }));
@@ -173,12 +173,12 @@ TEST_F(CallersReplicasTest, ARequestIdIsItsCallersAtEachReplica) {
     const auto status = BuyAt(replica, 0, "other");
     EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
     EXPECT_EQ(Explain(status).reason, "REQUEST_ID_REUSED");
-    EXPECT_THAT(status.error_message() + status.error_details(), Not(HasSubstr("buyer")));
+    EXPECT_THAT(status.error_message() + status.error_details(), Not(HasSubstr("trader")));
     EXPECT_THAT(status.error_message() + status.error_details(), Not(HasSubstr(numbers_[0])));
     v1::Operation operation;
     EXPECT_EQ(Explain(FindAt(replica, 0, "other", &operation)).reason, "OPERATION_NOT_FOUND");
-    ASSERT_TRUE(FindAt(replica, 0, "buyer", &operation).ok());
-    EXPECT_EQ(operation.caller(), "buyer");
+    ASSERT_TRUE(FindAt(replica, 0, "trader", &operation).ok());
+    EXPECT_EQ(operation.caller(), "trader");
     EXPECT_EQ(ShowRefusal(BuyAt(replica, 0)), "OK");
   }
   ExpectOnePurchase(numbers_[0]);
