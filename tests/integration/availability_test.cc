@@ -412,7 +412,7 @@ TEST_F(AvailabilityTest, BytesThatAreNoRequestAreRefused) {
   };
   const auto* const service = google::protobuf::DescriptorPool::generated_pool()->FindServiceByName(
       "leasegateway.v1.LeaseService");
-  ASSERT_EQ(service->method_count(), 15);
+  ASSERT_EQ(service->method_count(), 16);
   for (int i = 0; i < service->method_count(); ++i) {
     const std::string& method = service->method(i)->name();
     // A tag without an end; a field longer than the message.
