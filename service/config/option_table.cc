@@ -182,8 +182,7 @@ const std::vector<Option>& Options() {
                "Time after which a purchase whose answer was lost can't arrive any more",
                &Config::settle_time, 100ms, 10min),
       Duration("journal_retention",
-               "Time that settled purchases and terminations are kept; purchases "
-               "that succeeded 400 days at least",
+               "Time that what is settled is kept; purchases that succeeded 400 days at least",
                &Config::journal_retention, 24h, 87'600h),
 
       Boolean("sandbox", "Serve from the embedded sandbox instead of the provider; needs no key",

@@ -10,7 +10,6 @@
 #include "absl/strings/str_format.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
-#include "service/process/log_repeats.h"
 #include "service/process/logging.h"
 #include "service/process/tls.h"
 #include "upstream/upstream_error.h"
@@ -40,9 +39,8 @@ std::string_view View(const grpc::string_ref& text) { return {text.data(), text.
 
 // Those who look after callers ask for these: the log of audits has them, each once a minute, and
 // how often there were more.
-void AuditRefusal(const grpc::ServerContextBase& server_context, Method method,
-                  const CallCaller& caller, const absl::Status& status) {
-  static LogRepeats repeats;
+void AuditRefusal(LogRepeats& refusals, const grpc::ServerContextBase& server_context,
+                  Method method, const CallCaller& caller, const absl::Status& status) {
   const std::string reason = ReasonOf(status);
   if (reason != reason::kIdentityInvalid && reason != reason::kNotAllowed &&
       reason != reason::kQuotaExceeded && reason != reason::kSpendLimitExceeded) {
@@ -51,7 +49,7 @@ void AuditRefusal(const grpc::ServerContextBase& server_context, Method method,
   ErrorMetadata metadata = MetadataOf(status);
   const std::string name = caller.setting ? caller.setting->name : "";
   const std::string& account = caller.account.empty() ? metadata["account"] : caller.account;
-  const auto left_out = repeats.Says(
+  const auto left_out = refusals.Says(
       absl::StrJoin({std::string(NameOf(method)), reason, metadata["why"], metadata["right"],
                      metadata["scope"], metadata["limit"], name, account},
                     " "));
@@ -124,9 +122,9 @@ void Introduce(const CallCaller& caller, const grpc::ServerContextBase& server_c
   if (context.caller.empty()) context.caller = server_context.peer();
 }
 
-void LogCall(const grpc::ServerContextBase& server_context, Method method, const CallCaller& caller,
-             const absl::Status& status, const CallContext& context, Clock::time_point started,
-             int sampled) {
+void LogCall(LogRepeats& refusals, const grpc::ServerContextBase& server_context, Method method,
+             const CallCaller& caller, const absl::Status& status, const CallContext& context,
+             Clock::time_point started, int sampled) {
   AccessRecord record;
   record.sampled = sampled;
   record.method = MethodPath(method);
@@ -147,7 +145,7 @@ void LogCall(const grpc::ServerContextBase& server_context, Method method, const
   record.upstream_request_id = status.ok() ? context.stats->upstream_request_id
                                            : ValueOr(MetadataOf(status), "upstream_error_id");
   LogAccess(record);
-  if (!status.ok()) AuditRefusal(server_context, method, caller, status);
+  if (!status.ok()) AuditRefusal(refusals, server_context, method, caller, status);
 }
 
 void AddPushback(grpc::ServerContextBase& server_context, const absl::Status& status,

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "absl/status/status.h"
+#include "service/process/log_repeats.h"
 #include "service/rpc/call_caller.h"
 #include "service/rpc/call_metrics.h"
 #include "upstream/call_context.h"
@@ -31,9 +32,10 @@ int PreviousAttempts(const grpc::ServerContextBase& server_context);
 void Introduce(const CallCaller& caller, const grpc::ServerContextBase& server_context,
                CallContext& context);
 
-// Leaves a call's line in the access log, which stands for `sampled` calls.
-void LogCall(const grpc::ServerContextBase& server_context, Method method, const CallCaller& caller,
-             const absl::Status& status, const CallContext& context,
+// Leaves a call's line in the access log, which stands for `sampled` calls, and of a refusal one
+// for the audit, unless `refusals` has said the same a moment ago.
+void LogCall(LogRepeats& refusals, const grpc::ServerContextBase& server_context, Method method,
+             const CallCaller& caller, const absl::Status& status, const CallContext& context,
              std::chrono::steady_clock::time_point started, int sampled = 1);
 
 // Tells a client with a retry policy when to try again (gRFC A6, `grpc-retry-pushback-ms`): after

@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 
+#include "service/process/log_repeats.h"
 #include "service/rpc/call_limit.h"
 #include "service/rpc/call_metrics.h"
 
@@ -20,6 +21,7 @@ struct CallRuntime {
   std::size_t max_request_bytes = 1 << 20;  // of one that comes compressed, inflated
   std::shared_ptr<CallLimit> limit = std::make_shared<CallLimit>(10'000);  // never null
   std::shared_ptr<CallMetrics> metrics = std::make_shared<CallMetrics>();  // never null
+  std::shared_ptr<LogRepeats> refusals = std::make_shared<LogRepeats>();   // audited; never null
 };
 
 }  // namespace leasegateway

@@ -51,6 +51,7 @@ UnaryCall::UnaryCall(const CallRuntime& runtime, grpc::CallbackServerContext* se
                      Description description)
     : metrics_(*runtime.metrics),
       limit_(*runtime.limit),
+      refusals_(*runtime.refusals),
       server_context_(server_context),
       description_(std::move(description)),
       started_(Clock::now()) {
@@ -140,7 +141,8 @@ grpc::ServerUnaryReactor* UnaryCall::FinishHit(const CallRuntime& runtime,
     CallContext context;
     context.call_id = NextCallId();
     context.trace = TraceOf(*server_context);
-    LogCall(*server_context, method, caller, absl::OkStatus(), context, started, runtime.log_hits);
+    LogCall(*runtime.refusals, *server_context, method, caller, absl::OkStatus(), context, started,
+            runtime.log_hits);
     server_context->AddTrailingMetadata(kCallIdMetadata, context.call_id);
   }
   ChargeRows(caller, method, response);
@@ -178,7 +180,8 @@ void UnaryCall::End(absl::Status status, const CallContext& context) {
   if (!status.ok() && !context.request_id.empty()) {
     AddMetadata(status, "request_id", context.request_id);
   }
-  LogCall(*server_context_, description_.method, description_.caller, status, context, started_);
+  LogCall(refusals_, *server_context_, description_.method, description_.caller, status, context,
+          started_);
   metrics_.Handled(description_.method, status.code(), Clock::now() - started_);
   if (context.stats->cache) metrics_.Answered(*context.stats->cache);
   AddPushback(*server_context_, status, description_.may_be_repeated);

@@ -65,6 +65,7 @@ class UnaryCall final : public grpc::ServerUnaryReactor {
 
   CallMetrics& metrics_;
   CallLimit& limit_;
+  LogRepeats& refusals_;
   grpc::CallbackServerContext* const server_context_;
   const Description description_;
   const std::chrono::steady_clock::time_point started_;

@@ -111,7 +111,8 @@ void Watcher::OnCancel() {
 }
 
 void Watcher::End(const absl::Status& status) {
-  LogCall(*server_context_, Method::kWatchAvailability, caller_, status, context_, started_);
+  LogCall(*setting_.runtime.refusals, *server_context_, Method::kWatchAvailability, caller_, status,
+          context_, started_);
   setting_.runtime.metrics->Handled(Method::kWatchAvailability, status.code(),
                                     Clock::now() - started_);
   AddPushback(*server_context_, status);
