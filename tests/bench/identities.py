@@ -24,8 +24,9 @@ def openssl(*arguments, stdin=b""):
 def certificate(path):
     """A PEM file with the self-signed certificate of the first caller and its key."""
     key = path.with_suffix(".key")
-    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=caller",
-            "-addext", f"subjectAltName=URI:{SPIFFE.format(0, 0)}", "-days", "2", "-out", path, "-keyout", key)
+    openssl("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+            "-subj", "/CN=caller", "-addext", f"subjectAltName=URI:{SPIFFE.format(0, 0)}", "-days", "2",
+            "-out", path, "-keyout", key)
     with path.open("a") as file:
         file.write(key.read_text())
     return path

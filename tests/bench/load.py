@@ -59,7 +59,7 @@ class Load:
         while True:
             rate = self.run(calls)
             wanted = max(step, round(rate * seconds / self.clients) * self.clients)
-            if wanted <= calls * 8:
+            if wanted <= calls * 2:  # what it takes to connect counts little
                 self.calls = wanted
                 return
             calls = min(calls * 8, wanted)
