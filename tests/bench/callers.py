@@ -155,4 +155,5 @@ class CallersBench(GuardBench):
         for row in self.run([programs.BENCH / "fair_shares_bench", "2"]):
             name = f"Beside a caller with a thousand times its share, {row['short']}"
             self.add(f"{name}: p99", row["p99_ms"], "ms", "without", row["ratio"], most=1.5)
-            self.add(f"{name}: calls of others refused", row["refused"], "", "none", float(row["refused"] == 0), least=1)
+            none = float(row["refused"] == 0)
+            self.add(f"{name}: calls of others refused", row["refused"], "", "none", none, least=1)
