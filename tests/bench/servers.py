@@ -209,6 +209,8 @@ def check_needs(options):
             ("openssl", shutil.which("openssl")),
             *((f"{path.relative_to(programs.ROOT)}", path.is_file()) for path in (
                 programs.BIN / "lease-gateway", programs.BIN / "lease-sandbox",
+                *(programs.BENCH / name for name in (
+                    "bench_client_certificate.so", "callers_bench", "fair_shares_bench")),
                 *(programs.BENCH / f"bench_{name}" for name in (
                     "bytes", "client", "connect", "floor", "https", "leases", "refresh", "typed"))))):
         if not found:
