@@ -34,7 +34,7 @@ TEST_F(ConfigTest, EveryOptionHasFlagEnvironmentAndKey) {
       {"tls_key_file", Write("key.pem", serving->key)},
       {"tls_client_ca_file", Write("client-ca.pem", Certificate(3600))},
       {"tls_client_auth", "require"},  // "request" needs callers_file
-      {"callers_file", ""},  // not beside upstream_token_file
+      {"callers_file", ""},            // not beside upstream_token_file
       {"file_refresh", "100ms"},
       {"allow_plaintext", "true"},
       {"default_deadline", "11s"},
