@@ -350,6 +350,9 @@ def exercise(client):
     info = client.refused("GetNumber", grpc.StatusCode.INVALID_ARGUMENT, phone_number="12")
     check("the reason says what is invalid", info.reason.startswith("INVALID_"), info)
 
+    who = client.call("WhoAmI")
+    check("WhoAmI has one account with all rights", [len(a.rights) for a in who.accounts] == [8], who)
+
     missed = set(client.methods) - client.called
     check("every operation was called", not missed, missed)
 
