@@ -181,6 +181,8 @@ void Callers::Replace(std::shared_ptr<const Force> force, std::string text) {
     const std::lock_guard lock(force_mutex_);
     force_.swap(force);
   }
+  static std::atomic<std::uint64_t> generations{0};
+  generation_.store(++generations, std::memory_order_release);
   retired_ = std::move(force);
 }
 

@@ -50,6 +50,9 @@ class Callers {
   absl::StatusOr<Known> Identify(const PeerFacts& facts) const;
 
   std::shared_ptr<const CallersPolicy> policy() const { return InForce()->policy; }
+  // Another number with each file that comes into force, and no other object's: what Identify found
+  // before holds as long as it stays, but for a token, which may expire.
+  std::uint64_t generation() const { return generation_.load(std::memory_order_acquire); }
   // But for the refusals of others: NOT_ALLOWED, SPEND_LIMIT_EXCEEDED.
   CallersStats stats() const;
 
@@ -87,6 +90,7 @@ class Callers {
   std::string refused_problems_;  // of it; empty: the last file was right
   mutable std::mutex token_stats_mutex_;
   TokenStats past_token_stats_;  // of verifiers that are gone
+  std::atomic<std::uint64_t> generation_{0};
   std::atomic<bool> file_ok_{true};
   std::atomic<std::uint64_t> reloads_{0};
   std::atomic<std::uint64_t> refused_reloads_{0};
