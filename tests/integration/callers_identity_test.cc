@@ -182,6 +182,34 @@ TEST_F(CallersIdentityTest, ACertificateSaysWhoCalls) {
   ExpectInvalid(Ask(*TlsStub(&two)), "several names");
 }
 
+// Whoever called before on the same thread, and whatever the file said then.
+TEST_F(CallersIdentityTest, CertificatesTakeTurnsWhileTheFileChanges) {
+  StartWithTls("request");
+  const std::string orders = "spiffe://prod/ns/shop/sa/orders";
+  const auto one = callers_.Named("leaf", {orders});
+  const auto other = callers_.Named("Old CRM", {});
+  const auto of_one = TlsStub(&one), of_other = TlsStub(&other), of_nobody = TlsStub(nullptr);
+  for (int i = 0; i < 100; ++i) {
+    ExpectCaller(Ask(*of_one), "orders", v1::IDENTITY_KIND_SPIFFE_ID, orders);
+    ExpectCaller(Ask(*of_one), "orders", v1::IDENTITY_KIND_SPIFFE_ID, orders);
+    ExpectCaller(Ask(*of_other), "old-crm", v1::IDENTITY_KIND_COMMON_NAME, "Old CRM");
+    ExpectCaller(Ask(*of_nobody), "anonymous", v1::IDENTITY_KIND_ANONYMOUS, "");
+  }
+  WriteCallers("roles: {}\ncallers:\n  - {name: renamed, match: {spiffe: \"" + orders +
+               "\"}, roles: {}}\n");
+  bool renamed = false;
+  for (int i = 0; i < 1000 && !renamed; ++i) {
+    ASSERT_TRUE(Ask(*of_one).ok());
+    renamed = who_.caller() == "renamed";
+    if (!renamed) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  EXPECT_TRUE(renamed);
+  for (int i = 0; i < 20; ++i) {
+    ExpectCaller(Ask(*of_one), "renamed", v1::IDENTITY_KIND_SPIFFE_ID, orders);
+    ExpectCaller(Ask(*of_other), "anonymous", v1::IDENTITY_KIND_COMMON_NAME, "Old CRM");
+  }
+}
+
 TEST_F(CallersIdentityTest, ATokenOfEachAlgorithmSaysWhoCalls) {
   Start();
   for (const auto* key : {&rsa_, &p256_, &ed25519_}) {
