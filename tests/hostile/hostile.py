@@ -99,20 +99,27 @@ class Run:
         return [name for name, attack in attacks.ATTACKS.items() if not attack.tls_only]
 
     def attack(self, name, mode):
-        seen = self.scenarios.attack(name)
-        self.judge(name + ("" if mode == "plain" else f" {mode}"), seen)
+        self.judge(name + ("" if mode == "plain" else f" {mode}"), mode, name)
 
-    def judge(self, name, seen):
-        self.outcomes.add_attack(name, seen, judge.missed(seen, self.bars, self.scenarios.knows_reasons))
+    def judge(self, name, mode, attack, **how):
+        """On a machine that others use, one that misses times and nothing else is tried once more."""
+        def missed(bars):
+            return judge.missed(seen, bars, self.scenarios.knows_reasons)
+
+        seen = self.scenarios.attack(attack, **how)
+        if not self.options.strict and missed(self.bars) and not missed(self.bars.without_times()):
+            print(f"again: {name}: {'; '.join(missed(self.bars))}", flush=True)
+            self.scenarios.ensure(mode, fresh=True)
+            seen = self.scenarios.attack(attack, **how)
+        self.outcomes.add_attack(name, seen, missed(self.bars))
 
     def no_certificate(self, name):
         """The handshake ends it, before HTTP/2 is read at all."""
-        self.judge(f"no_certificate {name}",
-                   self.scenarios.attack(name, cut=True, reasons=(), with_certificate=False))
+        self.judge(f"no_certificate {name}", "mtls", name, cut=True, reasons=(), with_certificate=False)
 
     def one_address(self):
         """An attacker behind the address of those who do nothing wrong: these keep what they have."""
-        self.judge("one_address", self.scenarios.attack("empty_data", sources="127.0.0.1,127.0.0.66"))
+        self.judge("one_address", "plain", "empty_data", sources="127.0.0.1,127.0.0.66")
 
     def behind_proxy(self):
         self.outcomes.add_attack("behind_proxy", *self.scenarios.behind_proxy())
@@ -150,7 +157,7 @@ def parse(arguments):
                         help="each attack at full speed: half of it from two connections, half from 64 (default: 2.4)")
     parser.add_argument("--tls", action="store_true", help="all attacks over TLS as well, not only some")
     parser.add_argument("--strict", action="store_true",
-                        help=f"times against the bars themselves, not {WIDER} times as much")
+                        help=f"times against the bars themselves, not {WIDER} times as much, and at the first try")
     parser.add_argument("--long", action="store_true",
                         help="5 minutes in which nobody may be cut, and SIGTERM under each attack")
     parser.add_argument("--binaries", type=pathlib.Path, default=programs.BIN, metavar="DIR",
