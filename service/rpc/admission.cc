@@ -14,6 +14,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "service/rpc/method_rights.h"
+#include "service/rpc/validation.h"
 #include "service/rpc/violations.h"
 #include "upstream/upstream_error.h"
 
@@ -121,14 +122,17 @@ absl::StatusOr<Callers::Known> Identify(const Callers& callers,
   return known;
 }
 
-// Says nothing of the account but what the caller said of it.
-absl::Status NotAllowed(const std::string& caller, const char* right, std::string_view account) {
+// Says nothing of the account but what the caller said of it. `right`: nothing where any would do.
+absl::Status NotAllowed(const std::string& caller, std::optional<Right> right,
+                        std::string_view account) {
+  const std::string what = right ? absl::StrCat(" \"", NameOf(*right), "\"") : std::string();
   const std::string where =
       account.empty() ? "any account" : absl::StrCat("account ", QuoteValue(account));
+  ErrorMetadata metadata{{"caller", caller}, {"account", std::string(account)}};
+  if (right) metadata["right"] = NameOf(*right);
   return MakeError(
       absl::StatusCode::kPermissionDenied, reason::kNotAllowed,
-      absl::StrCat("caller ", QuoteValue(caller), " has no right \"", right, "\" on ", where),
-      {{"caller", caller}, {"right", right}, {"account", std::string(account)}});
+      absl::StrCat("caller ", QuoteValue(caller), " has no right", what, " on ", where), metadata);
 }
 
 absl::Status AccountNotNamed(const CallerSetting& caller) {
@@ -193,6 +197,9 @@ absl::Status Admission::AdmitKnown(Method method, std::string_view account,
   const CallerSetting& caller = *verdict->caller.setting;
   const MethodRight& needed = RightFor(method);
   const auto now = std::chrono::steady_clock::now();
+  // First, as errors have what is named: none may be longer than a client takes.
+  absl::Status named = CheckAccount(account);
+  if (!named.ok()) return named;
   if (needed.right) {
     if (account.empty() && caller.grants.size() > 1) return AccountNotNamed(caller);
     const AccountGrant* grant = nullptr;
@@ -202,16 +209,18 @@ absl::Status Admission::AdmitKnown(Method method, std::string_view account,
       grant = &caller.grants.front();
     }
     if (grant == nullptr || !Has(grant->rights, *needed.right)) {
-      return NotAllowed(caller.name, NameOf(*needed.right), account);
+      return NotAllowed(caller.name, needed.right, account);
     }
     const auto found = accounts_.find(grant->account);
-    if (found == accounts_.end()) return NotAllowed(caller.name, NameOf(*needed.right), account);
+    if (found == accounts_.end()) return NotAllowed(caller.name, needed.right, account);
     verdict->account = &found->second;
     verdict->caller.account = grant->account;
     verdict->caller.sees_all_operations = Has(grant->rights, Right::kSeeAllOperations);
     if (*needed.right == Right::kLease) {
       verdict->caller.spending = RulesOf(*callers_->policy(), caller, *grant);
     }
+  } else if (!account.empty() && caller.GrantOn(account) == nullptr) {
+    return NotAllowed(caller.name, std::nullopt, account);
   }
   absl::Status taken = verdict->caller.use->TakeCall(caller, needed.writes, now);
   if (taken.ok() && needed.lists) taken = verdict->caller.use->CheckRows(caller, now);

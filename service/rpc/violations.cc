@@ -39,7 +39,7 @@ void Violations::Add(const std::string& field, std::string_view reason,
   violation.set_description(description);
 }
 
-void Violations::CheckAccount(const std::string& value) {
+void Violations::CheckAccount(std::string_view value) {
   if (value.empty() || IsAccountName(value)) return;
   Add("account", reason::kInvalidAccount,
       QuoteValue(value) +

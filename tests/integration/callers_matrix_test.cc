@@ -264,5 +264,24 @@ TEST_F(CallersMatrixTest, ATokenOfOneAccountIsRefusedOnAnother) {
   EXPECT_EQ(Explain(stream->Finish()).reason, "INVALID_RESUME_TOKEN");
 }
 
+// Errors have the name that was asked for, and clients take 8 KiB of those.
+TEST_F(CallersMatrixTest, ANameOfAnAccountThatCanBeNoneIsNotEchoedWhole) {
+  StartWithCallers(kMatrixCallers);
+  const std::string account(100'000, 'x');
+  v1::ListLeasesRequest leases;
+  leases.set_account(account);
+  v1::ListLeasesResponse leased;
+  v1::WhoAmIRequest who;
+  who.set_account(account);
+  v1::WhoAmIResponse told;
+  for (const std::string caller : {"", "reader", "both/one"}) {
+    for (const grpc::Status& status : {stub_->ListLeases(As(caller).get(), leases, &leased),
+                                       stub_->WhoAmI(As(caller).get(), who, &told)}) {
+      EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << caller;
+      EXPECT_EQ(Explain(status).reason, "INVALID_ACCOUNT") << status.error_message();
+    }
+  }
+}
+
 }  // namespace
 }  // namespace leasegateway
