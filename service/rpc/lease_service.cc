@@ -427,9 +427,8 @@ ServerUnaryReactor* LeaseService::WhoAmI(CallbackServerContext* context, const B
 asio::awaitable<absl::Status> LeaseService::Tell(CallContext call, CallCaller caller,
                                                  std::string account, ByteBuffer* response) {
   auto telling = TellWho(admission_, std::move(call), std::move(caller), std::move(account));
-  const auto told = co_await std::move(telling);
-  if (!told.ok()) co_return told.status();
-  *response = ToByteBuffer(told->SerializeAsString());
+  const v1::WhoAmIResponse told = co_await std::move(telling);
+  *response = ToByteBuffer(told.SerializeAsString());
   co_return absl::OkStatus();
 }
 
