@@ -179,6 +179,23 @@ Admission::Verdict Admission::Admit(const grpc::ServerContextBase& context, Meth
   return verdict;
 }
 
+absl::Status Admission::StillAllows(Method method, const CallCaller& caller,
+                                    std::uint64_t* generation) const {
+  if (callers_ == nullptr) return absl::OkStatus();
+  // Read first: what is found then is at least as new.
+  const std::uint64_t now = callers_->generation();
+  if (now == *generation) return absl::OkStatus();
+  const auto setting = callers_->policy()->Find(caller.identity);
+  const AccountGrant* const grant = setting->GrantOn(caller.account);
+  const Right needed = *RightFor(method).right;
+  if (grant == nullptr || !Has(grant->rights, needed)) {
+    ++not_allowed_;
+    return NotAllowed(setting->name, needed, caller.account);
+  }
+  *generation = now;
+  return absl::OkStatus();
+}
+
 Admission::Verdict Admission::AdmitAnybody(std::string_view account) const {
   Verdict verdict;
   const AccountStack& only = accounts_.begin()->second;

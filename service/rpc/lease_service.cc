@@ -1,6 +1,7 @@
 #include "service/rpc/lease_service.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -337,8 +338,11 @@ grpc::ServerWriteReactor<ByteBuffer>* LeaseService::WatchAvailability(
     valid = found.status();
     if (found.ok()) missing = *found;
   }
+  auto allowed = [this, caller = caller, generation = std::uint64_t{0}]() mutable {
+    return admission_.StillAllows(Method::kWatchAvailability, caller, &generation);
+  };
   return account.watches.Watch(context, std::move(request), missing, std::move(caller),
-                               std::move(valid));
+                               std::move(allowed), std::move(valid));
 }
 
 ServerUnaryReactor* LeaseService::BatchGetNumbers(CallbackServerContext* context,

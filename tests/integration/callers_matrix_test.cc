@@ -264,6 +264,35 @@ TEST_F(CallersMatrixTest, ATokenOfOneAccountIsRefusedOnAnother) {
   EXPECT_EQ(Explain(stream->Finish()).reason, "INVALID_RESUME_TOKEN");
 }
 
+// With the file that takes the right away, and nothing of the account comes after.
+TEST_F(CallersMatrixTest, AWatchEndsOnceItsRightIsGone) {
+  StartWithCallers(kMatrixCallers,
+                   [](Config& config) { config.watch_heartbeat = std::chrono::milliseconds(50); });
+  const auto watching = As("watcher", 30'000);
+  const auto stream = stub_->WatchAvailability(watching.get(), {});
+  v1::WatchAvailabilityResponse message;
+  while (message.resume_token().empty()) ASSERT_TRUE(stream->Read(&message));
+  // Another file that leaves it the right leaves it the watch.
+  WriteCallers(std::string(kMatrixCallers) +
+               "  - {name: late, match: {spiffe: spiffe://prod/late}, roles: {sales: [reads]}}\n");
+  v1::ListLeasesResponse leases;
+  while (!stub_->ListLeases(As("late").get(), {}, &leases).ok()) {
+    ASSERT_TRUE(stream->Read(&message));
+  }
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(stream->Read(&message));
+  WriteCallers(
+      "roles: {reads: [read]}\ncallers:\n"
+      "  - {name: watcher, match: {spiffe: spiffe://prod/watcher}, roles: {sales: [reads]}}\n");
+  while (stream->Read(&message)) {
+  }
+  const Failure failure = Explain(stream->Finish());
+  EXPECT_EQ(failure.code, grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(failure.reason, "NOT_ALLOWED");
+  EXPECT_EQ(failure.info.metadata().at("caller"), "watcher");
+  EXPECT_EQ(failure.info.metadata().at("right"), "watch");
+  EXPECT_EQ(failure.info.metadata().at("account"), "sales");
+}
+
 // Errors have the name that was asked for, and clients take 8 KiB of those.
 TEST_F(CallersMatrixTest, ANameOfAnAccountThatCanBeNoneIsNotEchoedWhole) {
   StartWithCallers(kMatrixCallers);
