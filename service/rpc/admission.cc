@@ -225,13 +225,13 @@ absl::Status Admission::AdmitKnown(Method method, std::string_view account,
     } else if (!caller.grants.empty()) {
       grant = &caller.grants.front();
     }
+    if (grant != nullptr) verdict->caller.account = grant->account;
     if (grant == nullptr || !Has(grant->rights, *needed.right)) {
       return NotAllowed(caller.name, needed.right, account);
     }
     const auto found = accounts_.find(grant->account);
     if (found == accounts_.end()) return NotAllowed(caller.name, needed.right, account);
     verdict->account = &found->second;
-    verdict->caller.account = grant->account;
     verdict->caller.sees_all_operations = Has(grant->rights, Right::kSeeAllOperations);
     if (*needed.right == Right::kLease) {
       verdict->caller.spending = RulesOf(*callers_->policy(), caller, *grant);

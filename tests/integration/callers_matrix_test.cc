@@ -10,9 +10,11 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
+#include "service/process/logging.h"
 #include "tests/support/callers_fixture.h"
 
 namespace leasegateway {
@@ -310,6 +312,28 @@ TEST_F(CallersMatrixTest, ANameOfAnAccountThatCanBeNoneIsNotEchoedWhole) {
       EXPECT_EQ(Explain(status).reason, "INVALID_ACCOUNT") << status.error_message();
     }
   }
+}
+
+// What somebody without a right calls an account is not what tells one refusal from another.
+TEST_F(CallersMatrixTest, AFloodOfNamesHidesNobodysRefusalFromTheAudit) {
+  std::ostringstream log;
+  InitLoggingTo(log, "info", "text");
+  StartWithCallers(kMatrixCallers);
+  v1::ListLeasesRequest leases;
+  v1::ListLeasesResponse leased;
+  for (int i = 0; i < 100; ++i) {
+    leases.set_account("nowhere-" + std::to_string(i));
+    EXPECT_EQ(Explain(stub_->ListLeases(As("stranger").get(), leases, &leased)).reason,
+              "NOT_ALLOWED");
+  }
+  v1::TerminateLeaseResponse ended;
+  EXPECT_EQ(Explain(stub_->TerminateLease(As("reader").get(), {}, &ended)).reason, "NOT_ALLOWED");
+  server_.reset();
+  ShutdownLogging();
+  EXPECT_THAT(log.str(), testing::HasSubstr("account=nowhere-0 "));
+  EXPECT_THAT(log.str(), testing::ContainsRegex(" audit refused method=TerminateLease "
+                                                "reason=NOT_ALLOWED right=terminate caller=reader "
+                                                "identity=[^ ]* account=sales "));
 }
 
 }  // namespace
