@@ -45,11 +45,11 @@ std::optional<std::string> HeaderOf(const grpc::ServerContextBase& context, cons
 }
 
 // "ipv4:192.0.2.1:5" and "ipv6:%5B2001:db8::1%5D:5" (gRPC's naming); empty: a Unix socket. What is
-// neither comes back as it is, and nobody trusts it.
+// neither comes back as no address, and nobody trusts it.
 std::string AddressOf(std::string_view peer) {
   if (peer.substr(0, 5) == "unix:") return "";
   const bool v4 = peer.substr(0, 5) == "ipv4:";
-  if (!v4 && peer.substr(0, 5) != "ipv6:") return std::string(peer);
+  if (!v4 && peer.substr(0, 5) != "ipv6:") return absl::StrCat("unknown ", std::string(peer));
   peer.remove_prefix(5);
   peer = peer.substr(0, peer.rfind(':'));
   if (v4) return std::string(peer);
