@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "service/rpc/method_rights.h"
 #include "service/rpc/validation.h"
@@ -136,13 +135,16 @@ absl::Status NotAllowed(const std::string& caller, std::optional<Right> right,
 }
 
 absl::Status AccountNotNamed(const CallerSetting& caller) {
-  return FieldViolation(
-      "account", reason::kInvalidAccount,
-      absl::StrCat(
-          "is needed: the caller has rights on ",
-          absl::StrJoin(caller.grants, ", ", [](std::string* out, const AccountGrant& grant) {
-            absl::StrAppend(out, "\"", grant.account, "\"");
-          })));
+  constexpr std::size_t kTold = 10;
+  std::string accounts;
+  for (std::size_t i = 0; i < caller.grants.size() && i < kTold; ++i) {
+    absl::StrAppend(&accounts, i == 0 ? "\"" : ", \"", caller.grants[i].account, "\"");
+  }
+  if (caller.grants.size() > kTold) {
+    absl::StrAppend(&accounts, " and ", caller.grants.size() - kTold, " more");
+  }
+  return FieldViolation("account", reason::kInvalidAccount,
+                        absl::StrCat("is needed: the caller has rights on ", accounts));
 }
 
 std::shared_ptr<const SpendingRules> RulesOf(const CallersPolicy& policy,

@@ -314,6 +314,24 @@ TEST_F(CallersMatrixTest, ANameOfAnAccountThatCanBeNoneIsNotEchoedWhole) {
   }
 }
 
+// It is told some of them, and how many there are more.
+TEST_F(CallersMatrixTest, WhoHasRightsOnManyAccountsIsToldToNameOne) {
+  std::string more = "", roles = "sales: [reads]";
+  for (int i = 10; i < 90; ++i) {
+    const std::string name = std::string(61, 'x') + std::to_string(i);
+    more += "  - {name: " + name + ", key_file: " + Path("sales.key") + "}\n";
+    roles += ", " + name + ": [reads]";
+  }
+  StartWithCallers(more + "roles: {reads: [read]}\ncallers:\n" +
+                   "  - {name: many, match: {spiffe: spiffe://prod/many}, roles: {" + roles +
+                   "}}\n");
+  v1::ListLeasesResponse leased;
+  const auto status = stub_->ListLeases(As("many").get(), {}, &leased);
+  EXPECT_EQ(Explain(status).reason, "INVALID_ACCOUNT") << status.error_message();
+  EXPECT_THAT(status.error_message(), testing::HasSubstr("\"sales\""));
+  EXPECT_THAT(status.error_message(), testing::HasSubstr(" and 71 more"));
+}
+
 // What somebody without a right calls an account is not what tells one refusal from another.
 TEST_F(CallersMatrixTest, AFloodOfNamesHidesNobodysRefusalFromTheAudit) {
   std::ostringstream log;

@@ -307,6 +307,12 @@ TEST(Validation, MaxStaleness) {
   CheckMaxStaleness(batch);
 }
 
+TEST(Validation, OneViolationIsToldHoweverLongItIs) {
+  const std::string description(5'000, 'x');
+  const auto status = FieldViolation("account", reason::kInvalidAccount, description);
+  EXPECT_EQ(OneViolation(status, reason::kInvalidAccount, "account"), description);
+}
+
 TEST(Validation, AccountsAreNamesOfLabels) {
   for (const std::string& good : {std::string(), std::string("a"), std::string("0-a"),
                                   std::string("sales-emea-2"), std::string(63, 'x')}) {
