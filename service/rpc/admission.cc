@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "absl/strings/string_view.h"
 #include "service/rpc/method_rights.h"
+#include "service/rpc/validation.h"
 #include "service/rpc/violations.h"
 #include "upstream/upstream_error.h"
 
@@ -44,11 +44,11 @@ std::optional<std::string> HeaderOf(const grpc::ServerContextBase& context, cons
 }
 
 // "ipv4:192.0.2.1:5" and "ipv6:%5B2001:db8::1%5D:5" (gRPC's naming); empty: a Unix socket. What is
-// neither comes back as it is, and nobody trusts it.
+// neither comes back as no address, and nobody trusts it.
 std::string AddressOf(std::string_view peer) {
   if (peer.substr(0, 5) == "unix:") return "";
   const bool v4 = peer.substr(0, 5) == "ipv4:";
-  if (!v4 && peer.substr(0, 5) != "ipv6:") return std::string(peer);
+  if (!v4 && peer.substr(0, 5) != "ipv6:") return absl::StrCat("unknown ", std::string(peer));
   peer.remove_prefix(5);
   peer = peer.substr(0, peer.rfind(':'));
   if (v4) return std::string(peer);
@@ -121,24 +121,30 @@ absl::StatusOr<Callers::Known> Identify(const Callers& callers,
   return known;
 }
 
-// Says nothing of the account but what the caller said of it.
-absl::Status NotAllowed(const std::string& caller, const char* right, std::string_view account) {
+// Says nothing of the account but what the caller said of it. `right`: nothing where any would do.
+absl::Status NotAllowed(const std::string& caller, std::optional<Right> right,
+                        std::string_view account) {
+  const std::string what = right ? absl::StrCat(" \"", NameOf(*right), "\"") : std::string();
   const std::string where =
       account.empty() ? "any account" : absl::StrCat("account ", QuoteValue(account));
+  ErrorMetadata metadata{{"caller", caller}, {"account", std::string(account)}};
+  if (right) metadata["right"] = NameOf(*right);
   return MakeError(
       absl::StatusCode::kPermissionDenied, reason::kNotAllowed,
-      absl::StrCat("caller ", QuoteValue(caller), " has no right \"", right, "\" on ", where),
-      {{"caller", caller}, {"right", right}, {"account", std::string(account)}});
+      absl::StrCat("caller ", QuoteValue(caller), " has no right", what, " on ", where), metadata);
 }
 
 absl::Status AccountNotNamed(const CallerSetting& caller) {
-  return FieldViolation(
-      "account", reason::kInvalidAccount,
-      absl::StrCat(
-          "is needed: the caller has rights on ",
-          absl::StrJoin(caller.grants, ", ", [](std::string* out, const AccountGrant& grant) {
-            absl::StrAppend(out, "\"", grant.account, "\"");
-          })));
+  constexpr std::size_t kTold = 10;
+  std::string accounts;
+  for (std::size_t i = 0; i < caller.grants.size() && i < kTold; ++i) {
+    absl::StrAppend(&accounts, i == 0 ? "\"" : ", \"", caller.grants[i].account, "\"");
+  }
+  if (caller.grants.size() > kTold) {
+    absl::StrAppend(&accounts, " and ", caller.grants.size() - kTold, " more");
+  }
+  return FieldViolation("account", reason::kInvalidAccount,
+                        absl::StrCat("is needed: the caller has rights on ", accounts));
 }
 
 std::shared_ptr<const SpendingRules> RulesOf(const CallersPolicy& policy,
@@ -175,6 +181,23 @@ Admission::Verdict Admission::Admit(const grpc::ServerContextBase& context, Meth
   return verdict;
 }
 
+absl::Status Admission::StillAllows(Method method, const CallCaller& caller,
+                                    std::uint64_t* generation) const {
+  if (callers_ == nullptr) return absl::OkStatus();
+  // Read first: what is found then is at least as new.
+  const std::uint64_t now = callers_->generation();
+  if (now == *generation) return absl::OkStatus();
+  const auto setting = callers_->policy()->Find(caller.identity);
+  const AccountGrant* const grant = setting->GrantOn(caller.account);
+  const Right needed = *RightFor(method).right;
+  if (grant == nullptr || !Has(grant->rights, needed)) {
+    ++not_allowed_;
+    return NotAllowed(setting->name, needed, caller.account);
+  }
+  *generation = now;
+  return absl::OkStatus();
+}
+
 Admission::Verdict Admission::AdmitAnybody(std::string_view account) const {
   Verdict verdict;
   const AccountStack& only = accounts_.begin()->second;
@@ -193,6 +216,9 @@ absl::Status Admission::AdmitKnown(Method method, std::string_view account,
   const CallerSetting& caller = *verdict->caller.setting;
   const MethodRight& needed = RightFor(method);
   const auto now = std::chrono::steady_clock::now();
+  // First, as errors have what is named: none may be longer than a client takes.
+  absl::Status named = CheckAccount(account);
+  if (!named.ok()) return named;
   if (needed.right) {
     if (account.empty() && caller.grants.size() > 1) return AccountNotNamed(caller);
     const AccountGrant* grant = nullptr;
@@ -201,17 +227,19 @@ absl::Status Admission::AdmitKnown(Method method, std::string_view account,
     } else if (!caller.grants.empty()) {
       grant = &caller.grants.front();
     }
+    if (grant != nullptr) verdict->caller.account = grant->account;
     if (grant == nullptr || !Has(grant->rights, *needed.right)) {
-      return NotAllowed(caller.name, NameOf(*needed.right), account);
+      return NotAllowed(caller.name, needed.right, account);
     }
     const auto found = accounts_.find(grant->account);
-    if (found == accounts_.end()) return NotAllowed(caller.name, NameOf(*needed.right), account);
+    if (found == accounts_.end()) return NotAllowed(caller.name, needed.right, account);
     verdict->account = &found->second;
-    verdict->caller.account = grant->account;
     verdict->caller.sees_all_operations = Has(grant->rights, Right::kSeeAllOperations);
     if (*needed.right == Right::kLease) {
       verdict->caller.spending = RulesOf(*callers_->policy(), caller, *grant);
     }
+  } else if (!account.empty() && caller.GrantOn(account) == nullptr) {
+    return NotAllowed(caller.name, std::nullopt, account);
   }
   absl::Status taken = verdict->caller.use->TakeCall(caller, needed.writes, now);
   if (taken.ok() && needed.lists) taken = verdict->caller.use->CheckRows(caller, now);

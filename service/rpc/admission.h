@@ -37,6 +37,11 @@ class Admission {
   // INVALID_ACCOUNT, for one that has to be named; RESOURCE_EXHAUSTED, QUOTA_EXCEEDED. Takes a call
   // of the caller's quota.
   Verdict Admit(const grpc::ServerContextBase& context, Method method, std::string_view account);
+  // Whether a call that was let in and goes on would be by the callers file in force: of `caller`'s
+  // identity, on its account. PERMISSION_DENIED, NOT_ALLOWED. `generation`: of the file for which
+  // this was OK last, of the call; 0 at first. Cheap while the file stays. Takes nothing of quotas.
+  absl::Status StillAllows(Method method, const CallCaller& caller,
+                           std::uint64_t* generation) const;
 
   const std::map<std::string, AccountStack, std::less<>>& accounts() const { return accounts_; }
   const Callers* callers() const { return callers_; }
@@ -48,7 +53,7 @@ class Admission {
 
   const std::map<std::string, AccountStack, std::less<>> accounts_;
   Callers* const callers_;
-  std::atomic<std::uint64_t> not_allowed_{0};
+  mutable std::atomic<std::uint64_t> not_allowed_{0};
 };
 
 }  // namespace leasegateway

@@ -16,7 +16,7 @@ struct CallCaller {
   std::shared_ptr<const CallerSetting> setting;
   std::shared_ptr<CallerUse> use;  // null where `setting` is
   Identity identity;
-  std::string account;  // as it was asked for or follows from the rights
+  std::string account;  // on which it has a right; empty: none that is known
   bool sees_all_operations = true;
   std::shared_ptr<const SpendingRules> spending;  // of a purchase; null: not limited
 };

@@ -38,7 +38,8 @@ std::string ValueOr(const ErrorMetadata& metadata, const std::string& key) {
 std::string_view View(const grpc::string_ref& text) { return {text.data(), text.size()}; }
 
 // Those who look after callers ask for these: the log of audits has them, each once a minute, and
-// how often there were more.
+// how often there were more. What is alike is nothing that a caller can say in many ways, so that
+// none hides the refusals of others.
 void AuditRefusal(LogRepeats& refusals, const grpc::ServerContextBase& server_context,
                   Method method, const CallCaller& caller, const absl::Status& status) {
   const std::string reason = ReasonOf(status);
@@ -48,12 +49,12 @@ void AuditRefusal(LogRepeats& refusals, const grpc::ServerContextBase& server_co
   }
   ErrorMetadata metadata = MetadataOf(status);
   const std::string name = caller.setting ? caller.setting->name : "";
-  const std::string& account = caller.account.empty() ? metadata["account"] : caller.account;
-  const auto left_out = refusals.Says(
-      absl::StrJoin({std::string(NameOf(method)), reason, metadata["why"], metadata["right"],
-                     metadata["scope"], metadata["limit"], name, account},
-                    " "));
+  const auto left_out =
+      refusals.Says(absl::StrJoin({reason, metadata["why"], metadata["right"], metadata["scope"],
+                                   metadata["limit"], name, caller.account},
+                                  " "));
   if (!left_out) return;
+  const std::string& account = caller.account.empty() ? metadata["account"] : caller.account;
   LogAudit("refused", {{"method", NameOf(method)},
                        {"reason", reason},
                        {"why", metadata["why"]},

@@ -1,6 +1,7 @@
 #include "service/rpc/lease_service.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <optional>
 #include <type_traits>
@@ -337,8 +338,11 @@ grpc::ServerWriteReactor<ByteBuffer>* LeaseService::WatchAvailability(
     valid = found.status();
     if (found.ok()) missing = *found;
   }
+  auto allowed = [this, caller = caller, generation = std::uint64_t{0}]() mutable {
+    return admission_.StillAllows(Method::kWatchAvailability, caller, &generation);
+  };
   return account.watches.Watch(context, std::move(request), missing, std::move(caller),
-                               std::move(valid));
+                               std::move(allowed), std::move(valid));
 }
 
 ServerUnaryReactor* LeaseService::BatchGetNumbers(CallbackServerContext* context,
@@ -427,9 +431,8 @@ ServerUnaryReactor* LeaseService::WhoAmI(CallbackServerContext* context, const B
 asio::awaitable<absl::Status> LeaseService::Tell(CallContext call, CallCaller caller,
                                                  std::string account, ByteBuffer* response) {
   auto telling = TellWho(admission_, std::move(call), std::move(caller), std::move(account));
-  const auto told = co_await std::move(telling);
-  if (!told.ok()) co_return told.status();
-  *response = ToByteBuffer(told->SerializeAsString());
+  const v1::WhoAmIResponse told = co_await std::move(telling);
+  *response = ToByteBuffer(told.SerializeAsString());
   co_return absl::OkStatus();
 }
 

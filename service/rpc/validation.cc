@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -32,17 +33,9 @@ std::string Show(const google::protobuf::Timestamp& time) {
   return absl::StrCat(time.seconds(), " s and ", time.nanos(), " ns");
 }
 
-// All requests begin so: with what they have in common.
-template <typename Request>
-Violations ViolationsOf(const Request& request) {
-  Violations violations;
-  violations.CheckAccount(request.account());
-  return violations;
-}
-
 template <typename Request>
 absl::Status CheckPhoneNumberAndStaleness(const Request& request) {
-  Violations violations = ViolationsOf(request);
+  Violations violations;
   violations.CheckPhoneNumber("phone_number", request.phone_number());
   if constexpr (requires { request.max_staleness(); }) {
     violations.CheckMaxStaleness(request.has_max_staleness(), request.max_staleness());
@@ -52,7 +45,7 @@ absl::Status CheckPhoneNumberAndStaleness(const Request& request) {
 
 }  // namespace
 
-absl::Status CheckAccount(const std::string& account) {
+absl::Status CheckAccount(std::string_view account) {
   Violations violations;
   violations.CheckAccount(account);
   return violations.status();
@@ -65,7 +58,7 @@ absl::Status CheckPhoneNumber(const std::string& phone_number) {
 }
 
 absl::Status Validate(const v1::ListAvailableNumbersRequest& request) {
-  Violations violations = ViolationsOf(request);
+  Violations violations;
   violations.CheckPageSize(request.page_size());
   FilterChecks(request.filter(), violations).Run();
   violations.CheckOrderBy(request.order_by());
@@ -74,13 +67,13 @@ absl::Status Validate(const v1::ListAvailableNumbersRequest& request) {
 }
 
 absl::Status Validate(const v1::WatchAvailabilityRequest& request) {
-  Violations violations = ViolationsOf(request);
+  Violations violations;
   FilterChecks(request.filter(), violations).Run();
   return violations.status();
 }
 
 absl::Status Validate(const v1::BatchGetNumbersRequest& request) {
-  Violations violations = ViolationsOf(request);
+  Violations violations;
   const int count = request.phone_numbers_size();
   if (count == 0 || count > kMaxBatch) {
     violations.Add("phone_numbers", reason::kInvalidBatch,
@@ -95,7 +88,7 @@ absl::Status Validate(const v1::GetNumberRequest& request) {
 }
 
 absl::Status Validate(const v1::CreateLeaseRequest& request) {
-  Violations violations = ViolationsOf(request);
+  Violations violations;
   violations.CheckPhoneNumber("phone_number", request.phone_number());
   violations.CheckRequestId(request.request_id());
   violations.CheckBillingMethod(request.billing_method());
@@ -117,7 +110,7 @@ absl::Status Validate(const v1::CreateLeaseRequest& request) {
 
 absl::Status Validate(const v1::LeaseAnyNumberRequest& request) {
   constexpr char kRule[] = "is required: nothing is bought without a ceiling";
-  Violations violations = ViolationsOf(request);
+  Violations violations;
   if (!request.filter().has_max_monthly_rate()) {
     violations.Add("filter.max_monthly_rate", reason::kPriceCeilingMissing, kRule);
   }
@@ -132,7 +125,7 @@ absl::Status Validate(const v1::LeaseAnyNumberRequest& request) {
 }
 
 absl::Status Validate(const v1::ListLeasesRequest& request) {
-  Violations violations = ViolationsOf(request);
+  Violations violations;
   violations.CheckMaxStaleness(request.has_max_staleness(), request.max_staleness());
   return violations.status();
 }
@@ -142,7 +135,7 @@ absl::Status Validate(const v1::GetLeaseRequest& request) {
 }
 
 absl::Status Validate(const v1::TerminateLeaseRequest& request) {
-  Violations violations = ViolationsOf(request);
+  Violations violations;
   violations.CheckPhoneNumber("phone_number", request.phone_number());
   violations.CheckRequestId(request.request_id());
   const std::string& lease_id = request.lease_id();
@@ -157,7 +150,7 @@ absl::Status Validate(const v1::TerminateLeaseRequest& request) {
 }
 
 absl::Status Validate(const v1::GetOperationRequest& request) {
-  Violations violations = ViolationsOf(request);
+  Violations violations;
   if (request.request_id().empty()) {
     violations.Add("request_id", reason::kInvalidRequestId,
                    "is required: the UUID of the purchase or termination");
@@ -167,7 +160,7 @@ absl::Status Validate(const v1::GetOperationRequest& request) {
 }
 
 absl::Status Validate(const v1::ListOperationsRequest& request) {
-  Violations violations = ViolationsOf(request);
+  Violations violations;
   violations.CheckPageSize(request.page_size());
   if (!request.phone_number().empty()) {
     violations.CheckPhoneNumber("phone_number", request.phone_number());
@@ -198,7 +191,7 @@ absl::Status Validate(const v1::ListOperationsRequest& request) {
 
 absl::Status Validate(const v1::ConfigureFailoverRequest& request) {
   constexpr auto kReason = reason::kInvalidFailover;
-  Violations violations = ViolationsOf(request);
+  Violations violations;
   violations.CheckPhoneNumber("phone_number", request.phone_number());
   if (!request.has_failover()) {
     violations.Add("failover", kReason, "is required");
@@ -239,7 +232,7 @@ absl::Status Validate(const v1::GetCallForwardingRequest& request) {
 }
 
 absl::Status Validate(const v1::EnableCallForwardingRequest& request) {
-  Violations violations = ViolationsOf(request);
+  Violations violations;
   violations.CheckPhoneNumber("phone_number", request.phone_number());
   violations.CheckPhoneNumber("forward_to", request.forward_to(), reason::kInvalidForwardTo);
   if (!request.forward_to().empty() && request.forward_to() == request.phone_number()) {
@@ -252,7 +245,5 @@ absl::Status Validate(const v1::EnableCallForwardingRequest& request) {
 absl::Status Validate(const v1::DisableCallForwardingRequest& request) {
   return CheckPhoneNumberAndStaleness(request);
 }
-
-absl::Status Validate(const v1::WhoAmIRequest& request) { return ViolationsOf(request).status(); }
 
 }  // namespace leasegateway

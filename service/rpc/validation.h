@@ -2,14 +2,15 @@
 #define LEASE_GATEWAY_SERVICE_RPC_VALIDATION_H_
 
 #include <string>
+#include <string_view>
 
 #include "absl/status/status.h"
 #include "leasegateway/v1/lease_service.pb.h"
 
 namespace leasegateway {
 
-// What every request says of an `account` that is no name of one: INVALID_ACCOUNT. May be empty.
-absl::Status CheckAccount(const std::string& account);
+// INVALID_ACCOUNT for an `account` of a request that is no name of one. May be empty.
+absl::Status CheckAccount(std::string_view account);
 
 // What GetNumber says of a phone number that isn't one.
 absl::Status CheckPhoneNumber(const std::string& phone_number);
@@ -32,7 +33,6 @@ absl::Status Validate(const v1::ConfigureFailoverRequest& request);
 absl::Status Validate(const v1::GetCallForwardingRequest& request);
 absl::Status Validate(const v1::EnableCallForwardingRequest& request);
 absl::Status Validate(const v1::DisableCallForwardingRequest& request);
-absl::Status Validate(const v1::WhoAmIRequest& request);
 
 }  // namespace leasegateway
 

@@ -30,7 +30,7 @@ void Violations::Add(const std::string& field, std::string_view reason,
   if (reason_.empty()) reason_ = reason;
   // A client takes 8 KiB of metadata at most (gRPC's default), which these become.
   bytes_ += field.size() + description.size();
-  if (bytes_ > kMaxDetailBytes) {
+  if (bytes_ > kMaxDetailBytes && bad_request_.field_violations_size() > 0) {
     ++left_out_;
     return;
   }
@@ -39,7 +39,7 @@ void Violations::Add(const std::string& field, std::string_view reason,
   violation.set_description(description);
 }
 
-void Violations::CheckAccount(const std::string& value) {
+void Violations::CheckAccount(std::string_view value) {
   if (value.empty() || IsAccountName(value)) return;
   Add("account", reason::kInvalidAccount,
       QuoteValue(value) +

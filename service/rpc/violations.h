@@ -22,7 +22,7 @@ class Violations {
   void Add(const std::string& field, std::string_view reason, const std::string& description);
 
   // May be empty.
-  void CheckAccount(const std::string& value);
+  void CheckAccount(std::string_view value);
   void CheckPhoneNumber(const std::string& field, const std::string& value,
                         std::string_view reason = reason::kInvalidPhoneNumber);
   // May be empty.

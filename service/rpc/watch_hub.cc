@@ -70,9 +70,10 @@ WatchHub::WatchHub(const CallRuntime& runtime, CachingLeaseApi& cache, std::stri
 grpc::ServerWriteReactor<grpc::ByteBuffer>* WatchHub::Watch(grpc::CallbackServerContext* context,
                                                             v1::WatchAvailabilityRequest request,
                                                             std::optional<Consistency> missing,
-                                                            CallCaller caller, absl::Status valid) {
-  const auto watcher =
-      std::make_shared<Watcher>(setting_, context, std::move(request), missing, caller);
+                                                            CallCaller caller, StillAllowed allowed,
+                                                            absl::Status valid) {
+  const auto watcher = std::make_shared<Watcher>(setting_, context, std::move(request), missing,
+                                                 caller, std::move(allowed));
   if (valid.ok() && caller.use) {
     valid = caller.use->EnterWatch(*caller.setting);
     if (!valid.ok()) caller.use.reset();

@@ -31,12 +31,13 @@ class WatchHub {
   WatchHub& operator=(const WatchHub&) = delete;
 
   // The call's reactor, which writes serialised WatchAvailabilityResponses. gRPC deletes it.
-  // `missing`: what its first state has to include and memory does not show yet. `valid`: when not
-  // OK, the call ends with it at once.
+  // `missing`: what its first state has to include and memory does not show yet. `allowed`: asked
+  // before each message. `valid`: when not OK, the call ends with it at once.
   grpc::ServerWriteReactor<grpc::ByteBuffer>* Watch(grpc::CallbackServerContext* context,
                                                     v1::WatchAvailabilityRequest request,
                                                     std::optional<Consistency> missing,
-                                                    CallCaller caller, absl::Status valid);
+                                                    CallCaller caller, StillAllowed allowed,
+                                                    absl::Status valid);
 
   // Ends all watches with UNAVAILABLE, STOPPING, and lets no new one begin. Those whose callers do
   // not read are cancelled a second later.

@@ -36,12 +36,13 @@ constexpr std::chrono::seconds kFarewell{1};
 
 Watcher::Watcher(const WatchSetting& setting, grpc::CallbackServerContext* server_context,
                  v1::WatchAvailabilityRequest request, std::optional<Consistency> missing,
-                 CallCaller caller)
+                 CallCaller caller, StillAllowed allowed)
     : setting_(setting),
       server_context_(server_context),
       request_(std::move(request)),
       missing_(missing),
       caller_(std::move(caller)),
+      allowed_(std::move(allowed)),
       filter_(request_.filter()),
       fingerprint_(Fingerprint(request_.filter(), "", setting_.account)),
       started_(Clock::now()),
@@ -302,6 +303,8 @@ asio::awaitable<absl::Status> Watcher::SendChange(std::shared_ptr<Watcher> self,
 }
 
 asio::awaitable<absl::Status> Watcher::Write(std::shared_ptr<Watcher> self, std::string bytes) {
+  absl::Status allowed = self->allowed_();
+  if (!allowed.ok()) co_return allowed;
   const auto waiter = std::make_shared<Wakeup>(self->strand_);
   {
     const std::lock_guard lock(self->mutex_);

@@ -46,6 +46,10 @@ struct WatchSetting {
   const std::uint64_t instance;  // so that another process's tokens are told apart
 };
 
+// Whether a watch may go on, or why not: the callers file may have changed. Called on one thread at
+// a time.
+using StillAllowed = std::function<absl::Status()>;
+
 // One call of WatchAvailability: reads the cache's changes at its own pace, in a coroutine on a
 // strand of its own, and writes serialised WatchAvailabilityResponses. It holds a place in the
 // changes, one message on its way and the change, or while the whole state is sent the snapshot,
@@ -56,7 +60,7 @@ class Watcher final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
  public:
   Watcher(const WatchSetting& setting, grpc::CallbackServerContext* server_context,
           v1::WatchAvailabilityRequest request, std::optional<Consistency> missing,
-          CallCaller caller);
+          CallCaller caller, StillAllowed allowed);
 
   // Called once. Unless `entered` is OK the call ends with it at once; otherwise `left` is called,
   // on the strand, before it ends.
@@ -93,8 +97,8 @@ class Watcher final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   // What matches of a change. Leaves `version_` empty when `held_` was given up.
   static boost::asio::awaitable<absl::Status> SendChange(std::shared_ptr<Watcher> self,
                                                          AvailabilityChange change);
-  // Sends a message and waits until it is on its way. When that takes long, lets go of `held_`;
-  // when the hub stops meanwhile, cancels the call.
+  // Sends a message, if the caller still may have it, and waits until it is on its way. When that
+  // takes long, lets go of `held_`; when the hub stops meanwhile, cancels the call.
   static boost::asio::awaitable<absl::Status> Write(std::shared_ptr<Watcher> self,
                                                     std::string bytes);
 
@@ -103,6 +107,7 @@ class Watcher final : public grpc::ServerWriteReactor<grpc::ByteBuffer>,
   const v1::WatchAvailabilityRequest request_;
   const std::optional<Consistency> missing_;  // that the first state has to include
   const CallCaller caller_;
+  const StillAllowed allowed_;
   const NumberFilter filter_;
   const std::uint64_t fingerprint_;
   const std::chrono::steady_clock::time_point started_;

@@ -5,14 +5,10 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
-#include <string_view>
 #include <utility>
 
-#include "absl/strings/str_cat.h"
-#include "service/rpc/violations.h"
 #include "upstream/leasing/journal/spending_rules.h"
 #include "upstream/leasing/recorded_lease_api.h"
-#include "upstream/upstream_error.h"
 
 namespace leasegateway {
 
@@ -113,18 +109,10 @@ void AddAll(const std::string& account, v1::WhoAmIResponse& response) {
   AddAccount(all, response);
 }
 
-absl::Status NoRightOn(const std::string& caller, const std::string& account) {
-  return MakeError(
-      absl::StatusCode::kPermissionDenied, reason::kNotAllowed,
-      absl::StrCat("caller ", QuoteValue(caller), " has no right on account ", QuoteValue(account)),
-      {{"caller", caller}, {"account", account}});
-}
-
 }  // namespace
 
-asio::awaitable<absl::StatusOr<v1::WhoAmIResponse>> TellWho(const Admission& admission,
-                                                            CallContext call, CallCaller caller,
-                                                            std::string account) {
+asio::awaitable<v1::WhoAmIResponse> TellWho(const Admission& admission, CallContext call,
+                                            CallCaller caller, std::string account) {
   v1::WhoAmIResponse response;
   response.set_caller(call.caller);
   if (!caller.setting) {
@@ -158,9 +146,6 @@ asio::awaitable<absl::StatusOr<v1::WhoAmIResponse>> TellWho(const Admission& adm
           .Add(*caller.setting->spending);
       caller_told = true;
     }
-  }
-  if (!account.empty() && response.accounts().empty()) {
-    co_return NoRightOn(caller.setting->name, account);
   }
   for (auto& limit : caller.use->Limits(*caller.setting, std::chrono::steady_clock::now())) {
     *response.add_limits() = std::move(limit);

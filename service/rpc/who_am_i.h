@@ -4,7 +4,6 @@
 #include <boost/asio/awaitable.hpp>
 #include <string>
 
-#include "absl/status/statusor.h"
 #include "leasegateway/v1/lease_service.pb.h"
 #include "service/rpc/admission.h"
 #include "service/rpc/call_caller.h"
@@ -13,12 +12,10 @@
 namespace leasegateway {
 
 // What WhoAmI answers of a caller that has been let in. `account`: only this one; empty: all on
-// which the caller has a right. PERMISSION_DENIED, NOT_ALLOWED, without any right on it. Awaited on
-// the call's strand.
-boost::asio::awaitable<absl::StatusOr<v1::WhoAmIResponse>> TellWho(const Admission& admission,
-                                                                   CallContext call,
-                                                                   CallCaller caller,
-                                                                   std::string account);
+// which the caller has a right. Says nothing of what is spent while the journal does not answer.
+// Awaited on the call's strand.
+boost::asio::awaitable<v1::WhoAmIResponse> TellWho(const Admission& admission, CallContext call,
+                                                   CallCaller caller, std::string account);
 
 }  // namespace leasegateway
 

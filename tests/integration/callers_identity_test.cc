@@ -17,6 +17,7 @@
 #include "absl/strings/str_split.h"
 #include "service/process/logging.h"
 #include "tests/support/callers_fixture.h"
+#include "tests/support/tls_channel.h"
 #include "tests/support/tls_peers.h"
 #include "tests/support/token_maker.h"
 
@@ -91,17 +92,8 @@ class CallersIdentityTest : public CallersTest {
 
   // Over a connection of its own; `identity` null: without a certificate.
   std::unique_ptr<v1::LeaseService::Stub> TlsStub(const sandbox::CertificateAndKey* identity) {
-    grpc::SslCredentialsOptions options;
-    options.pem_root_certs = gateways_.root.certificate;
-    if (identity != nullptr) {
-      options.pem_cert_chain = identity->certificate;
-      options.pem_private_key = identity->key;
-    }
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-    return v1::LeaseService::NewStub(grpc::CreateCustomChannel(
-        "localhost:" + std::to_string(server_->port()), grpc::SslCredentials(options), arguments));
+    return v1::LeaseService::NewStub(
+        TlsChannel(server_->port(), gateways_.root.certificate, identity));
   }
 
   using Headers = std::vector<std::pair<std::string, std::string>>;

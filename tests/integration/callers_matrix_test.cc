@@ -10,9 +10,11 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <sstream>
 #include <string>
 #include <vector>
 
+#include "service/process/logging.h"
 #include "tests/support/callers_fixture.h"
 
 namespace leasegateway {
@@ -262,6 +264,94 @@ TEST_F(CallersMatrixTest, ATokenOfOneAccountIsRefusedOnAnother) {
   stream = stub_->WatchAvailability(resuming.get(), watch);
   EXPECT_FALSE(stream->Read(&message));
   EXPECT_EQ(Explain(stream->Finish()).reason, "INVALID_RESUME_TOKEN");
+}
+
+// With the file that takes the right away, and nothing of the account comes after.
+TEST_F(CallersMatrixTest, AWatchEndsOnceItsRightIsGone) {
+  StartWithCallers(kMatrixCallers,
+                   [](Config& config) { config.watch_heartbeat = std::chrono::milliseconds(50); });
+  const auto watching = As("watcher", 30'000);
+  const auto stream = stub_->WatchAvailability(watching.get(), {});
+  v1::WatchAvailabilityResponse message;
+  while (message.resume_token().empty()) ASSERT_TRUE(stream->Read(&message));
+  // Another file that leaves it the right leaves it the watch.
+  WriteCallers(std::string(kMatrixCallers) +
+               "  - {name: late, match: {spiffe: spiffe://prod/late}, roles: {sales: [reads]}}\n");
+  v1::ListLeasesResponse leases;
+  while (!stub_->ListLeases(As("late").get(), {}, &leases).ok()) {
+    ASSERT_TRUE(stream->Read(&message));
+  }
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(stream->Read(&message));
+  WriteCallers(
+      "roles: {reads: [read]}\ncallers:\n"
+      "  - {name: watcher, match: {spiffe: spiffe://prod/watcher}, roles: {sales: [reads]}}\n");
+  while (stream->Read(&message)) {
+  }
+  const Failure failure = Explain(stream->Finish());
+  EXPECT_EQ(failure.code, grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(failure.reason, "NOT_ALLOWED");
+  EXPECT_EQ(failure.info.metadata().at("caller"), "watcher");
+  EXPECT_EQ(failure.info.metadata().at("right"), "watch");
+  EXPECT_EQ(failure.info.metadata().at("account"), "sales");
+}
+
+// Errors have the name that was asked for, and clients take 8 KiB of those.
+TEST_F(CallersMatrixTest, ANameOfAnAccountThatCanBeNoneIsNotEchoedWhole) {
+  StartWithCallers(kMatrixCallers);
+  const std::string account(100'000, 'x');
+  v1::ListLeasesRequest leases;
+  leases.set_account(account);
+  v1::ListLeasesResponse leased;
+  v1::WhoAmIRequest who;
+  who.set_account(account);
+  v1::WhoAmIResponse told;
+  for (const std::string caller : {"", "reader", "both/one"}) {
+    for (const grpc::Status& status : {stub_->ListLeases(As(caller).get(), leases, &leased),
+                                       stub_->WhoAmI(As(caller).get(), who, &told)}) {
+      EXPECT_EQ(status.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << caller;
+      EXPECT_EQ(Explain(status).reason, "INVALID_ACCOUNT") << status.error_message();
+    }
+  }
+}
+
+// It is told some of them, and how many there are more.
+TEST_F(CallersMatrixTest, WhoHasRightsOnManyAccountsIsToldToNameOne) {
+  std::string more = "", roles = "sales: [reads]";
+  for (int i = 10; i < 90; ++i) {
+    const std::string name = std::string(61, 'x') + std::to_string(i);
+    more += "  - {name: " + name + ", key_file: " + Path("sales.key") + "}\n";
+    roles += ", " + name + ": [reads]";
+  }
+  StartWithCallers(more + "roles: {reads: [read]}\ncallers:\n" +
+                   "  - {name: many, match: {spiffe: spiffe://prod/many}, roles: {" + roles +
+                   "}}\n");
+  v1::ListLeasesResponse leased;
+  const auto status = stub_->ListLeases(As("many").get(), {}, &leased);
+  EXPECT_EQ(Explain(status).reason, "INVALID_ACCOUNT") << status.error_message();
+  EXPECT_THAT(status.error_message(), testing::HasSubstr("\"sales\""));
+  EXPECT_THAT(status.error_message(), testing::HasSubstr(" and 71 more"));
+}
+
+// What somebody without a right calls an account is not what tells one refusal from another.
+TEST_F(CallersMatrixTest, AFloodOfNamesHidesNobodysRefusalFromTheAudit) {
+  std::ostringstream log;
+  InitLoggingTo(log, "info", "text");
+  StartWithCallers(kMatrixCallers);
+  v1::ListLeasesRequest leases;
+  v1::ListLeasesResponse leased;
+  for (int i = 0; i < 100; ++i) {
+    leases.set_account("nowhere-" + std::to_string(i));
+    EXPECT_EQ(Explain(stub_->ListLeases(As("stranger").get(), leases, &leased)).reason,
+              "NOT_ALLOWED");
+  }
+  v1::TerminateLeaseResponse ended;
+  EXPECT_EQ(Explain(stub_->TerminateLease(As("reader").get(), {}, &ended)).reason, "NOT_ALLOWED");
+  server_.reset();
+  ShutdownLogging();
+  EXPECT_THAT(log.str(), testing::HasSubstr("account=nowhere-0 "));
+  EXPECT_THAT(log.str(), testing::ContainsRegex(" audit refused method=TerminateLease "
+                                                "reason=NOT_ALLOWED right=terminate caller=reader "
+                                                "identity=[^ ]* account=sales "));
 }
 
 }  // namespace

@@ -21,6 +21,7 @@
 #include "service/process/library_logs.h"
 #include "service/process/logging.h"
 #include "tests/support/gateway_fixture.h"
+#include "tests/support/tls_channel.h"
 #include "tests/support/tls_peers.h"
 
 namespace leasegateway {
@@ -94,17 +95,7 @@ class TlsTest : public GatewayTest {
 
   // A channel of its own connection to the gateway.
   std::shared_ptr<grpc::Channel> Channel(const CertificateAndKey* identity, int port) {
-    grpc::SslCredentialsOptions options;
-    options.pem_root_certs = gateways_.root.certificate;
-    if (identity != nullptr) {
-      options.pem_cert_chain = identity->certificate;
-      options.pem_private_key = identity->key;
-    }
-    grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-    arguments.SetInt(GRPC_ARG_ENABLE_RETRIES, 0);
-    return grpc::CreateCustomChannel("localhost:" + std::to_string(port),
-                                     grpc::SslCredentials(options), arguments);
+    return TlsChannel(port, gateways_.root.certificate, identity);
   }
 
   grpc::Status Call(const std::shared_ptr<grpc::Channel>& channel) {
