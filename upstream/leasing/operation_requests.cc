@@ -74,6 +74,7 @@ CallContext OperationRequests::MakeContext() const {
   context.call_id = identity.call_id;
   context.request_id = identity.request_id;
   context.caller = identity.caller;
+  context.share = identity.share;
   context.trace = identity.trace;
   context.stats = flight_->stats();
   const auto until = flight_->AwaitedUntil();
