@@ -41,6 +41,13 @@ const AccountSetting* CallersPolicy::AccountOf(std::string_view name) const {
   return found == account_indexes_.end() ? nullptr : &parts_.accounts[found->second];
 }
 
+const CallerSetting* CallersPolicy::CallerNamed(std::string_view name) const {
+  const auto found =
+      std::find_if(parts_.callers.begin(), parts_.callers.end(),
+                   [&](const CallerPointer& caller) { return caller->name == name; });
+  return found == parts_.callers.end() ? nullptr : found->get();
+}
+
 std::shared_ptr<const CallerSetting> CallersPolicy::Find(const Identity& identity) const {
   const auto& exact = exact_[identity.kind];
   if (const auto found = exact.find(identity.name); found != exact.end()) return found->second;

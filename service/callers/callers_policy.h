@@ -94,6 +94,8 @@ class CallersPolicy {
     return parts_.callers;
   }
   const AccountSetting* AccountOf(std::string_view name) const;  // null: none of that name
+  // Null: none of that name. Takes the longer the more there are.
+  const CallerSetting* CallerNamed(std::string_view name) const;
 
   // The caller that an identity is: the one with just that matcher, else the one with the longest
   // prefix, else `anonymous`, which may stand in the file without any. Never null. Takes the same

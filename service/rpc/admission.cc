@@ -147,14 +147,30 @@ absl::Status AccountNotNamed(const CallerSetting& caller) {
                         absl::StrCat("is needed: the caller has rights on ", accounts));
 }
 
-std::shared_ptr<const SpendingRules> RulesOf(const CallersPolicy& policy,
-                                             const CallerSetting& caller,
-                                             const AccountGrant& grant) {
+// `caller`: null for one that the file does not have any more.
+SpendingRules LimitsOn(const CallersPolicy& policy, const CallerSetting* caller,
+                       const std::string& account) {
   SpendingRules rules;
-  rules.caller = caller.spending;
-  rules.caller_on_account = grant.spending;
-  if (const auto* account = policy.AccountOf(grant.account)) rules.account = account->spending;
-  if (rules.empty()) return nullptr;
+  if (const auto* setting = policy.AccountOf(account)) rules.account = setting->spending;
+  if (caller == nullptr) return rules;
+  rules.caller = caller->spending;
+  if (const auto* grant = caller->GrantOn(account)) rules.caller_on_account = grant->spending;
+  return rules;
+}
+
+// `sees_all`: it may go on with what others have begun, who have their own.
+std::shared_ptr<const SpendingRules> RulesOf(const std::shared_ptr<const CallersPolicy>& policy,
+                                             const CallerSetting& caller,
+                                             const std::string& account, bool sees_all) {
+  SpendingRules rules = LimitsOn(*policy, &caller, account);
+  if (sees_all) {
+    rules.of_another = [policy, account](const std::string& name) {
+      return std::make_shared<const SpendingRules>(
+          LimitsOn(*policy, policy->CallerNamed(name), account));
+    };
+  } else if (rules.empty()) {
+    return nullptr;
+  }
   return std::make_shared<const SpendingRules>(std::move(rules));
 }
 
@@ -236,7 +252,8 @@ absl::Status Admission::AdmitKnown(Method method, std::string_view account,
     verdict->account = &found->second;
     verdict->caller.sees_all_operations = Has(grant->rights, Right::kSeeAllOperations);
     if (*needed.right == Right::kLease) {
-      verdict->caller.spending = RulesOf(*callers_->policy(), caller, *grant);
+      verdict->caller.spending =
+          RulesOf(callers_->policy(), caller, grant->account, verdict->caller.sees_all_operations);
     }
   } else if (!account.empty() && caller.GrantOn(account) == nullptr) {
     return NotAllowed(caller.name, std::nullopt, account);

@@ -250,6 +250,24 @@ TEST_F(CallersSpendingTest, ALimitOfAnAccountIsOfAllItsCallers) {
   EXPECT_EQ(ShowRefusal(BuyNext("support", "two")), "OK");
 }
 
+// Who may see all can go on with what another has begun: that counts for the one who began it.
+TEST_F(CallersSpendingTest, AnotherWhoGoesOnWithAPurchaseKeepsTheLimitsOfItsCaller) {
+  StartWithCallers(
+      "roles: {all: [read, lease], auditor: [lease, see_all_operations]}\ncallers:\n"
+      "  - {name: buyer, match: {spiffe: \"spiffe://prod/buyer\"}, roles: {sales: [all]}, "
+      "spending: {live_leases: 1}}\n"
+      "  - {name: auditor, match: {spiffe: \"spiffe://prod/auditor\"}, roles: {sales: "
+      "[auditor]}}\n");
+  numbers_ = PricedNumbers(*sandbox_, 2);
+  EXPECT_EQ(ShowRefusal(BuyNext()), "OK");
+  for (const char* caller : {"buyer", "auditor"}) {
+    EXPECT_EQ(ShowRefusal(Buy(numbers_[1], PurchaseId(1), false, "sales", caller)),
+              "caller live_leases: 1, 1 used, 1 asked");
+  }
+  EXPECT_EQ(CountAllInLedger(*sandbox_, "lease"), 1);
+  EXPECT_EQ(ShowRefusal(Buy(numbers_[1], PurchaseId(2), false, "sales", "auditor")), "OK");
+}
+
 TEST_F(CallersSpendingTest, OnlyCurrenciesOfTheFileAreSpent) {
   StartBuyer("spending: {currencies: {USD: {}}}");
   SetPrice(*sandbox_, numbers_[0], "0", "0.01", "EUR");

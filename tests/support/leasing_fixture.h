@@ -19,6 +19,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -98,6 +99,7 @@ class ModelProvider final : public TypedLeaseApi {
   }
   LeaseApiResult<v1::Number> GetNumber(CallContext context, std::string phone_number) override {
     ++looks;
+    shares.insert(context.share);
     if (context.background) ++background_looks;
     EXPECT_EQ(context.max_staleness, std::chrono::milliseconds(0));
     if (look_time.count() > 0) co_await Sleep(look_time);
@@ -117,6 +119,7 @@ class ModelProvider final : public TypedLeaseApi {
   }
   LeaseApiResult<v1::Lease> CreateLease(CallContext context, std::string phone_number,
                                         v1::BillingMethod) override {
+    shares.insert(context.share);
     if (connect_time.count() > 0) co_await Sleep(connect_time);
     if (IsTooLate(context)) co_return TooLate();
     posts.push_back(phone_number);
@@ -139,6 +142,7 @@ class ModelProvider final : public TypedLeaseApi {
   }
   LeaseApiResult<v1::Termination> TerminateLease(CallContext context,
                                                  std::string phone_number) override {
+    shares.insert(context.share);
     if (connect_time.count() > 0) co_await Sleep(connect_time);
     if (IsTooLate(context)) co_return TooLate();
     deletes.push_back(phone_number);
@@ -163,6 +167,7 @@ class ModelProvider final : public TypedLeaseApi {
   }
   LeaseApiResult<LeaseList> ListLeases(CallContext context) override {
     ++lists;
+    shares.insert(context.share);
     EXPECT_EQ(context.max_staleness, std::chrono::milliseconds(0));
     Reply<LeaseList> reply;
     for (const auto& [phone_number, record] : records) {
@@ -198,6 +203,7 @@ class ModelProvider final : public TypedLeaseApi {
   bool lists_nothing = false;
   int looks = 0;
   int background_looks = 0;
+  std::set<std::string> shares;            // of all that it was asked
   std::deque<Step> steps;                  // of the next writes
   std::deque<absl::Status> look_failures;  // of the next looks; OK: none
   absl::Status all_looks_fail;

@@ -23,6 +23,7 @@ namespace leasegateway {
 struct HeldCall {
   std::string operation;
   std::string call_id;
+  std::string share;
   std::chrono::steady_clock::time_point deadline;
   std::shared_ptr<boost::asio::steady_timer> timer;  // that never expires; cancelled: go on
   bool released = false;
@@ -139,6 +140,7 @@ class ScriptedLeaseApi final : public TypedLeaseApi {
     const auto call = std::make_shared<HeldCall>();
     call->operation = std::move(operation);
     call->call_id = context.call_id;
+    call->share = context.share;
     call->deadline = context.deadline;
     call->timer = std::make_shared<boost::asio::steady_timer>(
         co_await boost::asio::this_coro::executor, boost::asio::steady_timer::time_point::max());

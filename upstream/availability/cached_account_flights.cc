@@ -57,6 +57,8 @@ std::shared_ptr<ReadFlight<Value>> CachedAccount::PrepareLocked(
   }
   if (shared_ && caller != nullptr) context.max_staleness = caller->max_staleness;
   context.background = caller == nullptr || caller->background;
+  // A list for all who come meanwhile waits in nobody's turn.
+  if (caller != nullptr && (!key.empty() || caller->max_staleness)) context.share = caller->share;
   context.call_id = caller != nullptr ? caller->call_id : "refresh";
   context.trace = caller != nullptr ? caller->trace : nullptr;
   if (!context.trace) context.trace = std::make_shared<const TraceContext>(NewTrace());

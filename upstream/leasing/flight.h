@@ -50,7 +50,7 @@ class Flight {
     v1::IdentityKind identity_kind = v1::IDENTITY_KIND_UNSPECIFIED;  // likewise
     bool sees_all_operations = true;                                 // likewise
     std::shared_ptr<const TraceContext> trace;
-    std::string share = {};  // of the table's room, CallContext::share; empty: nobody's
+    std::string share = {};  // of the table's room, and where requests wait: CallContext::share
   };
 
   // Who brings the arguments, and what it may spend; null: it is not limited.

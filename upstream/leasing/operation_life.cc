@@ -436,9 +436,8 @@ void OperationLife::NoteOverrun(const v1::Operation& done) const {
   if (!IsOverrun(asked, charged)) return;
   ++parts_->spending->overruns;
   spdlog::error(
-      "operation {}: the provider charged caller {} for {} {} and {} a month, asked for were {} "
-      "and "
-      "{}; it is counted as charged, also beyond limits",
+      "operation {}: the provider charged caller {} for {} {} and {} a month, asked for were "
+      "{} and {} a month; it is counted as charged, also beyond limits",
       done.request_id(), done.caller(), done.phone_number(),
       ShowMoney(charged.upfront_fee, charged.currency),
       ShowMoney(charged.monthly_rate, charged.currency),

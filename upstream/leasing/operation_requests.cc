@@ -74,6 +74,7 @@ CallContext OperationRequests::MakeContext() const {
   context.call_id = identity.call_id;
   context.request_id = identity.request_id;
   context.caller = identity.caller;
+  context.share = identity.share;
   context.trace = identity.trace;
   context.stats = flight_->stats();
   const auto until = flight_->AwaitedUntil();
@@ -84,8 +85,10 @@ CallContext OperationRequests::MakeContext() const {
 
 std::shared_ptr<const SpendingRules> OperationRequests::Spending() const {
   const Flight::Buyer buyer = flight_->buyer();
-  if (!buyer.spending || buyer.caller == record_.operation().caller()) return buyer.spending;
-  // It is another caller's purchase, whose own limits nobody has brought here.
+  const std::string& caller = record_.operation().caller();
+  if (!buyer.spending || buyer.caller == caller) return buyer.spending;
+  // It is another caller's purchase, and counts for that one.
+  if (buyer.spending->of_another) return buyer.spending->of_another(caller);
   auto rules = std::make_shared<SpendingRules>();
   rules->account = buyer.spending->account;
   return rules;

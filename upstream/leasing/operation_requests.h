@@ -34,7 +34,8 @@ class OperationRequests {
   // without an answer.
   boost::asio::awaitable<Settled> Send();
 
-  // What the purchase has to keep within, as who brought the arguments may spend. Null: nothing.
+  // What the purchase has to keep within: the limits of its caller, as who brought the arguments
+  // knows them. Null: nothing.
   std::shared_ptr<const SpendingRules> Spending() const;
 
   // How long a request that is written down now may take until its first byte: its callers wait no

@@ -2,6 +2,7 @@
 #define LEASE_GATEWAY_UPSTREAM_LEASING_JOURNAL_SPENDING_H_
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -34,6 +35,10 @@ struct SpendingRules {
   std::shared_ptr<const SpendingLimits> caller;   // on all accounts together
   std::shared_ptr<const SpendingLimits> account;  // all callers together
   std::shared_ptr<const SpendingLimits> caller_on_account;
+
+  // For who may go on with purchases of other callers of the account: what such a caller has to
+  // keep within there, by its name. Thread-safe. Null: nobody knows of any but the account's.
+  std::function<std::shared_ptr<const SpendingRules>(const std::string& caller)> of_another;
 
   bool empty() const { return !caller && !account && !caller_on_account; }
 };

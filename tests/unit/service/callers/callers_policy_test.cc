@@ -42,6 +42,12 @@ TEST_F(CallersPolicyTest, TheExactMatcherIsStrongest) {
   EXPECT_EQ(Found(Spiffe("spiffe://prod/ns/shop/sa/orders")), "orders");
 }
 
+TEST_F(CallersPolicyTest, ACallerIsFoundByItsName) {
+  ASSERT_NE(policy_.CallerNamed("orders"), nullptr);
+  EXPECT_EQ(policy_.CallerNamed("orders")->name, "orders");
+  EXPECT_EQ(policy_.CallerNamed("nobody"), nullptr);
+}
+
 TEST_F(CallersPolicyTest, ThenTheLongestPrefix) {
   EXPECT_EQ(Found(Spiffe("spiffe://prod/ns/shop/sa/order")), "shop");
   EXPECT_EQ(Found(Spiffe("spiffe://prod/ns/shop/sa/orders/more")), "shop");

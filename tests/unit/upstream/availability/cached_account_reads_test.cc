@@ -248,6 +248,24 @@ TEST_P(CachedReadTest, TenThousandReadersMakeOneRequest) {
   EXPECT_EQ(followers, 9'999);
 }
 
+TEST_P(CachedReadTest, ReadWaitsInTheTurnsOfItsCallersShare) {
+  script_.hold = true;
+  CallContext context = Context(milliseconds(0));
+  context.share = "orders";
+  const auto read = Start(context);
+  ASSERT_EQ(script_.held.size(), 1U);
+  EXPECT_EQ(script_.held.front()->share, "orders");
+}
+
+TEST_P(CachedReadTest, ListThatAllMayJoinWaitsInNobodysTurn) {
+  script_.hold = true;
+  CallContext context = Context();
+  context.share = "orders";
+  const auto read = Start(context);
+  ASSERT_EQ(script_.held.size(), 1U);
+  EXPECT_EQ(script_.held.front()->share, operation() == "GetNumber" ? "orders" : "");
+}
+
 TEST_P(CachedReadTest, CancelledCallerDoesNotEndTheFlightForOthers) {
   script_.hold = true;
   const auto leader = Start();

@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <memory>
+#include <set>
 #include <string>
 #include <utility>
 
@@ -54,6 +55,19 @@ TEST_F(OperationCallersTest, CallerAndHowItProvedThatAreWrittenDownWithTheIntent
   Advance(seconds(1));
   EXPECT_EQ(Recorded().state(), v1::OPERATION_STATE_SUCCEEDED);
   EXPECT_EQ(Recorded().identity_kind(), v1::IDENTITY_KIND_SPIFFE_ID);
+}
+
+TEST_F(OperationCallersTest, ItsCallsToTheProviderWaitInTheTurnsOfItsCallersShare) {
+  CallContext context = Of("orders");
+  context.share = "orders";
+  ExpectLease(LeaseAs(context));
+  context = Of("orders", false, kId2);
+  context.share = "orders";
+  auto terminate = v1::TerminateLeaseRequest();
+  terminate.set_phone_number(kNumber);
+  ASSERT_TRUE(Run(api_->TerminateLease(context, terminate))->result->ok());
+  EXPECT_EQ(provider_->posts.size() + provider_->deletes.size(), 2u);
+  EXPECT_EQ(provider_->shares, std::set<std::string>({"orders"}));
 }
 
 TEST_F(OperationCallersTest, AnotherCallerNeitherJoinsNorHearsOfIt) {

@@ -235,7 +235,22 @@ TEST_F(SpendingTest, IntentOfTheProcessBeforeIsLimitedByWhoComesAgain) {
   EXPECT_THAT(provider_->posts, IsEmpty());
 }
 
-TEST_F(SpendingTest, PurchaseOfAnotherCallerKeepsTheAccountsLimitsOnly) {
+TEST_F(SpendingTest, PurchaseOfAnotherCallerKeepsThatCallersLimits) {
+  StopWithOrders(v1::OPERATION_STATE_INTENDED, "other");
+  Start();
+  auto rules = *Rules({.of_caller = Count(0, {}), .of_both = Count(0, {})});
+  auto of_other = Rules({.of_both = Count(0, {})});
+  rules.of_another = [&](const std::string& caller) {
+    return caller == "other" ? of_other : nullptr;
+  };
+  rules_ = std::make_shared<const SpendingRules>(rules);
+  EXPECT_EQ(MetadataOf(Buy()->result->status())["scope"], "caller_on_account");
+  EXPECT_THAT(provider_->posts, IsEmpty());
+  of_other = Rules({.of_both = Count(1, {})});
+  EXPECT_TRUE(Buy()->result->ok());
+}
+
+TEST_F(SpendingTest, PurchaseOfACallerWhoseLimitsNobodyKnowsKeepsTheAccounts) {
   StopWithOrders(v1::OPERATION_STATE_INTENDED, "other");
   Start();
   rules_ = Rules({.of_caller = Count(0, {}), .of_both = Count(0, {})});

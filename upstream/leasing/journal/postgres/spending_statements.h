@@ -27,7 +27,7 @@ void AddSpending(const v1::Operation& operation, SpendingStep step, postgres::Qu
 struct SpendingCondition {
   std::string before;     // of a WITH, before `changed`; ends with a comma
   std::string condition;  // of `changed`
-  std::string columns;    // see ReadUse
+  std::string columns;    // see ReadAnswer
 };
 // After the parameters of kReserve, whose first is `reserve`; its own begin with `first`.
 SpendingCondition SpendingWithin(int reserve, int first);
