@@ -35,8 +35,8 @@ struct TokenStats {
 };
 
 // Verifies bearer tokens: JWTs (RFC 7519, RFC 8725) that are signed with RS256, ES256 or EdDSA by a
-// key in the file of their issuer. A token that is good is remembered for a minute; its times are
-// looked at each time. Thread-safe.
+// key in the file of their issuer. A token with a good signature is remembered for a minute, with
+// what is wrong with its claims; its times are looked at each time. Thread-safe.
 class TokenVerifier {
  public:
   static constexpr std::chrono::seconds kLeeway{60};  // between the issuer's clock and ours
