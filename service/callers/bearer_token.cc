@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "service/process/logging.h"
 
 namespace leasegateway {
 
@@ -240,6 +241,8 @@ void TokenVerifier::Refresh() {
       const std::string error(read.status().message());
       if (error != std::exchange(issuer.last_error, error)) {
         spdlog::error("keys_file: \"{}\": {}; the keys from before stay in force", path, error);
+        LogAudit("keys_file_refused",
+                 {{"issuer", issuer.setting.issuer}, {"file", path}, {"problem", error}});
       }
       continue;
     }
@@ -254,6 +257,8 @@ void TokenVerifier::Refresh() {
     ++key_changes_;
     spdlog::info("keys_file: \"{}\" has changed: {} {} in force", path, count,
                  count == 1 ? "key is" : "keys are");
+    LogAudit("keys_file_read",
+             {{"issuer", issuer.setting.issuer}, {"file", path}, {"keys", absl::StrCat(count)}});
   }
   key_files_ok_ = all_ok;
 }

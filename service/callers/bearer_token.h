@@ -43,7 +43,7 @@ class TokenVerifier {
 
   // The files are read now, and anew every `refresh`: new keys are in force from the next token on,
   // and nothing from before is remembered. Of a file that is no longer good the keys from before
-  // stay. Logs both. The error: `keys_file: "FILE": RULE`.
+  // stay. Logs both, for the audit too. The error: `keys_file: "FILE": RULE`.
   static absl::StatusOr<std::unique_ptr<TokenVerifier>> Open(std::vector<TokenIssuer> issuers,
                                                              std::chrono::milliseconds refresh);
 

@@ -507,7 +507,10 @@ TEST_F(BearerTokenTest, BadKeyFileIsLoggedOnceAndNeverQuoted) {
       "force");
   EXPECT_NE(text.find(bad), text.npos) << text;
   EXPECT_THAT(text, HasSubstr(line(" has changed: 1 key is in force")));
-  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3) << text;
+  const std::string issuer = "issuer=" + kTokenIssuer + " file=" + path;
+  EXPECT_THAT(text, HasSubstr("audit keys_file_refused " + issuer + " problem=\"key 1 is private"));
+  EXPECT_THAT(text, HasSubstr("audit keys_file_read " + issuer + " keys=1\n"));
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 6) << text;
   EXPECT_THAT(text, Not(HasSubstr("kty")));
 }
 
