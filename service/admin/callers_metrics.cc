@@ -29,7 +29,8 @@ std::vector<MetricDeclaration> IdentityDeclarations() {
        kMetricGauge,
        "1",
        {},
-       "0 while the callers file has a fault and that of before is in force; 1 also without one",
+       "0 while the callers file or a keys_file in it has a fault and what was before is in force; "
+       "1 also without one",
        [](const MetricSnapshot& s, MetricSamples& out) {
          AddCount(s, out, &CallersStats::file_ok);
        }},
@@ -55,7 +56,7 @@ std::vector<MetricDeclaration> IdentityDeclarations() {
        kMetricCounter,
        "1",
        {"result"},
-       "Bearer tokens: verified anew, remembered from a moment ago, or refused",
+       "Bearer tokens: verified anew or remembered from a moment ago, and refused, of both",
        [](const MetricSnapshot& s, MetricSamples& out) {
          if (!s.callers) return;
          out.Add({"verified"}, static_cast<double>(s.callers->tokens_verified));

@@ -9,6 +9,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_split.h"
+#include "service/process/logging.h"
 
 namespace leasegateway {
 
@@ -47,7 +48,9 @@ absl::StatusOr<std::int64_t> ClaimedTime(const json_t* claims, const char* name,
   return static_cast<std::int64_t>(std::clamp(json_number_value(value), -far, far));
 }
 
-absl::Status CheckTokenTimes(const KnownToken& token, std::chrono::system_clock::time_point wall) {
+// Who a token is of at a time.
+absl::StatusOr<Identity> IdentityAt(const KnownToken& token,
+                                    std::chrono::system_clock::time_point wall) {
   const std::int64_t now =
       std::chrono::floor<std::chrono::seconds>(wall.time_since_epoch()).count();
   if (now >= token.expires + kLeewaySeconds) {
@@ -56,7 +59,7 @@ absl::Status CheckTokenTimes(const KnownToken& token, std::chrono::system_clock:
   if (now < token.not_before - kLeewaySeconds) {
     return IdentityInvalid("not valid yet", "the token is not valid yet");
   }
-  return absl::OkStatus();
+  return token.identity;
 }
 
 // Whether `aud` is, or has, one of them. Malformed: it is neither text nor a list of text.
@@ -79,20 +82,8 @@ absl::StatusOr<bool> IsForOneOf(const json_t* claims, const std::vector<std::str
   return found;
 }
 
-// What the claims of a token with a good signature say at a time.
-absl::StatusOr<KnownToken> ReadTokenClaims(const json_t* claims, const TokenIssuer& issuer,
-                                           std::chrono::system_clock::time_point wall) {
-  const auto expires = ClaimedTime(claims, "exp", kFarSeconds);
-  if (!expires.ok()) return expires.status();
-  const auto not_before = ClaimedTime(claims, "nbf", -kFarSeconds);
-  if (!not_before.ok()) return not_before.status();
-  const auto issued = ClaimedTime(claims, "iat", -kFarSeconds);
-  if (!issued.ok()) return issued.status();
-  if (json_object_get(claims, "exp") == nullptr) {
-    return MalformedToken("the token must have an expiry, exp");
-  }
-  KnownToken token{{}, *expires, std::max(*not_before, *issued)};
-  if (absl::Status status = CheckTokenTimes(token, wall); !status.ok()) return status;
+// Who a token with a good signature is of, whenever it is.
+absl::StatusOr<Identity> ReadTokenIdentity(const json_t* claims, const TokenIssuer& issuer) {
   const auto is_for_us = IsForOneOf(claims, issuer.audiences);
   if (!is_for_us.ok()) return is_for_us.status();
   if (!*is_for_us) {
@@ -102,8 +93,24 @@ absl::StatusOr<KnownToken> ReadTokenClaims(const json_t* claims, const TokenIssu
   if (!subject) return MalformedToken("the token must have a subject, sub");
   const std::string rule = CheckTokenSubject(*subject);
   if (!rule.empty()) return MalformedToken(absl::StrCat("the token's sub ", rule));
-  token.identity = TokenIdentity(issuer.issuer, *subject);
-  return token;
+  return TokenIdentity(issuer.issuer, *subject);
+}
+
+// What the claims of a token with a good signature say.
+KnownToken ReadTokenClaims(const json_t* claims, const TokenIssuer& issuer) {
+  const auto refused = [](const absl::Status& status) {
+    return KnownToken{status, kFarSeconds, -kFarSeconds};
+  };
+  const auto expires = ClaimedTime(claims, "exp", kFarSeconds);
+  if (!expires.ok()) return refused(expires.status());
+  const auto not_before = ClaimedTime(claims, "nbf", -kFarSeconds);
+  if (!not_before.ok()) return refused(not_before.status());
+  const auto issued = ClaimedTime(claims, "iat", -kFarSeconds);
+  if (!issued.ok()) return refused(issued.status());
+  if (json_object_get(claims, "exp") == nullptr) {
+    return refused(MalformedToken("the token must have an expiry, exp"));
+  }
+  return {ReadTokenIdentity(claims, issuer), *expires, std::max(*not_before, *issued)};
 }
 
 // Reads what says which key the token is signed with.
@@ -160,8 +167,7 @@ absl::StatusOr<Identity> TokenVerifier::Verify(absl::string_view token, TokenTim
     const auto known = memory_.Find(digest, now.steady);
     if (known == nullptr) return VerifyNew(digest, token, now);
     ++from_memory_;
-    if (absl::Status status = CheckTokenTimes(*known, now.wall); !status.ok()) return status;
-    return known->identity;
+    return IdentityAt(*known, now.wall);
   };
   auto identity = verify();
   if (!identity.ok()) ++refused_;
@@ -195,8 +201,7 @@ absl::StatusOr<Identity> TokenVerifier::VerifyNew(const TokenMemory::Digest& dig
   const std::lock_guard lock(verifying_[digest[0] % verifying_.size()]);
   if (const auto known = memory_.Find(digest, now.steady)) {
     ++from_memory_;
-    if (absl::Status status = CheckTokenTimes(*known, now.wall); !status.ok()) return status;
-    return known->identity;
+    return IdentityAt(*known, now.wall);
   }
   const auto key = FindKey(parts, *issuer);
   if (!key.ok()) return key.status();
@@ -204,10 +209,9 @@ absl::StatusOr<Identity> TokenVerifier::VerifyNew(const TokenMemory::Digest& dig
   if (!key->key->HasSigned(std::string(token))) {
     return IdentityInvalid("bad signature", "the token's signature is not of its issuer's key");
   }
-  auto claims = ReadTokenClaims(parts.claims.get(), issuer->setting, now.wall);
-  if (!claims.ok()) return claims.status();
-  Identity identity = claims->identity;
-  memory_.Add(digest, *std::move(claims), key->generation, now.steady);
+  KnownToken verified = ReadTokenClaims(parts.claims.get(), issuer->setting);
+  auto identity = IdentityAt(verified, now.wall);
+  memory_.Add(digest, std::move(verified), key->generation, now.steady);
   return identity;
 }
 
@@ -237,6 +241,8 @@ void TokenVerifier::Refresh() {
       const std::string error(read.status().message());
       if (error != std::exchange(issuer.last_error, error)) {
         spdlog::error("keys_file: \"{}\": {}; the keys from before stay in force", path, error);
+        LogAudit("keys_file_refused",
+                 {{"issuer", issuer.setting.issuer}, {"file", path}, {"problem", error}});
       }
       continue;
     }
@@ -251,6 +257,8 @@ void TokenVerifier::Refresh() {
     ++key_changes_;
     spdlog::info("keys_file: \"{}\" has changed: {} {} in force", path, count,
                  count == 1 ? "key is" : "keys are");
+    LogAudit("keys_file_read",
+             {{"issuer", issuer.setting.issuer}, {"file", path}, {"keys", absl::StrCat(count)}});
   }
   key_files_ok_ = all_ok;
 }

@@ -35,15 +35,15 @@ struct TokenStats {
 };
 
 // Verifies bearer tokens: JWTs (RFC 7519, RFC 8725) that are signed with RS256, ES256 or EdDSA by a
-// key in the file of their issuer. A token that is good is remembered for a minute; its times are
-// looked at each time. Thread-safe.
+// key in the file of their issuer. A token with a good signature is remembered for a minute, with
+// what is wrong with its claims; its times are looked at each time. Thread-safe.
 class TokenVerifier {
  public:
   static constexpr std::chrono::seconds kLeeway{60};  // between the issuer's clock and ours
 
   // The files are read now, and anew every `refresh`: new keys are in force from the next token on,
   // and nothing from before is remembered. Of a file that is no longer good the keys from before
-  // stay. Logs both. The error: `keys_file: "FILE": RULE`.
+  // stay. Logs both, for the audit too. The error: `keys_file: "FILE": RULE`.
   static absl::StatusOr<std::unique_ptr<TokenVerifier>> Open(std::vector<TokenIssuer> issuers,
                                                              std::chrono::milliseconds refresh);
 

@@ -82,7 +82,6 @@ absl::StatusOr<Callers::Known> Callers::Identify(const PeerFacts& facts) const {
 
 CallersStats Callers::stats() const {
   CallersStats stats;
-  stats.file_ok = file_ok_;
   stats.reloads = reloads_;
   stats.refused_reloads = refused_reloads_;
   for (std::size_t i = 0; i < stats.identity_failures.size(); ++i) {
@@ -93,6 +92,7 @@ CallersStats Callers::stats() const {
   const std::lock_guard lock(token_stats_mutex_);
   const std::shared_ptr<const Force> force = InForce();
   const TokenStats tokens = force->tokens == nullptr ? TokenStats() : force->tokens->stats();
+  stats.file_ok = file_ok_ && tokens.key_files_ok;
   stats.tokens_verified = past_token_stats_.verified + tokens.verified;
   stats.tokens_refused = past_token_stats_.refused + tokens.refused;
   stats.tokens_remembered = past_token_stats_.from_memory + tokens.from_memory;

@@ -21,6 +21,7 @@ class FileProblems {
 
   void Add(const YamlNode& node, absl::string_view text);
   std::size_t count() const { return count_; }
+  bool full() const { return count_ > problems_.size(); }  // those that follow are not kept
   // INVALID_ARGUMENT: a line each, in the order of the file, `FILE:LINE:COLUMN: text`.
   absl::Status Status() const;
 

@@ -89,7 +89,6 @@ class HeaderReader {
       if (std::exchange(seen_subject_, true)) return BreaksRule("has two subjects in an element");
       element.subject = std::move(value);
     } else if (!value.empty()) {
-      if (absl::EqualsIgnoreCase(key, "By")) element.by.push_back(std::move(value));
       if (absl::EqualsIgnoreCase(key, "URI")) element.uris.push_back(std::move(value));
       if (absl::EqualsIgnoreCase(key, "DNS")) element.dns_names.push_back(std::move(value));
     }
@@ -197,19 +196,6 @@ absl::StatusOr<std::vector<ForwardedCertificate>> ParseForwardedCertificates(
     return BreaksRule("must be printable ASCII");
   }
   return HeaderReader(header).Read();
-}
-
-std::string FormatForwardedCertificates(const std::vector<ForwardedCertificate>& elements) {
-  std::string header;
-  for (const ForwardedCertificate& element : elements) {
-    absl::StrAppend(&header, header.empty() ? "" : ",", "Subject=\"", element.subject, "\"");
-    for (const std::string& by : element.by) absl::StrAppend(&header, ";By=\"", by, "\"");
-    for (const std::string& uri : element.uris) absl::StrAppend(&header, ";URI=\"", uri, "\"");
-    for (const std::string& name : element.dns_names) {
-      absl::StrAppend(&header, ";DNS=\"", name, "\"");
-    }
-  }
-  return header;
 }
 
 absl::StatusOr<std::string> CommonNameOf(absl::string_view subject) {

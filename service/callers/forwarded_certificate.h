@@ -13,11 +13,11 @@ namespace leasegateway {
 
 // What one proxy says of the certificate of its caller: an element of the header
 // x-forwarded-client-cert, as Envoy and Istio write it. The values stand as they do there, between
-// quotes if they had any, with the backslashes; those that are empty are left out. `Hash`, `Cert`
-// and `Chain` prove nothing more and are not kept, nor are keys that are not known.
+// quotes if they had any, with the backslashes; those that are empty are left out. `By` is the
+// proxy itself, `Hash`, `Cert` and `Chain` prove nothing more: they are not kept, nor are keys that
+// are not known.
 struct ForwardedCertificate {
-  std::vector<std::string> by;  // the proxy's own names
-  std::string subject;          // RFC 4514
+  std::string subject;  // RFC 4514
   std::vector<std::string> uris;
   std::vector<std::string> dns_names;
 
@@ -30,9 +30,6 @@ inline constexpr std::size_t kMaxForwardedCertificateBytes = 16 << 10;
 // error's message is the rule that the header breaks, without a word of the header.
 absl::StatusOr<std::vector<ForwardedCertificate>> ParseForwardedCertificates(
     absl::string_view header);
-
-// A header that says the same.
-std::string FormatForwardedCertificates(const std::vector<ForwardedCertificate>& elements);
 
 // The common name in a subject (RFC 4514, and RFC 2253's spaces); empty: it has none. The error's
 // message is the rule that it breaks, more than one common name among them.

@@ -18,7 +18,7 @@ std::string ParseBillionths(absl::string_view text, int decimals, std::int64_t& 
 
 // The value of `quotas`.
 void ReadQuotas(const FileField& field, QuotaLimits& quotas);
-// The value of `spending`; null where it is not as it must be.
+// The value of `spending`, without the limits that are not as they must be. Never null.
 std::shared_ptr<const SpendingLimits> ReadSpending(const FileField& field);
 
 }  // namespace leasegateway

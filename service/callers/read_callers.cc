@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <map>
 #include <memory>
 #include <string>
 #include <unordered_map>
@@ -79,6 +78,8 @@ class CallersReader {
   void ReadSpendingOn(const FileField& field, CallerSetting& caller);
   void CheckMatcher(const FileField& field, const CallerSetting& caller);
   bool HasAccount(absl::string_view name) const;
+  // The rule that a name breaks which is none of `names`.
+  std::string Unknown(absl::string_view word, const std::vector<std::string>& names) const;
   // Whether it names an account that was read; otherwise says so.
   bool CheckAccount(const FileField& accounts, const YamlNode& key) const;
 
@@ -90,7 +91,8 @@ class CallersReader {
   bool knows_roles_ = false;
   bool knows_issuers_ = false;
   std::vector<std::string> account_names_;
-  std::map<std::string, Rights> roles_;
+  std::vector<std::string> role_names_;
+  std::unordered_map<std::string, Rights> roles_;
   std::unordered_map<std::string, std::string> caller_lines_;   // by name: where it stands
   std::unordered_map<std::string, std::string> matcher_names_;  // by matcher: the caller's name
 };
@@ -107,7 +109,7 @@ CallersPolicy::Parts CallersReader::Read(const FileField& root) {
        [&](const FileField& accounts) {
          section(knows_accounts_, [&] {
            if (accounts.node().children.size() > kMaxAccounts) {
-             accounts.Refuse(absl::StrCat("must be at most ", kMaxAccounts));
+             return accounts.Refuse(absl::StrCat("must be at most ", kMaxAccounts));
            }
            accounts.ReadItems([&](const FileField& field) { ReadAccount(field); });
          });
@@ -181,10 +183,16 @@ bool CallersReader::HasAccount(absl::string_view name) const {
          std::find(account_names_.begin(), account_names_.end(), name) != account_names_.end();
 }
 
+std::string CallersReader::Unknown(absl::string_view word,
+                                   const std::vector<std::string>& names) const {
+  // To look for what is meant takes a while, and is not told any more.
+  return problems_.full() ? "is unknown" : UnknownName(word, names);
+}
+
 bool CallersReader::CheckAccount(const FileField& accounts, const YamlNode& key) const {
   if (HasAccount(key.text)) return true;
   if (!knows_accounts_) return false;
-  accounts.RefuseKey(key, absl::StrCat("is no account: ", UnknownName(key.text, account_names_)));
+  accounts.RefuseKey(key, absl::StrCat("is no account: ", Unknown(key.text, account_names_)));
   return false;
 }
 
@@ -206,6 +214,7 @@ void CallersReader::ReadRole(const FileField& roles, const YamlNode& key, const 
     rights.set(right);
   });
   roles_[key.text] = rights;
+  role_names_.push_back(key.text);
 }
 
 void CallersReader::ReadIssuer(const FileField& field) {
@@ -292,9 +301,7 @@ void CallersReader::ReadGrants(const FileField& field, CallerSetting& caller) {
         return;
       }
       if (!knows_roles_) return;
-      std::vector<std::string> names;
-      for (const auto& [role, rights] : roles_) names.push_back(role);
-      item.RefuseValue(absl::StrCat("is no role: ", UnknownName(*name, names)));
+      item.RefuseValue(absl::StrCat("is no role: ", Unknown(*name, role_names_)));
     });
     if (known) caller.grants.push_back(std::move(grant));
   });

@@ -12,6 +12,7 @@
 #include <optional>
 #include <unordered_map>
 
+#include "absl/status/statusor.h"
 #include "absl/strings/string_view.h"
 #include "service/callers/identity.h"
 
@@ -27,14 +28,14 @@ struct TokenTime {
   }
 };
 
-// A token whose signature, issuer and audience are good, and when it is: seconds since 1970.
+// A token whose signature is good, and when the token is: seconds since 1970.
 struct KnownToken {
-  Identity identity;
+  absl::StatusOr<Identity> identity;  // or what is wrong with its claims at any time
   std::int64_t expires = 0;
   std::int64_t not_before = 0;  // the later one of `nbf` and `iat`
 };
 
-// The tokens that were good a moment ago, by their digests. Thread-safe.
+// The tokens that were verified a moment ago, by their digests. Thread-safe.
 class TokenMemory {
  public:
   static constexpr std::chrono::minutes kLongest{1};

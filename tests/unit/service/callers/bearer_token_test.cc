@@ -419,16 +419,39 @@ TEST_F(BearerTokenTest, KnownTokensExpireAllTheSame) {
   EXPECT_EQ(verifier_->stats().verified, 1u);
 }
 
-TEST_F(BearerTokenTest, BadTokensAreNotRemembered) {
-  for (int i = 0; i < 3; ++i) {
-    EXPECT_EQ(WhyNot(StrangerKey(KeyType::kP256).Sign(Good().Json())), "bad signature");
-    auto claims = Good();
-    claims.aud = "\"elsewhere\"";
-    EXPECT_EQ(WhyNot(EcKey().Sign(claims.Json())), "wrong audience");
-  }
+TEST_F(BearerTokenTest, ForgedTokensAreNotRemembered) {
+  const std::string token = StrangerKey(KeyType::kP256).Sign(Good().Json());
+  for (int i = 0; i < 3; ++i) EXPECT_EQ(WhyNot(token), "bad signature");
   EXPECT_EQ(verifier_->stats().remembered, 0u);
-  EXPECT_EQ(verifier_->stats().verified, 6u);
-  EXPECT_EQ(verifier_->stats().refused, 6u);
+  EXPECT_EQ(verifier_->stats().verified, 3u);
+  EXPECT_EQ(verifier_->stats().refused, 3u);
+}
+
+// Whoever comes with a token that has run out does so again and again.
+TEST_F(BearerTokenTest, WhatIsWrongWithATokenIsFoundOnceAMinute) {
+  auto expired = Good(), elsewhere = Good(), nobody = Good(), forever = Good();
+  expired.exp = Time(seconds(-60));
+  elsewhere.aud = "\"elsewhere\"";
+  nobody.sub = "";
+  forever.exp = "";
+  std::uint64_t verified = 0;
+  for (const auto& [claims, why] :
+       {std::pair(expired, "expired"), std::pair(elsewhere, "wrong audience"),
+        std::pair(nobody, "malformed"), std::pair(forever, "malformed")}) {
+    const std::string token = EcKey().Sign(claims.Json());
+    for (int i = 0; i < 3; ++i) EXPECT_EQ(WhyNot(token), why);
+    EXPECT_EQ(verifier_->stats().verified, ++verified) << why;
+  }
+  EXPECT_EQ(verifier_->stats().remembered, 4u);
+  EXPECT_EQ(verifier_->stats().refused, 12u);
+  // It says so until it is good.
+  auto claims = Good();
+  claims.nbf = Time(seconds(90));
+  const std::string token = EcKey().Sign(claims.Json());
+  EXPECT_EQ(WhyNot(token), "not valid yet");
+  Pass(seconds(30));
+  EXPECT_EQ(WhyNot(token), "good");
+  EXPECT_EQ(verifier_->stats().verified, ++verified);
 }
 
 TEST_F(BearerTokenTest, NewKeysForgetWhatWasVerifiedWithTheOld) {
@@ -484,7 +507,10 @@ TEST_F(BearerTokenTest, BadKeyFileIsLoggedOnceAndNeverQuoted) {
       "force");
   EXPECT_NE(text.find(bad), text.npos) << text;
   EXPECT_THAT(text, HasSubstr(line(" has changed: 1 key is in force")));
-  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 3) << text;
+  const std::string issuer = "issuer=" + kTokenIssuer + " file=" + path;
+  EXPECT_THAT(text, HasSubstr("audit keys_file_refused " + issuer + " problem=\"key 1 is private"));
+  EXPECT_THAT(text, HasSubstr("audit keys_file_read " + issuer + " keys=1\n"));
+  EXPECT_EQ(std::count(text.begin(), text.end(), '\n'), 6) << text;
   EXPECT_THAT(text, Not(HasSubstr("kty")));
 }
 

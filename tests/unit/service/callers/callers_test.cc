@@ -386,6 +386,20 @@ TEST_F(CallersTest, IssuersComeAndGo) {
   EXPECT_THAT(callers_->policy()->issuers(), IsEmpty());
 }
 
+TEST_F(CallersTest, AKeysFileWithAFaultIsToldOfTheFile) {
+  WriteCallers(
+      absl::StrCat("tokens: [{issuer: i, audiences: [a], keys_file: JWKS}]\n", kCallerLines));
+  auto callers = Callers::Open({.path = path_, .refresh = std::chrono::milliseconds(1)});
+  ASSERT_TRUE(callers.ok()) << callers.status();
+  callers_ = *std::move(callers);
+  EXPECT_TRUE(callers_->stats().file_ok);
+  Write("jwks.json", "{}");
+  while (callers_->stats().file_ok) std::this_thread::yield();
+  EXPECT_EQ(callers_->stats().refused_reloads, 0);
+  Write("jwks.json", kJwks);
+  while (!callers_->stats().file_ok) std::this_thread::yield();
+}
+
 TEST_F(CallersTest, TheFileIsReadAnewByItself) {
   WriteCallers(kCallerLines);
   auto callers = Callers::Open({.path = path_, .refresh = std::chrono::milliseconds(1)});

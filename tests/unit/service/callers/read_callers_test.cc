@@ -272,6 +272,17 @@ TEST_F(BadCallersTest, Accounts) {
               {"  - key_file: KEY\n", "2:5: accounts[0]: must have name"}});
 }
 
+TEST_F(BadCallersTest, AccountsAreBounded) {
+  const auto problems = [&](int count, const char* key) {
+    std::string text = absl::StrCat(kRoles, "accounts:\n- {name: sales, key_file: KEY}\n");
+    for (int i = 1; i < count; ++i) absl::StrAppend(&text, "- {name: a", i, key, "}\n");
+    return Problems(absl::StrCat(text, kCallers));
+  };
+  EXPECT_EQ(problems(1'000, ", key_file: KEY"), "");
+  // None of them is read.
+  EXPECT_EQ(problems(1'001, ""), "f:3:1: accounts: must be at most 1000");
+}
+
 TEST_F(BadCallersTest, KeysOfAccounts) {
   const std::string rest = absl::StrCat(kRoles, kCallers);
   Write("empty", "");

@@ -19,7 +19,7 @@ class TokenMemoryTest : public testing::Test {
   }
   bool Knows(const std::string& token) const {
     const auto known = memory_.Find(TokenMemory::DigestOf(token), now_);
-    return known != nullptr && known->identity.name == token;
+    return known != nullptr && known->identity->name == token;
   }
 
   TokenMemory memory_;
