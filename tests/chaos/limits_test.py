@@ -181,8 +181,8 @@ class RefusalTest(unittest.TestCase):
 
     def wrong(self, told, operations=(), start=25.0, end=26.0, earlier=None, **more):
         call = Call(5, more.pop("method", "CreateLease"), more.pop("code", "FAILED_PRECONDITION"), "r",
-                    more.pop("number", NUMBERS[2]), reason=limits.REFUSED, start=start, end=end,
-                    caller="a", account=A, refusal=told, **more)
+                    more.pop("number", NUMBERS[2]), reason=more.pop("reason", limits.REFUSED),
+                    start=start, end=end, caller="a", account=A, refusal=told, **more)
         calls = [call]
         if earlier is not None:
             calls.insert(0, dataclasses.replace(call, code="UNAVAILABLE", reason="", refusal=None,
@@ -224,6 +224,15 @@ class RefusalTest(unittest.TestCase):
         call = Call(5, "GetOperation", "OK", "r", reason=limits.REFUSED, caller="a", account=A)
         checked = limits.Refusals(books(self.LEDGER), self.RULES, [], {}, {}, NOON)
         self.assertEqual(checked.check([call]), [])
+
+    def test_finds_a_refusal_for_want_of_a_right(self):
+        for code, reason in (("PERMISSION_DENIED", "NOT_ALLOWED"), ("UNAUTHENTICATED", "IDENTITY_INVALID"),
+                             ("INVALID_ARGUMENT", "INVALID_ACCOUNT"),
+                             ("RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED")):
+            with self.subTest(reason=reason):
+                self.assertTrue(self.wrong({}, code=code, reason=reason))
+                self.assertTrue(self.wrong({}, method="GetNumber", code=code, reason=reason))
+        self.assertEqual(self.wrong({}, code="ABORTED", reason="OUTCOME_UNKNOWN"), [])
 
     def test_finds_a_price_that_is_anothers(self):
         self.assertTrue(self.wrong(self.money("money_per_month", "6", "5", "3")))
@@ -305,6 +314,9 @@ class AttributionTest(unittest.TestCase):
                        {"fee": 7}, {"rate": 7}, {"price": 7}, {"price": None}):
             self.assertEqual(self.found(change), {19}, change)
         self.assertEqual(self.found({"caller": "z"}, calls=[]), {19})
+        told = [Call(5, "CreateLease", "OK", told_request_id="r1", caller="a", account=A)]
+        self.assertEqual(self.found(calls=told), set())
+        self.assertEqual(self.found({"caller": "b"}, calls=told), {19})
 
     def test_finds_a_termination_of_another(self):
         calls = [Call(5, "TerminateLease", "OK", "t", NUMBERS[0], caller="a", account=A)]
