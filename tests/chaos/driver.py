@@ -198,6 +198,8 @@ class Driver:
                  asyncio.create_task(self.killer.watch_gateways())]
         if self.database:
             tasks.append(asyncio.create_task(self.storm.watch_orphans()))
+        if self.database and self.access:
+            tasks.append(asyncio.create_task(self.storm.watch_reservations()))
         try:
             for first, indexes in batches:
                 await self.run_batch(first, indexes)

@@ -14,7 +14,7 @@ from checker import KINDS, PURCHASES, Violation
 
 INVARIANTS = {
     16: "no limit of spending is exceeded at any moment",
-    17: "no reservation is left once it is quiet",
+    17: "a purchase has its reservation as long as its outcome is open, and none is left once it is quiet",
     18: "who is refused for a limit is told which, and rightly; nobody for want of a right",
     19: "what was spent is its caller's and account's, and all of it is the ledger's",
 }
@@ -202,6 +202,14 @@ def _broken_by_one(spending, price):
 def _show(scope):
     kind, *names = scope
     return f"{kind} {' on '.join(names)}"
+
+
+def check_reservations(rows):
+    """Invariant 17. `rows`: (account, request_id, state) of purchases that are open in the journal without a
+    reservation; the state is empty for a reservation of none that is open."""
+    return [Violation(17, -1, f"{request_id} on {account} " + (
+        f"is {state} without a reservation" if state else "has a reservation, and is not open"))
+            for account, request_id, state in sorted(rows)]
 
 
 def check_used(states, books, rules, scopes_shown, now, who):

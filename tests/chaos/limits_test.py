@@ -141,6 +141,13 @@ class LeakTest(unittest.TestCase):
                 states[at] = dataclasses.replace(states[at], left=self.STATES[at].left)
                 self.assertEqual(self.found(states), [17])
 
+    def test_finds_what_is_under_way_without_a_reservation(self):
+        self.assertEqual(limits.check_reservations([]), [])
+        found = limits.check_reservations({(A, "r1", "UNKNOWN"), (B, "r2", "")})
+        self.assertEqual([each.invariant for each in found], [17, 17])
+        self.assertIn("r1 on account-1 is UNKNOWN without", found[0].text)
+        self.assertIn("r2 on account-2 has a reservation", found[1].text)
+
     def test_finds_what_is_left_wrongly(self):
         states = [dataclasses.replace(self.STATES[0], left=2), *self.STATES[1:]]
         self.assertEqual(self.found(states), [17])
