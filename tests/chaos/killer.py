@@ -147,11 +147,12 @@ class Killer:
         rows = await world.off_loop(gateway.journal_rows, messages.parse_operation, batch.wall_start)
         claimed = {operation.lease_id for operation in rows if operation.state == "SUCCEEDED"}
         entries = await world.off_loop(self.sandbox.ledger, batch.ledger_start)
+        now = time.monotonic()
         for operation in rows:
             if operation.request_id in batch.ids():
                 look = checker.Call(batch.trial_of_id(operation.request_id), "GetOperation", "OK",
                                     operation.request_id, reason=operation.reason,
-                                    start=time.monotonic())
+                                    start=now, end=now)
                 look.told_state, look.told_operation_lease_id = operation.state, operation.lease_id
                 batch.calls.append(look)
             if operation.state in messages.OPEN_STATES:
