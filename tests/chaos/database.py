@@ -11,6 +11,7 @@ import psycopg2
 
 import checker
 import history
+import limits
 import postgres
 
 # Operations that are open and whose owner is not alive, of which there may be none for long.
@@ -18,17 +19,6 @@ ORPHANS = """
 SELECT o.request_id, o.owner FROM lease_gateway.operations o
 LEFT JOIN lease_gateway.replica r ON r.id = o.owner
 WHERE o.state IN ('INTENDED', 'SENT', 'UNKNOWN') AND (r.id IS NULL OR r.alive_until < clock_timestamp())
-"""
-
-# Purchases whose outcome is open and that have no reservation, and reservations of nothing that is open. It
-# is one snapshot, so there are none at any moment.
-UNRESERVED = """
-SELECT coalesce(o.account, s.account), coalesce(o.request_id, s.request_id), coalesce(o.state, '')
-FROM (SELECT account, request_id, state FROM lease_gateway.operations
-      WHERE kind IN ('LEASE', 'LEASE_ANY') AND state IN ('SENT', 'UNKNOWN')) o
-FULL JOIN (SELECT account, request_id FROM lease_gateway.spending WHERE last_day IS NULL) s
-  ON s.account = o.account AND s.request_id = o.request_id
-WHERE o.request_id IS NULL OR s.request_id IS NULL
 """
 
 
@@ -135,8 +125,8 @@ class Database:
         return None if rows is None else set(rows)
 
     def unreserved(self):
-        """(account, request_id, state) of UNRESERVED; none, too, when the database can't be asked now."""
-        return self.try_to_ask(UNRESERVED) or []
+        """Rows of limits.UNRESERVED; none, too, when the database can't be asked now."""
+        return self.try_to_ask(limits.UNRESERVED.format(schema="lease_gateway.")) or []
 
     def stop(self):
         if self.proxy:

@@ -6,6 +6,7 @@ import time
 from leasegateway.v1 import lease_service_pb2 as service
 
 import checker
+import limits
 import messages
 import plan
 import world
@@ -147,6 +148,8 @@ class Killer:
         rows = await world.off_loop(gateway.journal_rows, messages.parse_operation, batch.wall_start)
         claimed = {operation.lease_id for operation in rows if operation.state == "SUCCEEDED"}
         entries = await world.off_loop(self.sandbox.ledger, batch.ledger_start)
+        if gateway.access and not self.database:
+            self.tally.violate(limits.check_reservations(await world.off_loop(gateway.unreserved)))
         now = time.monotonic()
         for operation in rows:
             if operation.request_id in batch.ids():

@@ -31,6 +31,19 @@ CLOCKS_DIFFER = 0.05  # seconds, between the ledger's clock, the database's and 
 DAY = 86_400
 MIDNIGHT = 15.0  # seconds; longer than an operation that nothing has struck, so that a day is no question
 
+# Purchases whose outcome is open and that have no reservation, and reservations of nothing that is open:
+# account, request_id, and the state of the purchase if there is one. It is one snapshot of either journal, so
+# there are none at any moment.
+UNRESERVED = """
+SELECT coalesce(o.account, s.account), coalesce(o.request_id, s.request_id),
+       CASE o.state WHEN 2 THEN 'SENT' WHEN 5 THEN 'UNKNOWN' ELSE '' END
+FROM (SELECT account, request_id, state FROM {schema}operation
+      WHERE kind IN (1, 2) AND state IN (2, 5)) o
+FULL JOIN (SELECT account, request_id FROM {schema}spending WHERE last_day IS NULL) s
+  ON s.account = o.account AND s.request_id = o.request_id
+WHERE o.request_id IS NULL OR s.request_id IS NULL
+"""
+
 
 @dataclasses.dataclass(frozen=True)
 class Price:
@@ -205,8 +218,7 @@ def _show(scope):
 
 
 def check_reservations(rows):
-    """Invariant 17. `rows`: (account, request_id, state) of purchases that are open in the journal without a
-    reservation; the state is empty for a reservation of none that is open."""
+    """Invariant 17. `rows`: of UNRESERVED."""
     return [Violation(17, -1, f"{request_id} on {account} " + (
         f"is {state} without a reservation" if state else "has a reservation, and is not open"))
             for account, request_id, state in sorted(rows)]

@@ -1,6 +1,8 @@
 """Shows the checker of limits records that break each of its rules, and records that break none."""
 
+import contextlib
 import dataclasses
+import sqlite3
 import unittest
 
 import limits
@@ -147,6 +149,25 @@ class LeakTest(unittest.TestCase):
         self.assertEqual([each.invariant for each in found], [17, 17])
         self.assertIn("r1 on account-1 is UNKNOWN without", found[0].text)
         self.assertIn("r2 on account-2 has a reservation", found[1].text)
+
+    def test_what_is_under_way_and_its_reservation_are_asked_for_together(self):
+        lease, end = 1, 3
+        with contextlib.closing(sqlite3.connect(":memory:")) as journal:
+            journal.execute("CREATE TABLE operation (account, request_id, kind, state)")
+            journal.execute("CREATE TABLE spending (account, request_id, last_day)")
+            journal.executemany("INSERT INTO operation VALUES (?, ?, ?, ?)", [
+                (A, "intended", lease, 1), (A, "sent", lease, 2), (A, "bought", lease, 3),
+                (A, "failed", lease, 4), (A, "unknown", 2, 5), (A, "ends", end, 2), (B, "sent", lease, 4)])
+            held, settled = [(A, "sent", None), (A, "unknown", None)], (A, "bought", 20_000)
+            for rows, found in ((held, []), (held[1:], [(A, "sent", "SENT")]),
+                                (held[:1], [(A, "unknown", "UNKNOWN")]),
+                                (held + [(A, "failed", None)], [(A, "failed", "")]),
+                                (held + [(A, "intended", None)], [(A, "intended", "")]),
+                                (held[1:] + [(B, "sent", None)], [(A, "sent", "SENT"), (B, "sent", "")])):
+                journal.execute("DELETE FROM spending")
+                journal.executemany("INSERT INTO spending VALUES (?, ?, ?)", [*rows, settled])
+                told = journal.execute(limits.UNRESERVED.format(schema="")).fetchall()
+                self.assertEqual(sorted(told), found)
 
     def test_finds_what_is_left_wrongly(self):
         states = [dataclasses.replace(self.STATES[0], left=2), *self.STATES[1:]]
