@@ -155,6 +155,7 @@ class Driver:
 
     async def see_it_through(self, batch, rng):
         """Callers come back and all is given back, with nothing wrong but names that can't be looked up."""
+        await self.client.ready()  # a busy machine may still be connecting anew to who was frozen
         await self.callers.reach_the_provider()
         operations = await self.judge.operations(batch.wall_start)
         if self.limits:
