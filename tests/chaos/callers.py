@@ -180,10 +180,10 @@ class Callers:
                 self.tally.violate(checker.check_listed(method, done.reply.numbers))
             found = checker.check_read(f"{method} at {gateway.name} ({done.reason})", done.code,
                                        was_warm and still)
-            # CANCELLED: given up for want of any answer, also of one that came while this did not run.
-            if found and done.code in ("DEADLINE_EXCEEDED", "CANCELLED"):
+            if found:
                 await world.off_loop(gateway.observe)
-                if self.client.was_busy(gateway, done.start, done.end):
+                waited = self.client.kept_waiting(gateway, done.start, done.end)
+                if checker.is_excused_read(done.code, waited):
                     self.tally.excused["reads of warm accounts"] += 1
                     continue
             self.tally.violate(found)

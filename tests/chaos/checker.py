@@ -34,6 +34,8 @@ OPEN_CODES = ("ABORTED", "UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "RESOU
 FINAL_REASONS = ("UPSTREAM_REJECTED", "NUMBER_NOT_AVAILABLE", "NOT_LEASED", "NUMBER_NOT_FOUND",
                  "ALREADY_LEASED", "PRICE_CHANGED", "LEASE_CHANGED")
 LATEST = 0.250
+WATCHDOG = 3.0  # seconds past its deadline at which a client gives a call up
+BUSY_FOR_A_CALL = 0.3
 LIVING = "127.0.0.1"  # where the provider is
 ADOPTED_WITHIN = 15.0
 
@@ -383,6 +385,19 @@ def check_read(name, code, warm):
     if not warm or code == "OK":
         return []
     return [Violation(6, -1, f"{name} of a warm account failed with {code}")]
+
+
+def is_excused_read(code, kept_waiting):
+    """Whether a read of a warm account ended so because the machine kept client, gateway or provider from
+    running for so many seconds.
+
+    The gateway's core ends a call at its deadline with DEADLINE_EXCEEDED, whether the gateway has seen it or
+    not. CANCELLED is the client's own: its watchdog found no answer, which without a fault it does only if
+    the gateway did not run until then, or the client itself did not, so that the answer and the watchdog
+    were due at once.
+    """
+    least = {"DEADLINE_EXCEEDED": BUSY_FOR_A_CALL, "CANCELLED": WATCHDOG}.get(code, float("inf"))
+    return kept_waiting > least
 
 
 def check_listed(name, numbers):

@@ -215,6 +215,12 @@ class CheckerTest(unittest.TestCase):
         self.assertEqual(checker.check_read("GetNumber", "OK", True), [])
         self.assertEqual(checker.check_read("GetNumber", "UNAVAILABLE", False), [])
         self.assertEqual(checker.check_read("GetNumber", "UNAVAILABLE", True)[0].invariant, 6)
+        for code, seconds, excused in (
+                ("DEADLINE_EXCEEDED", 0.2, False), ("DEADLINE_EXCEEDED", 0.4, True),
+                ("CANCELLED", 0.4, False), ("CANCELLED", 2.9, False), ("CANCELLED", 3.1, True),
+                ("UNAVAILABLE", 60, False)):
+            with self.subTest(code=code, seconds=seconds):
+                self.assertEqual(checker.is_excused_read(code, seconds), excused)
 
     def test_9_finds_a_circuit_that_poison_has_opened(self):
         self.assertEqual(checker.check_poisoned(0, "GetNumber", "UPSTREAM_MALFORMED"), [])

@@ -15,11 +15,9 @@ import plan
 import world
 
 CHANNELS = 4
-WATCHDOG = 3.0  # seconds past its deadline at which a call is given up
 # Seconds that a thread waited for a processor. The first is the least time after which a call without an
 # answer speaks against the provider; the breaker remembers such a one for so long.
 BUSY, CIRCUIT_REMEMBERS = 0.1, 15.0
-BUSY_FOR_A_CALL = 0.3
 
 
 class Client:
@@ -122,7 +120,7 @@ class Client:
                 deadline = world.DEFAULT_DEADLINE
             metadata = (("grpc-timeout", f"{deadline * 1000:.0f}m"),) if ends == "header" else ()
             running = stub(request, metadata=metadata + traced)
-            watchdog = asyncio.get_running_loop().call_later(deadline + WATCHDOG, leave)
+            watchdog = asyncio.get_running_loop().call_later(deadline + checker.WATCHDOG, leave)
         if cancel_after is not None:
             cancel = asyncio.get_running_loop().call_later(cancel_after, leave)
         reply, reason, text, refusal = None, "", "", None
@@ -170,11 +168,10 @@ class Client:
             return
         self.tally.violate(found)
 
-    def was_busy(self, gateway, start, end):
-        """Whether the machine kept gateway or provider from running for a good part of a call."""
-        return (self.lag.lost(start, end) > BUSY_FOR_A_CALL or
-                any(each.waits.waited(start, end) > BUSY_FOR_A_CALL
-                    for each in (gateway, gateway.sandbox)))
+    def kept_waiting(self, gateway, start, end):
+        """Seconds of a call for which the machine kept this, the gateway or the provider from running."""
+        return max(self.lag.lost(start, end), *[each.waits.waited(start, end)
+                                                for each in (gateway, gateway.sandbox)])
 
     async def count_lateness(self, trial, what, gateway, start, end, deadline):
         """Of a call that the gateway had to end."""

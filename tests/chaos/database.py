@@ -11,6 +11,7 @@ import psycopg2
 
 import checker
 import history
+import limits
 import postgres
 
 # Operations that are open and whose owner is not alive, of which there may be none for long.
@@ -122,6 +123,10 @@ class Database:
         """{(request_id, owner)} of open operations with no living owner; None: it can't be read."""
         rows = self.try_to_ask(ORPHANS)
         return None if rows is None else set(rows)
+
+    def unreserved(self):
+        """Rows of limits.UNRESERVED; none, too, when the database can't be asked now."""
+        return self.try_to_ask(limits.UNRESERVED.format(schema="lease_gateway.")) or []
 
     def stop(self):
         if self.proxy:

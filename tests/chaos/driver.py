@@ -155,6 +155,7 @@ class Driver:
 
     async def see_it_through(self, batch, rng):
         """Callers come back and all is given back, with nothing wrong but names that can't be looked up."""
+        await self.client.ready()  # a busy machine may still be connecting anew to who was frozen
         await self.callers.reach_the_provider()
         operations = await self.judge.operations(batch.wall_start)
         if self.limits:
@@ -198,6 +199,8 @@ class Driver:
                  asyncio.create_task(self.killer.watch_gateways())]
         if self.database:
             tasks.append(asyncio.create_task(self.storm.watch_orphans()))
+        if self.database and self.access:
+            tasks.append(asyncio.create_task(self.storm.watch_reservations()))
         try:
             for first, indexes in batches:
                 await self.run_batch(first, indexes)

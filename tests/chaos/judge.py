@@ -99,7 +99,7 @@ class Judge:
             request = service.ListOperationsRequest(page_size=1000, page_token=token)
             done = await self.client.call(-1, "ListOperations", request, 10, replica=replica, account=account)
             if done.code != "OK":
-                raise RuntimeError(f"the journal can't be listed: {done.code} {done.reason}")
+                raise RuntimeError(f"the journal can't be listed: {done.code} {done.reason} {done.text}")
             for message in done.reply.operations:
                 operation = messages.to_operation(message)
                 self.listed[operation.request_id] = (operation.state, operation.lease_id)

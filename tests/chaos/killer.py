@@ -6,6 +6,7 @@ import time
 from leasegateway.v1 import lease_service_pb2 as service
 
 import checker
+import limits
 import messages
 import plan
 import world
@@ -147,11 +148,14 @@ class Killer:
         rows = await world.off_loop(gateway.journal_rows, messages.parse_operation, batch.wall_start)
         claimed = {operation.lease_id for operation in rows if operation.state == "SUCCEEDED"}
         entries = await world.off_loop(self.sandbox.ledger, batch.ledger_start)
+        if gateway.access and not self.database:
+            self.tally.violate(limits.check_reservations(await world.off_loop(gateway.unreserved)))
+        now = time.monotonic()
         for operation in rows:
             if operation.request_id in batch.ids():
                 look = checker.Call(batch.trial_of_id(operation.request_id), "GetOperation", "OK",
                                     operation.request_id, reason=operation.reason,
-                                    start=time.monotonic())
+                                    start=now, end=now)
                 look.told_state, look.told_operation_lease_id = operation.state, operation.lease_id
                 batch.calls.append(look)
             if operation.state in messages.OPEN_STATES:

@@ -4,7 +4,7 @@ Plain data in, violations out, as checker.py. A limit is of a scope, which is na
 NAME), ("account", ACCOUNT) or ("caller_on_account", NAME, ACCOUNT); `rules` is scope → the limits as the
 callers file has them. Money in them is in units of its currency; all other amounts are millionths.
 Who bought a lease is known from what the test itself has asked for, and where the gateway has made
-the request_id, from the journal.
+the request_id and nobody was told it, from the journal.
 """
 
 import dataclasses
@@ -14,8 +14,8 @@ from checker import KINDS, PURCHASES, Violation
 
 INVARIANTS = {
     16: "no limit of spending is exceeded at any moment",
-    17: "no reservation is left once it is quiet",
-    18: "who is refused for a limit is told which, and rightly",
+    17: "a purchase has its reservation as long as its outcome is open, and none is left once it is quiet",
+    18: "who is refused for a limit is told which, and rightly; nobody for want of a right",
     19: "what was spent is its caller's and account's, and all of it is the ledger's",
 }
 
@@ -24,10 +24,25 @@ SUMS = ("money_per_day", "money_per_month")
 SINGLE = ("monthly_rate", "upfront_fee")  # of one purchase
 BY_DAY = ("purchases_per_day", "money_per_day")
 REFUSED = "SPEND_LIMIT_EXCEEDED"
+# Nobody is told these: all have the rights that they need, say for which account, and have no quotas.
+NEVER = ("IDENTITY_INVALID", "INVALID_ACCOUNT", "NOT_ALLOWED", "QUOTA_EXCEEDED")
 IDENTITY = "SPIFFE_ID"
 CLOCKS_DIFFER = 0.05  # seconds, between the ledger's clock, the database's and the callers'
 DAY = 86_400
 MIDNIGHT = 15.0  # seconds; longer than an operation that nothing has struck, so that a day is no question
+
+# Purchases whose outcome is open and that have no reservation, and reservations of nothing that is open:
+# account, request_id, and the state of the purchase if there is one. It is one snapshot of either journal, so
+# there are none at any moment.
+UNRESERVED = """
+SELECT coalesce(o.account, s.account), coalesce(o.request_id, s.request_id),
+       CASE o.state WHEN 2 THEN 'SENT' WHEN 5 THEN 'UNKNOWN' ELSE '' END
+FROM (SELECT account, request_id, state FROM {schema}operation
+      WHERE kind IN (1, 2) AND state IN (2, 5)) o
+FULL JOIN (SELECT account, request_id FROM {schema}spending WHERE last_day IS NULL) s
+  ON s.account = o.account AND s.request_id = o.request_id
+WHERE o.request_id IS NULL OR s.request_id IS NULL
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,10 +120,15 @@ class Sums:
                 "money_per_month": self.monthly[currency]}[kind]
 
 
+def id_of(call):
+    """The request_id that it was sent with, or that the gateway has made for it; empty: nobody was told."""
+    return call.request_id or call.told_request_id
+
+
 def owners_of(calls, operations):
     """lease_id → who bought it, by the request_id that it was bought with."""
-    asked = {call.request_id: call.caller for call in calls
-             if call.request_id and KINDS.get(call.method) in PURCHASES}
+    asked = {id_of(call): call.caller for call in calls
+             if id_of(call) and KINDS.get(call.method) in PURCHASES}
     return {each.lease_id: asked.get(each.request_id, each.caller) for each in operations
             if each.kind in PURCHASES and each.state == "SUCCEEDED"}
 
@@ -197,6 +217,13 @@ def _show(scope):
     return f"{kind} {' on '.join(names)}"
 
 
+def check_reservations(rows):
+    """Invariant 17. `rows`: of UNRESERVED."""
+    return [Violation(17, -1, f"{request_id} on {account} " + (
+        f"is {state} without a reservation" if state else "has a reservation, and is not open"))
+            for account, request_id, state in sorted(rows)]
+
+
 def check_used(states, books, rules, scopes_shown, now, who):
     """Invariant 17. `states`: what WhoAmI has shown when nothing was under way; `now`: seconds since 1970.
 
@@ -251,8 +278,13 @@ class Refusals:
                 since[key] = min(call.start, since.get(key, call.start))
         found = []
         for call in calls:
-            if call.reason != REFUSED or call.code == "OK":
+            if call.code == "OK":
                 continue  # GetOperation tells what another was refused for
+            if call.reason in NEVER:
+                found.append(Violation(18, call.trial, f"{call.method} for {call.caller} on {call.account} "
+                                       f"was told {call.code} {call.reason}: {call.text}"))
+            if call.reason != REFUSED:
+                continue
             start = call.start if call.validate_only else since.get((call.account, call.request_id),
                                                                     call.start)
             wrong = self.wrong(call, start)
@@ -359,9 +391,9 @@ def check_attribution(calls, operations, ledger, prices, callers):
     asked = defaultdict(set)
     trials = {}
     for call in calls:
-        if call.method in KINDS and not call.validate_only and call.request_id:
-            asked[call.request_id].add((call.caller, call.account))
-            trials[call.request_id] = call.trial
+        if call.method in KINDS and not call.validate_only and id_of(call):
+            asked[id_of(call)].add((call.caller, call.account))
+            trials[id_of(call)] = call.trial
     for each in operations:
         trial = trials.get(each.request_id, -1)
         name = f"operation {each.request_id} ({each.kind} {each.number})"

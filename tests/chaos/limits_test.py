@@ -1,6 +1,8 @@
 """Shows the checker of limits records that break each of its rules, and records that break none."""
 
+import contextlib
 import dataclasses
+import sqlite3
 import unittest
 
 import limits
@@ -141,6 +143,32 @@ class LeakTest(unittest.TestCase):
                 states[at] = dataclasses.replace(states[at], left=self.STATES[at].left)
                 self.assertEqual(self.found(states), [17])
 
+    def test_finds_what_is_under_way_without_a_reservation(self):
+        self.assertEqual(limits.check_reservations([]), [])
+        found = limits.check_reservations({(A, "r1", "UNKNOWN"), (B, "r2", "")})
+        self.assertEqual([each.invariant for each in found], [17, 17])
+        self.assertIn("r1 on account-1 is UNKNOWN without", found[0].text)
+        self.assertIn("r2 on account-2 has a reservation", found[1].text)
+
+    def test_what_is_under_way_and_its_reservation_are_asked_for_together(self):
+        lease, end = 1, 3
+        with contextlib.closing(sqlite3.connect(":memory:")) as journal:
+            journal.execute("CREATE TABLE operation (account, request_id, kind, state)")
+            journal.execute("CREATE TABLE spending (account, request_id, last_day)")
+            journal.executemany("INSERT INTO operation VALUES (?, ?, ?, ?)", [
+                (A, "intended", lease, 1), (A, "sent", lease, 2), (A, "bought", lease, 3),
+                (A, "failed", lease, 4), (A, "unknown", 2, 5), (A, "ends", end, 2), (B, "sent", lease, 4)])
+            held, settled = [(A, "sent", None), (A, "unknown", None)], (A, "bought", 20_000)
+            for rows, found in ((held, []), (held[1:], [(A, "sent", "SENT")]),
+                                (held[:1], [(A, "unknown", "UNKNOWN")]),
+                                (held + [(A, "failed", None)], [(A, "failed", "")]),
+                                (held + [(A, "intended", None)], [(A, "intended", "")]),
+                                (held[1:] + [(B, "sent", None)], [(A, "sent", "SENT"), (B, "sent", "")])):
+                journal.execute("DELETE FROM spending")
+                journal.executemany("INSERT INTO spending VALUES (?, ?, ?)", [*rows, settled])
+                told = journal.execute(limits.UNRESERVED.format(schema="")).fetchall()
+                self.assertEqual(sorted(told), found)
+
     def test_finds_what_is_left_wrongly(self):
         states = [dataclasses.replace(self.STATES[0], left=2), *self.STATES[1:]]
         self.assertEqual(self.found(states), [17])
@@ -181,8 +209,8 @@ class RefusalTest(unittest.TestCase):
 
     def wrong(self, told, operations=(), start=25.0, end=26.0, earlier=None, **more):
         call = Call(5, more.pop("method", "CreateLease"), more.pop("code", "FAILED_PRECONDITION"), "r",
-                    more.pop("number", NUMBERS[2]), reason=limits.REFUSED, start=start, end=end,
-                    caller="a", account=A, refusal=told, **more)
+                    more.pop("number", NUMBERS[2]), reason=more.pop("reason", limits.REFUSED),
+                    start=start, end=end, caller="a", account=A, refusal=told, **more)
         calls = [call]
         if earlier is not None:
             calls.insert(0, dataclasses.replace(call, code="UNAVAILABLE", reason="", refusal=None,
@@ -224,6 +252,15 @@ class RefusalTest(unittest.TestCase):
         call = Call(5, "GetOperation", "OK", "r", reason=limits.REFUSED, caller="a", account=A)
         checked = limits.Refusals(books(self.LEDGER), self.RULES, [], {}, {}, NOON)
         self.assertEqual(checked.check([call]), [])
+
+    def test_finds_a_refusal_for_want_of_a_right(self):
+        for code, reason in (("PERMISSION_DENIED", "NOT_ALLOWED"), ("UNAUTHENTICATED", "IDENTITY_INVALID"),
+                             ("INVALID_ARGUMENT", "INVALID_ACCOUNT"),
+                             ("RESOURCE_EXHAUSTED", "QUOTA_EXCEEDED")):
+            with self.subTest(reason=reason):
+                self.assertTrue(self.wrong({}, code=code, reason=reason))
+                self.assertTrue(self.wrong({}, method="GetNumber", code=code, reason=reason))
+        self.assertEqual(self.wrong({}, code="ABORTED", reason="OUTCOME_UNKNOWN"), [])
 
     def test_finds_a_price_that_is_anothers(self):
         self.assertTrue(self.wrong(self.money("money_per_month", "6", "5", "3")))
@@ -305,6 +342,9 @@ class AttributionTest(unittest.TestCase):
                        {"fee": 7}, {"rate": 7}, {"price": 7}, {"price": None}):
             self.assertEqual(self.found(change), {19}, change)
         self.assertEqual(self.found({"caller": "z"}, calls=[]), {19})
+        told = [Call(5, "CreateLease", "OK", told_request_id="r1", caller="a", account=A)]
+        self.assertEqual(self.found(calls=told), set())
+        self.assertEqual(self.found({"caller": "b"}, calls=told), {19})
 
     def test_finds_a_termination_of_another(self):
         calls = [Call(5, "TerminateLease", "OK", "t", NUMBERS[0], caller="a", account=A)]

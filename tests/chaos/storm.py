@@ -4,10 +4,12 @@ import asyncio
 import time
 
 import checker
+import limits
 import plan_replicas
 import world
 
 STEP = 0.25  # seconds between two looks for what nobody has adopted
+GLANCE = 0.05  # and for reservations
 
 
 class Storm:
@@ -78,6 +80,15 @@ class Storm:
             return False
         return any(gateway.up and not gateway.was_down(since - 1.0, now) and cut_off < since - 1.0
                    for gateway, cut_off in zip(self.gateways, self.cut_off_until))
+
+    async def watch_reservations(self):
+        """Invariant 17: of purchases that are under way."""
+        known = set()
+        while True:
+            await asyncio.sleep(GLANCE)
+            rows = set(await world.off_loop(self.database.unreserved)) - known
+            known |= rows
+            self.tally.violate(limits.check_reservations(rows))
 
     async def watch_orphans(self):
         """Invariant 11."""

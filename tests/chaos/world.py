@@ -2,6 +2,7 @@
 
 import asyncio
 import collections
+import contextlib
 import http.client
 import json
 import os
@@ -14,6 +15,7 @@ import threading
 import time
 import urllib.parse
 
+import limits
 import names
 import plan_replicas
 import starvation
@@ -296,11 +298,15 @@ class Gateway:
                 os.remove(copy + suffix)
             if os.path.exists(self.journal + suffix):
                 shutil.copy(self.journal + suffix, copy + suffix)
-        with sqlite3.connect(copy) as database:
+        with contextlib.closing(sqlite3.connect(copy)) as database:
             rows = database.execute("SELECT operation FROM operation WHERE create_time >= ?",
                                     (since,)).fetchall()
-        database.close()
         return [parse(row[0]) for row in rows]
+
+    def unreserved(self):
+        """Rows of limits.UNRESERVED in the copy that journal_rows has made of the file."""
+        with contextlib.closing(sqlite3.connect(os.path.join(self.folder, "copy.db"))) as database:
+            return database.execute(limits.UNRESERVED.format(schema="")).fetchall()
 
 
 class Lag:

@@ -93,7 +93,7 @@ class World:
     """The programs, and the files that they and their callers have."""
 
     def __init__(self, binaries):
-        self.binaries = binaries
+        self.binaries = os.path.abspath(binaries)  # programs start in the folder
         self.folder = tempfile.mkdtemp(prefix="lease-gateway-callers.")
         self.processes = []
         self.direct, self.inner, self.edge, self.side_car = (free_port() for _ in range(4))
