@@ -412,12 +412,15 @@ def check_poisoned(trial, name, reason):
     return [Violation(9, trial, f"{name} was told CIRCUIT_OPEN because of poisonous numbers")]
 
 
-def check_names(trial, name, text):
+def check_names(trial, name, host, text):
     """Of a call at a gateway that the provider had answered before: it knows an address that does.
 
-    `text`: of its error. The living address is always among those that it could know.
+    `host`: the name of the provider there. `text`: of the call's error, which may be that of an operation at
+    another gateway, with another name. The living address is always among those that it could know.
     """
     found = []
+    if host not in text:
+        return found
     if "looking up" in text:
         found.append(Violation(14, trial, f"{name} failed though the name had been looked up: {text}"))
     tried = re.findall(r"([0-9a-f.:]+) port \d+: ", text.partition("connecting to ")[2])

@@ -290,9 +290,10 @@ class CheckerTest(unittest.TestCase):
 
     def test_14_finds_calls_that_a_name_has_failed(self):
         def check(text):
-            return [v.invariant for v in checker.check_names(0, "GetNumber", text)]
+            return [v.invariant for v in checker.check_names(0, "GetNumber", "g0.x.test", text)]
 
         self.assertEqual(check(""), [])
+        self.assertEqual(check("looking up g1.x.test: there is no such name"), [])
         self.assertEqual(check("looking up g0.x.test: there is no such name"), [14])
         self.assertEqual(check("connecting to g0.x.test: 127.0.0.2 port 4443: Connection refused"), [14])
         self.assertEqual(check("connecting to g0.x.test: ::1 port 4443: Connection refused"), [14])

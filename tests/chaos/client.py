@@ -11,6 +11,7 @@ from leasegateway.v1 import lease_service_pb2 as service
 import checker
 import limits
 import messages
+import names
 import plan
 import world
 
@@ -142,7 +143,8 @@ class Client:
                 timer.cancel()
         still = gateway.incarnation == incarnation and not gateway.was_down(start, end)
         if knew and still:
-            self.tally.violate(checker.check_names(trial, f"{method} at {gateway.name}", text))
+            self.tally.violate(checker.check_names(
+                trial, f"{method} at {gateway.name}", names.host(gateway.index), text))
         elif still and code == "OK" and method == "GetNumber" and request.HasField("max_staleness"):
             gateway.reached[account] = incarnation
         if trial >= 0 or trial == -2:
