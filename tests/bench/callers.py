@@ -1,6 +1,8 @@
 """What callers cost: hits with a callers file and without, and with a token; the memory of accounts; a file of
 10,000, read anew and looked up; and what the others' calls take beside one caller that sends too many."""
 
+import concurrent.futures
+import itertools
 import re
 import statistics
 import time
@@ -20,6 +22,21 @@ STARTS = 3  # processes that are started alike aren't alike
 SHORT = 0.7  # seconds of a round
 ACCOUNTS = 100  # besides the first
 MINUTE = 61  # seconds: a token is remembered for one at most
+# Who share one provider: the first is the greedy one.
+SHARING_PREFIX = "spiffe://bench.example/"
+SHARING = [f"{SHARING_PREFIX}buyer-{index}" for index in range(9)]
+OTHERS_RATE = 2 * (len(SHARING) - 1)  # calls a second of the eight, half of them purchases
+GREEDY_RATE = 2_000  # of the one; one in eight is a purchase
+SHARES_POOL = 8  # connections, which carry 400 calls a second
+SHARES_RATE = 200  # calls a second, where the rate is what is short
+SHARES_SECONDS = 6  # of a round
+SHARES_NUMBERS = 20_000
+
+
+def percentile(values, share):
+    if not values:
+        raise BenchError("none of the others' calls was answered")
+    return sorted(values)[min(len(values) - 1, int(share * len(values)))]
 
 
 class CallersBench(GuardBench):
@@ -150,10 +167,76 @@ class CallersBench(GuardBench):
         self.add("Who calls, of 10,000", look["many_ns"], "ns", "of one", look["ratio"], least=0.97)
         self.add("of 10,000, each in turn", look["all_ns"], "ns")
 
+    def shares_gateway(self, matchers, *flags):
+        """A gateway whose provider takes 10 or 30 ms for each request, and the file of its numbers."""
+        sandbox = self.own_sandbox(SHARES_NUMBERS)
+        numbers, key_file = self.work / "shares-numbers", self.work / "shares-key"
+        lister = self.start_gateway(sandbox)
+        self.client("warm", lister, "--out", numbers)
+        self.stop(lister)
+        key_file.write_text(sandbox.key)
+        sandbox.control("/faults", [{"kind": "delay", "delay_ms": 10, "fraction": 0.5},
+                                    {"kind": "delay", "delay_ms": 30, "fraction": 1}])
+        file = identities.buyers_file(self.work / "shares.yaml", key_file, matchers)
+        server = self.start_gateway(sandbox, *LONG, "--callers-file", file, "--pool-size", str(SHARES_POOL), *flags)
+        return server, numbers
+
+    def shares_pairs(self, matchers, pairs, *flags):
+        """What the others' calls took, each time in a round without the greedy one and in one with it."""
+        server, numbers = self.shares_gateway(matchers, *flags)
+        half = SHARES_NUMBERS // 2
+        rounds = itertools.count()
+
+        def command(callers, rate, purchase_every, begin, count):
+            return [programs.BENCH / "bench_shares", "--target", f"127.0.0.1:{server.port}", "--numbers", numbers,
+                    "--callers", ",".join(callers), "--rate", str(rate), "--purchase-every", str(purchase_every),
+                    "--seconds", str(SHARES_SECONDS), "--from", str(begin), "--count", str(count)]
+
+        def others(with_greedy):
+            count = int(SHARES_SECONDS * OTHERS_RATE)  # each round leases others
+            mine = command(SHARING[1:], OTHERS_RATE, 2, next(rounds) * count % (half - count), count)
+            if not with_greedy:
+                return self.run(mine)[0]
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                greedy = pool.submit(self.run, command(SHARING[:1], GREEDY_RATE, 8, half, half))
+                measured = self.run(mine)[0]
+                measured["greedy"] = greedy.result()[0]
+            return measured
+
+        others(False)  # connections, and what a call usually takes
+        measured = []
+        for index in range(pairs):
+            turns = {greedy: others(greedy) for greedy in ((False, True) if index % 2 == 0 else (True, False))}
+            measured.append((turns[False], turns[True]))
+        self.stop(server)
+        return measured
+
     def callers_shares(self):
-        self.say("Eight callers' calls beside a ninth that sends a thousand times as many")
-        for row in self.run([programs.BENCH / "fair_shares_bench", "2"]):
-            name = f"Beside a caller with a thousand times its share, {row['short']}"
-            self.add(f"{name}: p99", row["p99_ms"], "ms", "without", row["ratio"], most=1.5)
-            none = float(row["refused"] == 0)
-            self.add(f"{name}: calls of others refused", row["refused"], "", "none", none, least=1)
+        self.say("Eight callers' reads and purchases beside a ninth that sends a thousand times as many")
+        each = [f"{{spiffe: \"{caller}\"}}" for caller in SHARING]
+        together = [f"{{spiffe_prefix: \"{SHARING_PREFIX}\"}}"]
+        rate = ("--upstream-rate", SHARES_RATE)
+        name = "Beside a caller with a thousand times its share"
+        every = []
+        for short, flags in ((f"{SHARES_POOL} connections", ()), (f"{SHARES_RATE} calls a second", rate)):
+            pairs = self.shares_pairs(each, self.rounds, *flags)
+            every += pairs
+            for kind in ("reads", "purchases"):
+                # Of all rounds, as one has too few for a percentile.
+                alone, beside = ([took for pair in pairs for took in pair[which][kind]] for which in (0, 1))
+                for text, share, bar in (("p50", 0.5, {}), ("p99", 0.99, {"most": 1.5})):
+                    before, after = percentile(alone, share), percentile(beside, share)
+                    self.add(f"{name}, {short}: others' {kind}, {text}", after, "ms", f"without, {before:.1f} ms",
+                             after / before, **bar)
+        refused, sent = self.shares_refused(every)
+        self.add(f"{name}: others' calls refused, of {sent:,}", refused, "", "none", float(refused == 0), least=1)
+        self.add(f"{name}: its calls a second", statistics.median(beside["greedy"]["sent"] for _, beside in every)
+                 / SHARES_SECONDS, "", f"{GREEDY_RATE:,}")
+        refused, sent = self.shares_refused(self.shares_pairs(together, 1, *rate))
+        self.add(f"{name}, all as one caller: others' calls refused, of {sent}", refused, "")
+
+    @staticmethod
+    def shares_refused(pairs):
+        """How many of the others' calls beside the greedy one were refused, and how many there were."""
+        others = [beside for _, beside in pairs]
+        return sum(one["refused"] for one in others), sum(one["sent"] for one in others)

@@ -76,3 +76,11 @@ def accounts_file(path, key_file, names):
     path.write_text(f"{accounts(names, key_file)}roles:\n  reader: [read]\n"
                     f"callers:\n- name: all\n  match: {{anonymous: true}}\n  roles: {{{roles}}}\n")
     return path
+
+
+def buyers_file(path, key_file, matchers):
+    """One account, on which callers with these matchers may read and lease without limits."""
+    path.write_text(f"{accounts(['sales'], key_file)}roles:\n  buyer: [read, lease]\ncallers:\n" + "".join(
+        f"- {{name: buyer-{index}, match: {matcher}, roles: {{sales: [buyer]}}}}\n"
+        for index, matcher in enumerate(matchers)))
+    return path
