@@ -28,7 +28,7 @@ SHARING = [f"{SHARING_PREFIX}buyer-{index}" for index in range(9)]
 OTHERS_RATE = 2 * (len(SHARING) - 1)  # calls a second of the eight, half of them purchases
 GREEDY_RATE = 2_000  # of the one; one in eight is a purchase
 SHARES_POOL = 8  # connections, which carry 400 calls a second
-SHARES_RATE = 200  # calls a second, where the rate is what is short
+SHARES_RATE = 400  # calls a second, where the rate is what is short: twice the connections then
 SHARES_SECONDS = 6  # of a round
 SHARES_NUMBERS = 20_000
 
@@ -178,7 +178,7 @@ class CallersBench(GuardBench):
         sandbox.control("/faults", [{"kind": "delay", "delay_ms": 10, "fraction": 0.5},
                                     {"kind": "delay", "delay_ms": 30, "fraction": 1}])
         file = identities.buyers_file(self.work / "shares.yaml", key_file, matchers)
-        server = self.start_gateway(sandbox, *LONG, "--callers-file", file, "--pool-size", str(SHARES_POOL), *flags)
+        server = self.start_gateway(sandbox, *LONG, "--callers-file", file, *flags)
         return server, numbers
 
     def shares_pairs(self, matchers, pairs, *flags):
@@ -215,10 +215,11 @@ class CallersBench(GuardBench):
         self.say("Eight callers' reads and purchases beside a ninth that sends a thousand times as many")
         each = [f"{{spiffe: \"{caller}\"}}" for caller in SHARING]
         together = [f"{{spiffe_prefix: \"{SHARING_PREFIX}\"}}"]
-        rate = ("--upstream-rate", SHARES_RATE)
+        rate = ("--pool-size", 2 * SHARES_POOL, "--upstream-rate", SHARES_RATE)
         name = "Beside a caller with a thousand times its share"
         every = []
-        for short, flags in ((f"{SHARES_POOL} connections", ()), (f"{SHARES_RATE} calls a second", rate)):
+        for short, flags in ((f"{SHARES_POOL} connections", ("--pool-size", SHARES_POOL)),
+                             (f"{SHARES_RATE} calls a second", rate)):
             pairs = self.shares_pairs(each, self.rounds, *flags)
             every += pairs
             for kind in ("reads", "purchases"):

@@ -3,10 +3,8 @@
 // one take turns in one run, so that a busy machine slows both; and all of it twice, with
 // connections and with a rate of calls as what is short. Prints what the others' calls took, with
 // their share by caller, and for comparison as it is without shares. Exits 1 when the others' 99th
-// percentile is more than 1.5 times that without the one, or one of their calls was refused. With
-// an argument, the rounds, it measures only with shares and prints a line of JSON for each:
-//   {"short":…,"alone_p99_ms":…,"p99_ms":…,"ratio":…,"refused":…}
-// run.py has the bars.
+// percentile is more than 1.5 times that without the one, or one of their calls was refused.
+// bench_shares measures the same through the whole server.
 #include <algorithm>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
@@ -17,7 +15,6 @@
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -144,9 +141,9 @@ struct Measured {
   Results alone, others, greedy;
 };
 
-Measured RunRounds(const GuardOptions& options, bool with_shares, int rounds) {
+Measured RunRounds(const GuardOptions& options, bool with_shares) {
   Measured sum;
-  for (int i = 0; i < rounds; ++i) {
+  for (int i = 0; i < kRounds; ++i) {
     Round without(options, with_shares);
     without.Run(false);
     Add(sum.alone, without.others());
@@ -158,17 +155,9 @@ Measured RunRounds(const GuardOptions& options, bool with_shares, int rounds) {
   return sum;
 }
 
-void PrintJson(const char* name, const GuardOptions& options, int rounds) {
-  const auto [alone, others, greedy] = RunRounds(options, true, rounds);
-  const double before = Percentile(alone.ms, 0.99), p99 = Percentile(others.ms, 0.99);
-  std::printf(
-      "{\"short\":\"%s\",\"alone_p99_ms\":%.2f,\"p99_ms\":%.2f,\"ratio\":%.3f,\"refused\":%d}\n",
-      name, before, p99, p99 / before, alone.refused + others.refused);
-}
-
 // Whether the others were served as they should be.
 bool Measure(const char* name, const GuardOptions& options, bool with_shares) {
-  const auto [alone, others, greedy] = RunRounds(options, with_shares, kRounds);
+  const auto [alone, others, greedy] = RunRounds(options, with_shares);
   const double ratio = Percentile(others.ms, 0.99) / Percentile(alone.ms, 0.99);
   std::printf("%-28s %8.1f %8.1f %8.1f %8.1f %6.2f %8d %9zu %9d\n", name, Percentile(alone.ms, 0.5),
               Percentile(alone.ms, 0.99), Percentile(others.ms, 0.5), Percentile(others.ms, 0.99),
@@ -179,22 +168,12 @@ bool Measure(const char* name, const GuardOptions& options, bool with_shares) {
 }  // namespace
 }  // namespace leasegateway
 
-int main(int argc, char** argv) {
+int main() {
   using namespace leasegateway;
   GuardOptions connections;
   connections.admission.max_in_flight = kPool;
   GuardOptions rate = connections;
   rate.rate = kRate;
-  if (argc > 1) {
-    const int rounds = std::atoi(argv[1]);
-    if (rounds < 1) {
-      std::fprintf(stderr, "usage: fair_shares_bench [ROUNDS]\n");
-      return 2;
-    }
-    PrintJson("16 connections", connections, rounds);
-    PrintJson("400 calls a second", rate, rounds);
-    return 0;
-  }
   std::printf("%d callers send %d calls a second each, and one %d\n", kOthers, kOtherRate,
               kGreedyRate);
   std::printf("%-28s %17s %17s %6s %8s %19s\n", "", "others alone, ms", "with the one, ms", "",

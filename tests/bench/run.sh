@@ -23,6 +23,5 @@ fi
 npm_packages @grpc/grpc-js@1 || exit 2
 
 build release lease-gateway lease-sandbox bench_bytes bench_client bench_connect bench_floor bench_https \
-  bench_leases bench_refresh bench_typed bench_client_certificate callers_bench \
-  fair_shares_bench
+  bench_leases bench_refresh bench_shares bench_typed bench_client_certificate callers_bench
 exec /usr/bin/python3 "$root/tests/bench/run.py" --nginx "$nginx" "$@"

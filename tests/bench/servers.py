@@ -210,8 +210,8 @@ def check_needs(options):
             *((f"{path.relative_to(programs.ROOT)}", path.is_file()) for path in (
                 programs.BIN / "lease-gateway", programs.BIN / "lease-sandbox",
                 *(programs.BENCH / name for name in (
-                    "bench_client_certificate.so", "callers_bench", "fair_shares_bench")),
+                    "bench_client_certificate.so", "callers_bench")),
                 *(programs.BENCH / f"bench_{name}" for name in (
-                    "bytes", "client", "connect", "floor", "https", "leases", "refresh", "typed"))))):
+                    "bytes", "client", "connect", "floor", "https", "leases", "refresh", "shares", "typed"))))):
         if not found:
             raise BenchError(f"{name} is missing; tests/bench/run.sh brings it")
