@@ -297,7 +297,7 @@ TEST_F(AdminTest, ScrapesAreAnsweredWhileTwoThousandSlowClientsComeAndItCountsTh
     if (i % 200 != 199) continue;
     const auto began = std::chrono::steady_clock::now();
     samples = Scrape();
-    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(2));
+    EXPECT_LT(std::chrono::steady_clock::now() - began, std::chrono::seconds(4));
   }
   const std::string lost = "lease_gateway_admin_connections_lost_total";
   EXPECT_GT(Sum(samples, lost, {"\"made_room\""}), 500);
