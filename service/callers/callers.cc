@@ -75,7 +75,7 @@ absl::StatusOr<Callers::Known> Callers::Identify(const PeerFacts& facts) const {
   }
   Known known;
   known.setting = force->policy->Find(*identity);
-  known.identity = *std::move(identity);
+  known.identity = std::make_shared<const Identity>(*std::move(identity));
   known.use = force->uses.find(known.setting.get())->second;
   return known;
 }

@@ -42,7 +42,7 @@ class Callers {
 
   // Who makes a call. The setting is the one of the file that was in force when the call came.
   struct Known {
-    Identity identity;
+    std::shared_ptr<const Identity> identity;      // never null
     std::shared_ptr<const CallerSetting> setting;  // never null
     std::shared_ptr<CallerUse> use;                // never null; the same for all of the caller's
   };

@@ -203,7 +203,7 @@ absl::Status Admission::StillAllows(Method method, const CallCaller& caller,
   // Read first: what is found then is at least as new.
   const std::uint64_t now = callers_->generation();
   if (now == *generation) return absl::OkStatus();
-  const auto setting = callers_->policy()->Find(caller.identity);
+  const auto setting = callers_->policy()->Find(*caller.identity);
   const AccountGrant* const grant = setting->GrantOn(caller.account);
   const Right needed = *RightFor(method).right;
   if (grant == nullptr || !Has(grant->rights, needed)) {

@@ -14,9 +14,9 @@ namespace leasegateway {
 // known, all is empty and nothing is limited.
 struct CallCaller {
   std::shared_ptr<const CallerSetting> setting;
-  std::shared_ptr<CallerUse> use;  // null where `setting` is
-  Identity identity;
-  std::string account;  // on which it has a right; empty: none that is known
+  std::shared_ptr<CallerUse> use;            // null where `setting` is
+  std::shared_ptr<const Identity> identity;  // likewise
+  std::string account;                       // on which it has a right; empty: none that is known
   bool sees_all_operations = true;
   std::shared_ptr<const SpendingRules> spending;  // of a purchase; null: not limited
 };

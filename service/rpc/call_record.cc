@@ -62,7 +62,7 @@ void AuditRefusal(LogRepeats& refusals, const grpc::ServerContextBase& server_co
                        {"scope", metadata["scope"]},
                        {"limit", metadata["limit"]},
                        {"caller", name},
-                       {"identity", caller.identity.name},
+                       {"identity", caller.identity ? caller.identity->name : ""},
                        {"account", account},
                        {"request_id", metadata["request_id"]},
                        {"peer", server_context.peer()},
@@ -113,7 +113,7 @@ void Introduce(const CallCaller& caller, const grpc::ServerContextBase& server_c
                CallContext& context) {
   if (caller.setting) {
     context.caller = caller.setting->name;
-    context.identity_kind = caller.identity.kind;
+    context.identity_kind = caller.identity->kind;
     context.sees_all_operations = caller.sees_all_operations;
     context.share = caller.setting->name;
     context.spending = caller.spending;

@@ -119,8 +119,8 @@ asio::awaitable<v1::WhoAmIResponse> TellWho(const Admission& admission, CallCont
     AddAll(admission.accounts().begin()->first, response);
     co_return response;
   }
-  response.set_identity_kind(caller.identity.kind);
-  response.set_identity(caller.identity.name);
+  response.set_identity_kind(caller.identity->kind);
+  response.set_identity(caller.identity->name);
   const auto policy = admission.callers()->policy();
   bool caller_told = false;
   for (const AccountGrant& grant : caller.setting->grants) {

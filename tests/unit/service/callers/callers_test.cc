@@ -90,7 +90,7 @@ TEST_F(CallersTest, CallsAreOfTheirCaller) {
   WriteCallers(kCallerLines);
   Open();
   const Callers::Known orders = Known("orders");
-  EXPECT_EQ(orders.identity, DnsIdentity("orders"));
+  EXPECT_EQ(*orders.identity, DnsIdentity("orders"));
   EXPECT_EQ(orders.setting->name, "orders");
   ASSERT_NE(orders.use, nullptr);
   EXPECT_EQ(Known("orders").use, orders.use);
@@ -102,7 +102,7 @@ TEST_F(CallersTest, OthersAreAnonymous) {
   WriteCallers(kCallerLines);
   Open();
   const Callers::Known other = Known("other");
-  EXPECT_EQ(other.identity, DnsIdentity("other"));
+  EXPECT_EQ(*other.identity, DnsIdentity("other"));
   EXPECT_EQ(other.setting->name, "anonymous");
   EXPECT_THAT(other.setting->grants, IsEmpty());
   ASSERT_NE(other.use, nullptr);
