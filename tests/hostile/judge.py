@@ -24,10 +24,6 @@ class Bars:
             self, p99_ms=self.p99_ms * times, longest_ms=self.longest_ms * times, cut_s=self.cut_s * 2,
             mild_s=self.mild_s * 2, stop_s=self.stop_s + 1, probe_ms=self.probe_ms * times)
 
-    def without_times(self):
-        """What a machine can't miss by being slow."""
-        return dataclasses.replace(self, p99_ms=math.inf, longest_ms=math.inf, cut_s=math.inf, mild_s=math.inf)
-
 
 SETTLE_SECONDS = 10.0
 

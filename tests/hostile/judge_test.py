@@ -44,13 +44,6 @@ class JudgeTest(unittest.TestCase):
             self.assertEqual(self.missed(**changes), said)
             self.assertEqual(judge.row("x", good(**changes), said)[-1], "MISSED")
 
-    def test_only_times_are_what_a_slow_machine_misses(self):
-        bars = judge.Bars().without_times()
-        for changes in ({"timed": [501.0] * 99}, {"lived_s": 9.0}, {"mild_s": 9.0}):
-            self.assertEqual(self.missed(bars, **changes), [])
-        for changes in ({"peak_mib": 290}, {"settled_mib": 95}, {"uncut": 2}, {"wronged": 1}, {"alive": False}):
-            self.assertEqual(self.missed(bars, **changes), self.missed(**changes))
-
     def test_who_grpc_may_end_needs_no_cut_of_the_guards(self):
         self.assertEqual(self.missed(reasons=("header_block", judge.GRPC), cuts={}), [])
         self.assertEqual(self.missed(reasons=("header_block", judge.GRPC), cuts={}, uncut=2),
